@@ -11,9 +11,44 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 /// Longest message of a condition that Kubernetes accepts, in bytes.
 const MESSAGE_BYTES: usize = 32_768;
 
-/// What a condition speaks about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ConditionType {
+macro_rules! condition_types {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// What a condition speaks about.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum ConditionType {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl ConditionType {
+            /// Every type, in the order of their declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The `type` of the condition.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)+
+                }
+            }
+
+            /// The type of this `type`, if it is one of ours.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|type_| type_.as_str() == name)
+            }
+
+            /// What it says, and when it is there.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+),)+
+                }
+            }
+        }
+    };
+}
+
+condition_types! {
     /// Whether the object is as its spec says. Always there; Unknown while the controller works.
     Ready,
     /// There while the controller works towards the spec (True) and gone when it has arrived.
@@ -32,23 +67,6 @@ pub enum ConditionType {
     /// Whether the certificate of the current version is valid for a while yet, and from the authority that
     /// its source names. There for x509 sources.
     CertificateCurrent,
-}
-
-impl ConditionType {
-    /// The `type` of the condition.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "Ready",
-            Self::Reconciling => "Reconciling",
-            Self::Stalled => "Stalled",
-            Self::Rotated => "Rotated",
-            Self::GeneratorCurrent => "GeneratorCurrent",
-            Self::SealCurrent => "SealCurrent",
-            Self::Delivered => "Delivered",
-            Self::CertificateCurrent => "CertificateCurrent",
-        }
-    }
 }
 
 impl fmt::Display for ConditionType {
@@ -108,6 +126,14 @@ macro_rules! reasons {
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)+
+                }
+            }
+
+            /// What happened, and what there is to do.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+),)+
                 }
             }
 

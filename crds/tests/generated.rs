@@ -1,6 +1,9 @@
-//! The files of `charts/strongroom/files/crds` are what the code says. `UPDATE_GENERATED=1` rewrites them.
+//! The files of `charts/strongroom/files/crds`, and the page of conditions, are what the code says.
+//! `UPDATE_GENERATED=1` rewrites them.
 
 use std::path::{Path, PathBuf};
+
+use strongroom_crds::condition::{ConditionType, Reason, Retryability};
 
 /// Largest bundle that `kubectl apply` can carry in its last-applied annotation with room to spare, in bytes.
 const BUNDLE_BYTES: usize = 100_000;
@@ -17,15 +20,7 @@ fn generated_files_are_current() {
         let yaml = strongroom_crds::definition_yaml(&definition).expect("printable");
         bundle += yaml.len();
         let name = format!("{}.yaml", definition.spec.names.plural);
-        let path = folder().join(&name);
-        if std::env::var_os("UPDATE_GENERATED").is_some() {
-            std::fs::write(&path, &yaml).expect("writable");
-        }
-        let file = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            file == yaml,
-            "{name} is old: run UPDATE_GENERATED=1 cargo test -p strongroom-crds"
-        );
+        assert_current(&folder().join(&name), &yaml);
         names.push(name);
     }
     assert!(bundle < BUNDLE_BYTES, "the bundle has {bundle} bytes");
@@ -43,6 +38,55 @@ fn generated_files_are_current() {
     files.sort();
     names.sort();
     assert_eq!(files, names, "a file without a kind, or a kind without a file");
+}
+
+/// Writes the file where that is asked for, and holds it to the text.
+fn assert_current(path: &Path, text: &str) {
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+        std::fs::write(path, text).expect("writable");
+    }
+    assert!(
+        std::fs::read_to_string(path).unwrap_or_default() == text,
+        "{} is old: run UPDATE_GENERATED=1 cargo test -p strongroom-crds",
+        path.display()
+    );
+}
+
+#[test]
+fn the_reference_lists_every_condition_and_reason() {
+    let sentence = |meaning: &str| meaning.trim().to_owned();
+    let types: String = ConditionType::ALL
+        .iter()
+        .map(|type_| format!("| `{type_}` | {} |\n", sentence(type_.meaning())))
+        .collect();
+    let mut reasons: Vec<String> = Reason::ALL
+        .iter()
+        .map(|reason| {
+            let heals = match reason.retryability() {
+                Retryability::Fine => "",
+                Retryability::Retry => "time",
+                Retryability::Person => "you",
+            };
+            format!("| `{reason}` | {heals} | {} |\n", sentence(reason.meaning()))
+        })
+        .collect();
+    reasons.sort();
+    let page = format!(
+        "# Conditions\n\n\
+         Made of `crds/src/condition.rs`. `Ready`, `Reconciling` and `Stalled` mean what \
+         [kstatus](https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md) defines, \
+         so that `kubectl wait`, Flux and Argo CD understand them.\n\n\
+         | type | meaning |\n|---|---|\n{types}\n\
+         ## Reasons\n\n\
+         The message of a condition says what to do. Who makes it heal: *time*, because the controller tries again \
+         or waits for something that it watches; or *you*, because the object, another object or the installation \
+         must change.\n\n\
+         | reason | heals by | meaning |\n|---|---|---|\n{}",
+        reasons.concat()
+    );
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/conditions.md");
+    assert_current(&path, &page);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A store in a directory of its own, for tests of what works on one.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use strongroom_store::audit::{Actor, RetentionLimits};
 use strongroom_store::crypto::RootKey;
@@ -90,11 +90,11 @@ impl Fixture {
 }
 
 /// Opens the store with its key.
-pub(crate) fn open(dir: &std::path::Path) -> Store {
+pub(crate) fn open(dir: &Path) -> Store {
     open_keeping(dir, RetentionLimits::default())
 }
 
-fn open_keeping(dir: &std::path::Path, audit: RetentionLimits) -> Store {
+fn open_keeping(dir: &Path, audit: RetentionLimits) -> Store {
     let root = SealFile::load(dir).unwrap().unlock(&key()).unwrap();
     Store::open(OpenStoreOptions {
         dir,
@@ -131,4 +131,18 @@ pub(crate) fn version(id: &str) -> VersionId {
 pub(crate) fn value(text: &str) -> Value {
     let bytes = SecretBytes::new(text.as_bytes().to_vec());
     Value::from_keys(BTreeMap::from([("value".parse().unwrap(), bytes)])).unwrap()
+}
+
+/// Holds a file of the repository to what the code says. `UPDATE_GENERATED=1` writes it.
+pub(crate) fn assert_generated(path: &str, text: &str) {
+    let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path);
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        kept == text,
+        "{path} is old: UPDATE_GENERATED=1 cargo test -p strongroom writes it"
+    );
 }

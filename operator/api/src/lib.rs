@@ -8,6 +8,8 @@ pub mod audit;
 #[cfg(feature = "calls")]
 pub mod manifest;
 #[cfg(feature = "calls")]
+pub mod problem;
+#[cfg(feature = "calls")]
 pub mod sealed;
 pub mod stream;
 mod transport_error;

@@ -4,6 +4,7 @@ use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use strongroom_api::manifest::ClusterKey;
+use strongroom_api::problem::Code;
 use strongroom_api::sealed::{HpkeCiphertext, OpeningKey, Purpose, SUITE, SealingKey, VersionContext};
 use zeroize::Zeroizing;
 
@@ -194,7 +195,9 @@ impl ApiClient {
     /// Once more where the key was gone: the process may have been restarted between the two requests.
     async fn again(&self, send: impl AsyncFn() -> Result<Value, Failure>) -> Result<Value, Failure> {
         match send().await {
-            Err(Failure::Refused(problem)) if problem.code == "SealingKeyNotFound" => send().await,
+            Err(Failure::Refused(problem)) if problem.code == Code::SealingKeyNotFound.as_str() => {
+                send().await
+            }
             other => other,
         }
     }

@@ -87,7 +87,7 @@ pub(crate) enum Failure {
     Unwell(String),
 }
 
-/// A problem document of the API (`docs/errors.md`).
+/// A problem document of the API (`docs/reference/errors.md`).
 #[derive(Debug, Deserialize, thiserror::Error)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Problem {

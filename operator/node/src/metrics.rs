@@ -1,133 +1,69 @@
 //! What the plugin counts. No label ever holds a name of a secret, a pod or a person.
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use strongroom_process::{DurationHistogram, MetricRegistry, WorkPool};
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Outcome {
-    outcome: &'static str,
+strongroom_process::labels! {
+    struct OutcomeLabel {
+        outcome: &'static str,
+    }
 }
 
-/// The counters; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Metrics {
-    publishes: Family<Outcome, Counter>,
-    publish_seconds: Histogram,
-    updates: Family<Outcome, Counter>,
-    update_seconds: Histogram,
-    volumes: Gauge,
-    held_bytes: Gauge,
-    connected: Gauge,
-    broken: Counter,
-    misunderstood: Counter,
-    swappable: Gauge,
-    lost: Counter,
-    served_offline: Counter,
-    asked: Family<Outcome, Counter>,
-    noticed: Family<Outcome, Counter>,
+strongroom_process::metrics! {
+    /// The counters; cheap to clone.
+    #[derive(Clone)]
+    pub struct Metrics {
+        /// Volumes that kubelet asked for, by outcome.
+        publishes: Family<OutcomeLabel, Counter> = "publishes",
+        /// Time of a publish.
+        publish_seconds: DurationHistogram = "publish_seconds",
+        /// Changes of running volumes, by outcome.
+        updates: Family<OutcomeLabel, Counter> = "updates",
+        /// Time from a change to the files.
+        update_seconds: DurationHistogram = "update_seconds",
+        /// Volumes that are subscribed to.
+        volumes: Gauge = "volumes",
+        /// Bytes of values in memory.
+        held_bytes: Gauge = "held_bytes",
+        /// Whether the stream to the gateway is open.
+        connected: Gauge = "stream_connected",
+        /// Volumes that were served from the node's cache, because there was no gateway.
+        served_offline: Counter = "served_offline",
+        /// Requests at the sockets of volumes, by outcome.
+        asked: Family<OutcomeLabel, Counter> = "socket_requests",
+        /// Requests that told a pod of a change of its volume, by outcome.
+        noticed: Family<OutcomeLabel, Counter> = "notices",
+        /// Ends of the stream that were not in order.
+        broken: Counter = "stream_breaks",
+        /// Messages of the gateway that break the protocol.
+        misunderstood: Counter = "stream_misunderstood",
+        /// Whether the kernel may write volumes to a swap device (Linux before 6.4).
+        swappable: Gauge = "swappable",
+        /// Volumes that somebody else unmounted.
+        lost: Counter = "volumes_lost",
+    }
 }
 
 impl Metrics {
-    /// Counters in a registry.
-    pub fn new(registry: &mut Registry) -> Self {
-        let seconds = || Histogram::new(exponential_buckets(0.000_1, 4.0, 9));
-        let it = Self {
-            publishes: Family::default(),
-            publish_seconds: seconds(),
-            updates: Family::default(),
-            update_seconds: seconds(),
-            volumes: Gauge::default(),
-            held_bytes: Gauge::default(),
-            connected: Gauge::default(),
-            broken: Counter::default(),
-            misunderstood: Counter::default(),
-            swappable: Gauge::default(),
-            lost: Counter::default(),
-            served_offline: Counter::default(),
-            asked: Family::default(),
-            noticed: Family::default(),
-        };
-        let node = registry.sub_registry_with_prefix("strongroom_node");
-        node.register(
-            "publishes",
-            "Volumes that kubelet asked for, by outcome",
-            it.publishes.clone(),
-        );
-        node.register_with_unit(
-            "publish",
-            "Time of a publish",
-            Unit::Seconds,
-            it.publish_seconds.clone(),
-        );
-        node.register(
-            "updates",
-            "Changes of running volumes, by outcome",
-            it.updates.clone(),
-        );
-        node.register_with_unit(
-            "update",
-            "Time from a change to the files",
-            Unit::Seconds,
-            it.update_seconds.clone(),
-        );
-        node.register("volumes", "Volumes that are subscribed to", it.volumes.clone());
-        node.register_with_unit("held", "Values in memory", Unit::Bytes, it.held_bytes.clone());
-        node.register(
-            "stream_connected",
-            "Whether the stream to the gateway is open",
-            it.connected.clone(),
-        );
-        node.register(
-            "served_offline",
-            "Volumes that were served from the node's cache, because there was no gateway",
-            it.served_offline.clone(),
-        );
-        node.register(
-            "socket_requests",
-            "Requests at the sockets of volumes, by outcome",
-            it.asked.clone(),
-        );
-        node.register(
-            "notices",
-            "Requests that told a pod of a change of its volume, by outcome",
-            it.noticed.clone(),
-        );
-        node.register(
-            "stream_breaks",
-            "Ends of the stream that were not in order",
-            it.broken.clone(),
-        );
-        node.register(
-            "stream_misunderstood",
-            "Messages of the gateway that break the protocol",
-            it.misunderstood.clone(),
-        );
-        node.register(
-            "swappable",
-            "Whether the kernel may write volumes to a swap device (Linux before 6.4)",
-            it.swappable.clone(),
-        );
-        node.register(
-            "volumes_lost",
-            "Volumes that somebody else unmounted",
-            it.lost.clone(),
-        );
-        it
+    /// All that a plugin counts, its threads for long work included.
+    pub(crate) fn of_plugin() -> (Self, WorkPool, MetricRegistry) {
+        let mut registry = MetricRegistry::with_prefix("strongroom_node");
+        let metrics = Self::register(&mut registry);
+        let work = WorkPool::by_processors(&mut registry);
+        (metrics, work, registry)
     }
 
     /// A publish is over.
     pub fn published(&self, outcome: &'static str, seconds: f64) {
-        self.publishes.get_or_create(&Outcome { outcome }).inc();
+        self.publishes.get_or_create(&OutcomeLabel { outcome }).inc();
         self.publish_seconds.observe(seconds);
     }
 
     /// A change of a running volume is over.
     pub fn updated(&self, outcome: &'static str, seconds: f64) {
-        self.updates.get_or_create(&Outcome { outcome }).inc();
+        self.updates.get_or_create(&OutcomeLabel { outcome }).inc();
         self.update_seconds.observe(seconds);
     }
 
@@ -138,12 +74,12 @@ impl Metrics {
 
     /// A pod asked at its volume's socket.
     pub fn asked(&self, outcome: &'static str) {
-        self.asked.get_or_create(&Outcome { outcome }).inc();
+        self.asked.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// A pod was told of a change, or could not be.
     pub fn noticed(&self, outcome: &'static str) {
-        self.noticed.get_or_create(&Outcome { outcome }).inc();
+        self.noticed.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// Whether there is a stream.
@@ -175,5 +111,34 @@ impl Metrics {
     /// A volume was unmounted by somebody else.
     pub fn lost(&self) {
         self.lost.inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Where this part of the page begins; the control plane's own test writes what is before it.
+    const NODE_PLUGIN: &str = "\n## Node plugin\n";
+
+    #[test]
+    fn the_reference_lists_every_metric() {
+        let (_, _, registry) = Metrics::of_plugin();
+        let path = Path::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/reference/metrics.md"
+        ));
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        let before = kept.find(NODE_PLUGIN).map_or(kept.as_str(), |at| &kept[..at]);
+        let page = format!("{before}{NODE_PLUGIN}\n{}", registry.reference_table());
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(path).unwrap_or_default() == page,
+            "docs/reference/metrics.md is old: UPDATE_GENERATED=1 cargo test -p strongroom-node the_reference writes it"
+        );
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use prometheus_client::registry::Registry;
 use strongroom_process::{
     Check, Health, LoggingError, ServerError, Shutdown, WorkPool, init_logging, shutdown_on_signal,
 };
@@ -158,10 +157,7 @@ async fn serve(settings: Settings, lock: &PluginLock) -> Result<(), RunError> {
     let shutdown = shutdown_on_signal()?;
     let health = Health::default();
     health.set("csi", Check::Waiting("the socket is not open yet".to_owned()));
-    let mut registry = Registry::default();
-    let metrics = Metrics::new(&mut registry);
-    let work = WorkPool::by_processors();
-    work.register(registry.sub_registry_with_prefix("strongroom_node"));
+    let (metrics, work, registry) = Metrics::of_plugin();
     // Before anything else: a plugin that waits for another one is alive.
     let http = strongroom_process::serve(
         settings.http_listen,

@@ -9,10 +9,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use crate::{Health, Shutdown};
+use crate::{Health, MetricRegistry, Shutdown};
 
 /// The port cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +32,7 @@ pub enum ServerError {
 #[derive(Clone)]
 struct ServerState {
     health: Health,
-    registry: Arc<Registry>,
+    registry: Arc<MetricRegistry>,
 }
 
 /// Serves until the shutdown begins. Says the address that it got: port 0 asks for any.
@@ -43,7 +42,7 @@ struct ServerState {
 pub async fn serve(
     address: SocketAddr,
     health: Health,
-    registry: Arc<Registry>,
+    registry: Arc<MetricRegistry>,
     shutdown: Shutdown,
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), ServerError> {
@@ -76,9 +75,8 @@ fn answer(state: Result<(), String>) -> Response {
 }
 
 async fn metrics(State(watched): State<ServerState>) -> Response {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &watched.registry) {
-        Ok(()) => {
+    match watched.registry.text() {
+        Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], text).into_response()
         }
@@ -104,9 +102,9 @@ mod tests {
 
     #[tokio::test]
     async fn health_and_metrics_are_served_until_the_end() {
-        let mut registry = Registry::default();
+        let mut registry = MetricRegistry::default();
         let counter: Counter = Counter::default();
-        registry.register("things", "Things that happened", counter.clone());
+        registry.add("things", "Things that happened", &counter);
         counter.inc();
         let (health, shutdown) = (Health::default(), Shutdown::default());
         health.set("store", Check::Waiting("opening".into()));

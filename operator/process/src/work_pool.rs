@@ -11,9 +11,9 @@ use std::thread;
 use parking_lot::{Condvar, Mutex};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 
+use crate::MetricRegistry;
 use crate::priority::lower_thread_priority;
 
 /// Threads at least, so that one namespace never has all of them.
@@ -30,15 +30,20 @@ pub struct WorkError;
 pub struct WorkPool(Arc<Owner>);
 
 impl WorkPool {
-    /// A pool for the processors of this process.
+    /// A pool for the processors of this process, whose metrics are in the registry.
     #[must_use]
-    pub fn by_processors() -> Self {
-        Self::with_threads(thread::available_parallelism().map_or(1, usize::from))
+    pub fn by_processors(registry: &mut MetricRegistry) -> Self {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        Self::new(threads, WorkMetrics::register(registry))
     }
 
     /// A pool with this many threads, and at least two. They are started when there is work for them.
     #[must_use]
     pub fn with_threads(threads: usize) -> Self {
+        Self::new(threads, WorkMetrics::default())
+    }
+
+    fn new(threads: usize, numbers: WorkMetrics) -> Self {
         let threads = threads.max(MIN_THREADS);
         let queue = Queue {
             threads,
@@ -48,28 +53,8 @@ impl WorkPool {
         Self(Arc::new(Owner(Arc::new(Shared {
             queue: Mutex::new(queue),
             news: Condvar::new(),
-            numbers: WorkMetrics::default(),
+            numbers,
         }))))
-    }
-
-    /// Makes its metrics known.
-    pub fn register(&self, registry: &mut Registry) {
-        let numbers = &self.0.0.numbers;
-        registry.register(
-            "work_waiting",
-            "Jobs of key generation and rendering that wait for a thread",
-            numbers.waiting.clone(),
-        );
-        registry.register(
-            "work_running",
-            "Jobs of key generation and rendering under way",
-            numbers.running.clone(),
-        );
-        registry.register(
-            "work",
-            "Jobs of key generation and rendering that are done",
-            numbers.done.clone(),
-        );
     }
 
     /// Does `work` for a namespace in its turn. At most half of the threads work for one namespace. Work
@@ -105,11 +90,16 @@ impl Drop for Owner {
     }
 }
 
-#[derive(Debug, Default)]
-struct WorkMetrics {
-    waiting: Gauge,
-    running: Gauge,
-    done: Counter,
+crate::metrics! {
+    /// What is counted of the work.
+    struct WorkMetrics {
+        /// Jobs of key generation and rendering that wait for a thread.
+        waiting: Gauge = "work_waiting",
+        /// Jobs of key generation and rendering under way.
+        running: Gauge = "work_running",
+        /// Jobs of key generation and rendering that are done.
+        done: Counter = "work",
+    }
 }
 
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::frame::{receive, send};
 use super::{AdminError, backup, slots, socket};
-use crate::audit::{AuditPosition, page};
+use crate::audit::{AuditPosition, json_lines, page};
 
 /// Most callers at once.
 const MAX_CALLERS: usize = 4;
@@ -236,5 +236,5 @@ fn records(store: &Store, after: Option<AuditPosition>, meta: Meta) -> Result<Ad
         return Ok(AdminResponse::Records(Vec::new(), end));
     }
     let page = page(store, after.unwrap_or_default(), |_| true)?;
-    Ok(AdminResponse::Records(page.lines, page.next))
+    Ok(AdminResponse::Records(json_lines(&page.lines), page.next))
 }

@@ -8,7 +8,7 @@
 use strongroom_store::audit::Entry;
 use strongroom_store::time::Timestamp;
 
-use super::event_reason::{EventContent, event_content};
+use super::event_content::{EventContent, event_content};
 
 /// Numbers in one block.
 pub(crate) const BLOCK_RECORDS: usize = 256;

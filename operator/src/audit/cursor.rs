@@ -16,76 +16,79 @@ use super::page::AuditPosition;
 /// Shortest time between two saves.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A place that can be saved.
-pub(super) trait CursorPosition: Copy + PartialEq + Default {
-    /// Its bytes.
-    fn bytes(self) -> Vec<u8>;
+/// Which chains a reader takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReaderScope {
+    /// Both.
+    All,
+    /// The mutation chain alone: it counts as having all of the other one.
+    Changes,
+}
+
+impl ReaderScope {
     /// The place of these bytes; the beginning where they are none.
-    fn from_bytes(bytes: &[u8]) -> Self;
-}
-
-impl CursorPosition for u64 {
-    fn bytes(self) -> Vec<u8> {
-        self.to_be_bytes().to_vec()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Self {
-        bytes.try_into().map_or(0, Self::from_be_bytes)
-    }
-}
-
-impl CursorPosition for AuditPosition {
-    fn bytes(self) -> Vec<u8> {
-        [self.changes.to_be_bytes(), self.reads.to_be_bytes()].concat()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Self {
-        match bytes.split_first_chunk::<8>() {
-            Some((changes, reads)) => Self {
+    pub(super) fn position(self, bytes: &[u8]) -> AuditPosition {
+        let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_be_bytes);
+        match (self, bytes.split_first_chunk::<8>()) {
+            (Self::All, Some((changes, reads))) => AuditPosition {
                 changes: u64::from_be_bytes(*changes),
-                reads: u64::from_bytes(reads),
+                reads: number(reads),
             },
-            None => Self::default(),
+            (Self::All, None) => AuditPosition::default(),
+            (Self::Changes, _) => AuditPosition {
+                changes: number(bytes),
+                reads: u64::MAX,
+            },
+        }
+    }
+
+    /// The bytes of a place.
+    fn bytes(self, place: AuditPosition) -> Vec<u8> {
+        match self {
+            Self::All => [place.changes.to_be_bytes(), place.reads.to_be_bytes()].concat(),
+            Self::Changes => place.changes.to_be_bytes().to_vec(),
         }
     }
 }
 
 /// How far a reader has come.
 #[derive(Debug)]
-pub(super) struct Cursor<P> {
+pub(super) struct Cursor {
     name: CursorName,
-    /// The last record that is told; unknown until the store was asked.
-    place: Option<P>,
-    saved: P,
+    scope: ReaderScope,
+    /// The last records that are told; unknown until the store was asked.
+    place: Option<AuditPosition>,
+    saved: AuditPosition,
     saved_at: Option<Instant>,
 }
 
-impl<P: CursorPosition> Cursor<P> {
+impl Cursor {
     /// The cursor of this name.
-    pub(super) fn new(name: CursorName) -> Self {
+    pub(super) fn new(name: CursorName, scope: ReaderScope) -> Self {
         Self {
             name,
+            scope,
             place: None,
-            saved: P::default(),
+            saved: AuditPosition::default(),
             saved_at: None,
         }
     }
 
     /// The place, as the store knows it or as it is by now.
-    pub(super) async fn place(&mut self, store: &Store) -> Result<P, StoreError> {
+    pub(super) async fn place(&mut self, store: &Store) -> Result<AuditPosition, StoreError> {
         if let Some(place) = self.place {
             return Ok(place);
         }
         let (asked, name) = (store.clone(), self.name.clone());
         let saved = super::blocking(move || asked.cursor(&name)).await?;
-        let place = saved.map_or_else(P::default, |bytes| P::from_bytes(&bytes));
+        let place = self.scope.position(&saved.unwrap_or_default());
         self.place = Some(place);
         self.saved = place;
         Ok(place)
     }
 
     /// Everything up to this place is told.
-    pub(super) const fn advance(&mut self, place: P) {
+    pub(super) const fn advance(&mut self, place: AuditPosition) {
         self.place = Some(place);
     }
 
@@ -111,7 +114,7 @@ impl<P: CursorPosition> Cursor<P> {
         };
         let command = SetCursor {
             name: self.name.clone(),
-            place: place.bytes(),
+            place: self.scope.bytes(place),
         };
         let (reply, answer) = oneshot::channel();
         store.submit(command, meta, move |outcome| {

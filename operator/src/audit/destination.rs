@@ -1,4 +1,4 @@
-//! Where audit records go besides Kubernetes Events, as the command line names it.
+//! Where audit records go: what the command line names, and what is always on.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,17 +9,63 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use strongroom_store::name::CursorName;
 
-use super::sink::{FormError, Sink, SinkKind};
-use super::{file, otlp, stdout, syslog, webhook};
+use super::cursor::ReaderScope;
+use super::sink::{FormError, Sink, SinkContext, SinkKind};
+use super::{event_sink, file, otlp, stdout, syslog, webhook};
 
 /// Every kind of sink. A new one is its module and its row here.
-const KINDS: &[SinkKind] = &[stdout::KIND, file::KIND, syslog::KIND, otlp::KIND, webhook::KIND];
+const KINDS: &[SinkKind] = &[
+    stdout::KIND,
+    file::KIND,
+    syslog::KIND,
+    otlp::KIND,
+    webhook::KIND,
+    event_sink::KIND,
+];
+
+impl SinkKind {
+    const fn form(&self) -> Option<&'static str> {
+        match self {
+            Self::Configured { form, .. } => Some(*form),
+            Self::Always { .. } => None,
+        }
+    }
+
+    const fn local_form(&self) -> Option<&'static str> {
+        match self {
+            Self::Configured { local_form, .. } => *local_form,
+            Self::Always { .. } => None,
+        }
+    }
+
+    fn parse(&self, text: &str) -> Option<Result<Destination, FormError>> {
+        match self {
+            Self::Configured { parse, .. } => parse(text),
+            Self::Always { .. } => None,
+        }
+    }
+
+    fn always(&self, context: &SinkContext) -> Option<Destination> {
+        match self {
+            Self::Configured { .. } => None,
+            Self::Always { destination } => Some(destination(context)),
+        }
+    }
+}
+
+/// All destinations of a process: those that its command line names, and those that are always on.
+pub(crate) fn destinations(configured: Vec<Destination>, context: &SinkContext) -> Vec<Destination> {
+    let always = KINDS.iter().filter_map(|kind| kind.always(context));
+    configured.into_iter().chain(always).collect()
+}
 
 /// One system that takes audit records; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Destination {
-    /// As logs and metrics name it, without its options. The name of its cursor follows from it.
+    /// As logs and metrics name it, without its options.
     shown: String,
+    cursor: CursorName,
+    scope: ReaderScope,
     open: Arc<dyn Fn() -> Box<dyn Sink> + Send + Sync>,
 }
 
@@ -38,7 +84,7 @@ impl FromStr for Destination {
     type Err = DestinationError;
 
     fn from_str(text: &str) -> Result<Self, DestinationError> {
-        match KINDS.iter().find_map(|kind| (kind.parse)(text)) {
+        match KINDS.iter().find_map(|kind| kind.parse(text)) {
             Some(Ok(destination)) => Ok(destination),
             Some(Err(FormError::Clear)) => Err(DestinationError::Clear(text.to_owned())),
             Some(Err(FormError::Malformed)) | None => Err(DestinationError::Unknown(text.to_owned())),
@@ -60,8 +106,8 @@ fn forms() -> String {
         let forms: Vec<String> = forms.iter().map(|form| format!("`{form}`")).collect();
         forms.join(", ")
     };
-    let all = KINDS.iter().map(|kind| kind.form);
-    let local = KINDS.iter().filter_map(|kind| kind.local_form);
+    let all = KINDS.iter().filter_map(SinkKind::form);
+    let local = KINDS.iter().filter_map(SinkKind::local_form);
     format!(
         "{}, or on this host {}",
         quoted(all.collect()),
@@ -92,21 +138,47 @@ impl Destination {
         shown: String,
         open: impl Fn() -> S + Send + Sync + 'static,
     ) -> Self {
+        // The same for the same place, whatever else there is.
+        let digest = Sha256::digest(&shown);
+        let short = HEXLOWER.encode(digest.get(..16).unwrap_or_default());
+        let cursor = format!("sink-{short}");
+        Self::with_cursor(shown, &cursor, ReaderScope::All, open)
+    }
+
+    /// One that takes changes alone, and whose cursor is called what it is.
+    pub(super) fn for_changes<S: Sink + 'static>(
+        shown: &str,
+        open: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Self {
+        Self::with_cursor(shown.to_owned(), shown, ReaderScope::Changes, open)
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "constants, and hexadecimal digits after a word, are cursors' names, which tests read"
+    )]
+    fn with_cursor<S: Sink + 'static>(
+        shown: String,
+        cursor: &str,
+        scope: ReaderScope,
+        open: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Self {
         Self {
             shown,
+            cursor: cursor.parse().expect("a cursor's name"),
+            scope,
             open: Arc::new(move || -> Box<dyn Sink> { Box::new(open()) }),
         }
     }
 
-    /// The name of its cursor in the store: the same for the same place, whatever else there is.
-    #[expect(
-        clippy::expect_used,
-        reason = "hexadecimal digits after a word are a cursor's name, which a test reads"
-    )]
-    pub(super) fn cursor(&self) -> CursorName {
-        let digest = Sha256::digest(&self.shown);
-        let short = HEXLOWER.encode(digest.get(..16).unwrap_or_default());
-        format!("sink-{short}").parse().expect("a cursor's name")
+    /// The name of its cursor in the store.
+    pub(super) const fn cursor(&self) -> &CursorName {
+        &self.cursor
+    }
+
+    /// Which chains it takes.
+    pub(super) const fn scope(&self) -> ReaderScope {
+        self.scope
     }
 
     /// The way there; nothing is opened yet.
@@ -201,7 +273,7 @@ mod tests {
             "{wrong}"
         );
         for kind in KINDS {
-            for form in [Some(kind.form), kind.local_form].into_iter().flatten() {
+            for form in [kind.form(), kind.local_form()].into_iter().flatten() {
                 assert!(wrong.contains(&format!("`{form}`")), "{form}: {wrong}");
                 assert!(sink_help().contains(form), "{form}");
             }

@@ -12,7 +12,6 @@ use strongroom_store::id::StoreId;
 use strongroom_store::time::Timestamp;
 
 use super::aggregation::EventAggregate;
-use super::event_reason::EventReason;
 
 /// Who reports, as `kubectl get events` shows it.
 const CONTROLLER: &str = "strongroom";
@@ -81,8 +80,8 @@ pub(crate) fn event(
             annotations: Some([(RECORD_ANNOTATION.to_owned(), series.sequence.to_string())].into()),
             ..ObjectMeta::default()
         },
-        type_: Some(kind(series.content.reason).to_owned()),
-        reason: Some(series.content.reason.name().to_owned()),
+        type_: Some(series.content.reason.event_type_name().to_owned()),
+        reason: Some(series.content.reason.as_str().to_owned()),
         action: Some(series.first.action.name().to_owned()),
         note: Some(visible(&series.content.note).into_owned()),
         event_time: Some(micro_time(series.first.time)),
@@ -113,24 +112,6 @@ pub(crate) fn name(store: &StoreId, series: &EventAggregate) -> String {
         .finalize();
     let short = digest.get(..16).unwrap_or_default();
     format!("strongroom-{}", HEXLOWER.encode(short))
-}
-
-const fn kind(reason: EventReason) -> &'static str {
-    match reason {
-        EventReason::SecretCreated
-        | EventReason::VersionCreated
-        | EventReason::Rotated
-        | EventReason::SecretUpdated
-        | EventReason::StageChanged
-        | EventReason::Restored
-        | EventReason::Rebound
-        | EventReason::NativeSecretWritten
-        | EventReason::NamespaceAccepted => "Normal",
-        // What a person may have to look at, while there is time.
-        EventReason::RecoveryWindowOpened | EventReason::NativeSecretReleased | EventReason::Purged => {
-            "Warning"
-        }
-    }
 }
 
 fn micro_time(time: Timestamp) -> MicroTime {

@@ -9,10 +9,11 @@ use tokio::fs::{self, OpenOptions};
 use tokio::io::AsyncWriteExt;
 
 use super::destination::Destination;
+use super::line::json_lines;
 use super::sink::{Batch, FormError, Sink, SinkError, SinkKind};
 
 /// How it is named.
-pub(super) const KIND: SinkKind = SinkKind {
+pub(super) const KIND: SinkKind = SinkKind::Configured {
     form: "file:/PATH",
     local_form: None,
     parse: |text| text.strip_prefix("file:").map(destination),
@@ -93,7 +94,7 @@ impl File {
 
 impl Sink for File {
     fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), SinkError>> {
-        Box::pin(async move { self.append(batch.lines).await.map_err(SinkError::Io) })
+        Box::pin(async move { self.append(&json_lines(batch.lines)).await.map_err(SinkError::Io) })
     }
 }
 

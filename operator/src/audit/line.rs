@@ -5,6 +5,36 @@ use strongroom_api::audit::{AuditRecord, Chain, Decision, Requester};
 use strongroom_store::audit::{self, AuditOutcome, Entry};
 use strongroom_store::vault::AuditPosition;
 
+/// A record on its way out of the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AuditLine {
+    /// The record.
+    pub(crate) record: AuditRecord,
+    /// The same as JSON, without the end of a line.
+    pub(crate) json: Vec<u8>,
+}
+
+impl AuditLine {
+    /// The line of a record.
+    ///
+    /// # Errors
+    /// A record that cannot be written.
+    pub(crate) fn new(record: AuditRecord) -> Result<Self, serde_json::Error> {
+        let json = serde_json::to_vec(&record)?;
+        Ok(Self { record, json })
+    }
+}
+
+/// Records as JSON, one a line.
+pub(crate) fn json_lines(lines: &[AuditLine]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for line in lines {
+        text.extend_from_slice(&line.json);
+        text.push(b'\n');
+    }
+    text
+}
+
 fn time(at: strongroom_store::time::Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millis()).unwrap_or(Timestamp::MAX)
 }

@@ -1,40 +1,120 @@
-//! Numbers about the Events, for Prometheus.
+//! Numbers about the audit and where it goes, for Prometheus.
 
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use strongroom_process::MetricRegistry;
 use strongroom_store::vault::RetentionReport;
 
-/// Counters and gauges of the sink.
+use crate::kube::EventReason;
+
+/// All of them; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AuditMetrics {
-    delivered: Family<ReasonLabel, Counter>,
-    skipped: Family<CauseLabel, Counter>,
-    retries: Counter,
-    lag_records: Gauge,
-    lag_seconds: Gauge,
+    events: EventMetrics,
     sinks: SinkFamilies,
     log: RetentionMetrics,
 }
 
-/// What is counted of the log's size.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RetentionMetrics {
-    bytes: Family<ChainLabel, Gauge>,
-    bound: Gauge,
-    held: Gauge<f64, AtomicU64>,
-    full: Gauge,
-    changes_cut: Counter,
-    read_bytes_cut: Counter,
+strongroom_process::metrics! {
+    /// What is counted of the sink of Kubernetes Events alone.
+    #[derive(Clone)]
+    pub(super) struct EventMetrics {
+        /// Events that the API server has, by reason.
+        delivered: Family<ReasonLabel, Counter> = "audit_events",
+        /// Events given up, by cause.
+        skipped: Family<CauseLabel, Counter> = "audit_events_skipped",
+        /// Rounds of Events that have to be sent again.
+        retries: Counter = "audit_event_retries",
+        /// Records of the mutation chain that are not yet told as Events.
+        lag_records: Gauge = "audit_lag_records",
+        /// Age of the oldest record of the mutation chain that is not yet told as an Event.
+        lag_seconds: Gauge = "audit_lag_seconds",
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ChainLabel {
-    chain: &'static str,
+strongroom_process::metrics! {
+    /// What is counted of each sink.
+    #[derive(Clone)]
+    struct SinkFamilies {
+        /// Audit records that a sink has taken.
+        delivered: Family<SinkLabel, Counter> = "audit_sink_records",
+        /// Attempts in which a sink took no audit records.
+        failures: Family<SinkLabel, Counter> = "audit_sink_failures",
+        /// Answers with which the receiver of a sink did not take audit records, by `kind`: `throttled`,
+        /// `failing`, `rejected`, `redirected`, `unknown`.
+        answers: Family<SinkAnswerLabels, Counter> = "audit_sink_failed_answers",
+        /// Audit records that were cut before a sink had taken them: the log rolled over them.
+        lost: Family<SinkLabel, Counter> = "audit_sink_records_lost",
+        /// Age of the oldest audit record that a sink has not taken.
+        lag_seconds: Family<SinkLabel, Gauge> = "audit_sink_lag_seconds",
+    }
+}
+
+strongroom_process::metrics! {
+    /// What is counted of the log's size.
+    #[derive(Clone)]
+    pub(crate) struct RetentionMetrics {
+        /// Bytes of the audit log by `chain` (`changes`, `reads`), without the room that is laid out ahead.
+        bytes: Family<ChainLabel, Gauge> = "audit_bytes",
+        /// Bytes of the audit log at which reads stop: the limit, or a sixth more if the log rolls; 0:
+        /// without bound.
+        bound: Gauge = "audit_bound_bytes",
+        /// Hours that the audit log reaches back at the present rate, that of about the last quarter of an
+        /// hour, once it is as large as it may be; +Inf: nothing is ever cut.
+        held: Gauge<f64, AtomicU64> = "audit_held_hours",
+        /// 1 while reads are refused because the audit log has reached its bound.
+        full: Gauge = "audit_full",
+        /// Records of changes that were cut off the old end of the audit log.
+        changes_cut: Counter = "audit_changes_cut",
+        /// Bytes of records of reads that were cut off the old end of the audit log.
+        read_bytes_cut: Counter = "audit_read_bytes_cut",
+    }
+}
+
+strongroom_process::labels! {
+    struct ReasonLabel {
+        reason: &'static str,
+    }
+
+    struct CauseLabel {
+        cause: &'static str,
+    }
+
+    struct SinkLabel {
+        sink: String,
+    }
+
+    struct SinkAnswerLabels {
+        sink: String,
+        kind: &'static str,
+    }
+
+    struct ChainLabel {
+        chain: &'static str,
+    }
+}
+
+impl EventMetrics {
+    pub(super) fn delivered(&self, reason: EventReason) {
+        let reason = reason.as_str();
+        self.delivered.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    pub(super) fn skipped(&self, cause: &'static str) {
+        self.skipped.get_or_create(&CauseLabel { cause }).inc();
+    }
+
+    pub(super) fn retried(&self) {
+        self.retries.inc();
+    }
+
+    pub(super) fn lag(&self, records: u64, seconds: u64) {
+        self.lag_records.set(i64::try_from(records).unwrap_or(i64::MAX));
+        self.lag_seconds.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
 }
 
 impl RetentionMetrics {
@@ -53,27 +133,6 @@ impl RetentionMetrics {
         self.changes_cut.inc_by(retained.changes_removed);
         self.read_bytes_cut.inc_by(retained.read_bytes_removed);
     }
-}
-
-/// What is counted of each sink.
-#[derive(Clone, Debug, Default)]
-struct SinkFamilies {
-    delivered: Family<SinkLabel, Counter>,
-    failures: Family<SinkLabel, Counter>,
-    answers: Family<SinkAnswerLabel, Counter>,
-    lost: Family<SinkLabel, Counter>,
-    lag_seconds: Family<SinkLabel, Gauge>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SinkLabel {
-    sink: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SinkAnswerLabel {
-    sink: String,
-    kind: &'static str,
 }
 
 /// The numbers of one sink.
@@ -95,7 +154,7 @@ impl SinkMetrics {
     /// It answered, and has not taken the records: what kind of answer.
     pub(super) fn answered(&self, kind: &'static str) {
         let sink = self.label.sink.clone();
-        let label = SinkAnswerLabel { sink, kind };
+        let label = SinkAnswerLabels { sink, kind };
         self.sinks.answers.get_or_create(&label).inc();
     }
 
@@ -109,101 +168,19 @@ impl SinkMetrics {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CauseLabel {
-    cause: &'static str,
-}
-
 impl AuditMetrics {
-    /// The metrics, known to `registry`.
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register(
-            "audit_events",
-            "Events that the API server has, by reason",
-            metrics.delivered.clone(),
-        );
-        registry.register(
-            "audit_events_skipped",
-            "Events given up, by cause",
-            metrics.skipped.clone(),
-        );
-        registry.register(
-            "audit_event_retries",
-            "Rounds of Events that have to be sent again",
-            metrics.retries.clone(),
-        );
-        registry.register(
-            "audit_lag_records",
-            "Records of the mutation chain that are not yet told as Events",
-            metrics.lag_records.clone(),
-        );
-        registry.register(
-            "audit_lag_seconds",
-            "Age of the oldest record of the mutation chain that is not yet told as an Event",
-            metrics.lag_seconds.clone(),
-        );
-        registry.register(
-            "audit_sink_records",
-            "Audit records that a sink has taken",
-            metrics.sinks.delivered.clone(),
-        );
-        registry.register(
-            "audit_sink_failures",
-            "Attempts in which a sink took no audit records",
-            metrics.sinks.failures.clone(),
-        );
-        registry.register(
-            "audit_sink_failed_answers",
-            "Answers of a sink's receiver that say that it has not taken audit records, by kind",
-            metrics.sinks.answers.clone(),
-        );
-        registry.register(
-            "audit_sink_lag_seconds",
-            "Age of the oldest audit record that a sink has not taken",
-            metrics.sinks.lag_seconds.clone(),
-        );
-        registry.register(
-            "audit_bytes",
-            "Bytes of the audit log by chain, without the room that is laid out ahead",
-            metrics.log.bytes.clone(),
-        );
-        registry.register(
-            "audit_bound_bytes",
-            "Bytes of the audit log at which reads stop; 0: without bound",
-            metrics.log.bound.clone(),
-        );
-        registry.register(
-            "audit_held_hours",
-            "Hours that the audit log reaches back at the present rate, once it is as large as it may be; +Inf: nothing is ever cut",
-            metrics.log.held.clone(),
-        );
-        registry.register(
-            "audit_sink_records_lost",
-            "Audit records that were cut before a sink had taken them: the log rolled over them",
-            metrics.sinks.lost.clone(),
-        );
-        registry.register(
-            "audit_full",
-            "1 while reads are refused because the audit log has reached its bound",
-            metrics.log.full.clone(),
-        );
-        registry.register(
-            "audit_changes_cut",
-            "Records of changes that were cut off the old end of the audit log",
-            metrics.log.changes_cut.clone(),
-        );
-        registry.register(
-            "audit_read_bytes_cut",
-            "Bytes of records of reads that were cut off the old end of the audit log",
-            metrics.log.read_bytes_cut.clone(),
-        );
-        metrics
+    /// Makes the metrics and adds them to the registry.
+    pub(crate) fn register(registry: &mut MetricRegistry) -> Self {
+        Self {
+            events: EventMetrics::register(registry),
+            sinks: SinkFamilies::register(registry),
+            log: RetentionMetrics::register(registry),
+        }
+    }
+
+    /// The numbers of the sink of Kubernetes Events alone.
+    pub(super) fn events(&self) -> EventMetrics {
+        self.events.clone()
     }
 
     /// The numbers of the log's size.
@@ -219,22 +196,5 @@ impl AuditMetrics {
                 sink: name.to_owned(),
             },
         }
-    }
-
-    pub(super) fn delivered(&self, reason: &'static str) {
-        self.delivered.get_or_create(&ReasonLabel { reason }).inc();
-    }
-
-    pub(super) fn skipped(&self, cause: &'static str) {
-        self.skipped.get_or_create(&CauseLabel { cause }).inc();
-    }
-
-    pub(super) fn retried(&self) {
-        self.retries.inc();
-    }
-
-    pub(super) fn lag(&self, records: u64, seconds: u64) {
-        self.lag_records.set(i64::try_from(records).unwrap_or(i64::MAX));
-        self.lag_seconds.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 }

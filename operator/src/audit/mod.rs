@@ -1,23 +1,22 @@
-//! The audit records outside of the store: those of changes as Kubernetes Events on the objects that they
-//! concern, all of them in the systems that take them, and for whoever lists them.
+//! The audit records outside of the store: in the systems that take them, of which Kubernetes Events on the
+//! objects that changes concern are one, and for whoever lists them.
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`event_reason`] | which reason and words a record has; pure |
-//! | [`aggregation`] | records that say the same become one Event; pure |
-//! | [`event`] | the Event of a series; pure |
-//! | [`delivery`] | one Event to the API server, and what its answer means |
 //! | [`mod@line`] | a record as people and other systems read it |
 //! | [`mod@page`] | both chains as one, in order of time |
 //! | [`cursor`] | how far a reader has come |
-//! | [`destination`] | where else records go: every kind of sink has a row there |
+//! | [`destination`] | where records go: every kind of sink has a row there |
 //! | [`sink`] | what a sink is to the exporter |
-//! | [`exporter`] | both chains to one destination |
-//! | [`stdout`], [`mod@file`], [`syslog`], [`otlp`], [`webhook`] | the kinds of sinks |
+//! | [`exporter`] | the chains to one destination |
+//! | [`stdout`], [`mod@file`], [`syslog`], [`otlp`], [`webhook`], [`event_sink`] | the kinds of sinks |
 //! | [`http_endpoint`] | where a receiver over HTTP is, and a client that trusts it |
 //! | [`retention`] | what every destination has may go, within the limits of the log |
 //! | [`held_hours`] | how many hours the log holds at the present rate; pure |
-//! | [`event_sink`] | from a durable cursor over the mutation chain to all of it, in order |
+//! | [`event_content`] | which reason and words a record has as an Event; pure |
+//! | [`aggregation`] | records that say the same become one Event; pure |
+//! | [`event`] | the Event of a series; pure |
+//! | [`delivery`] | one Event to the API server, and what its answer means |
 //!
 //! Every record is told at least once, whatever restarts come between. An Event's name and content follow
 //! from the chain alone, so telling twice changes nothing. Nobody waits for an Event, and none that fails
@@ -30,7 +29,7 @@ mod cursor;
 mod delivery;
 mod destination;
 mod event;
-mod event_reason;
+mod event_content;
 mod event_sink;
 mod exporter;
 mod file;
@@ -45,15 +44,18 @@ mod sink;
 mod stdout;
 mod syslog;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 mod webhook;
 
-pub(crate) use destination::{Destination, sink_help};
-pub(crate) use event_sink::EventSink;
+pub(crate) use destination::{Destination, destinations, sink_help};
 pub(crate) use exporter::AuditExporter;
+pub(crate) use line::json_lines;
 pub(crate) use metrics::AuditMetrics;
 pub(crate) use page::{AuditPosition, page};
 pub(crate) use retention::{AuditRetention, HeldHours};
+pub(crate) use sink::SinkContext;
 
 use strongroom_store::vault::StoreError;
 

@@ -6,7 +6,8 @@ use strongroom_store::audit::{READS_DIRECTORY, ReadChainRecord, SegmentDirectory
 pub(crate) use strongroom_store::vault::AuditPosition;
 use strongroom_store::vault::Store;
 
-use super::line::{gap, line};
+use super::cursor::ReaderScope;
+use super::line::{AuditLine, gap, line};
 
 /// Records that are looked at for one page, of each chain.
 const PAGE_RECORDS: usize = 1_000;
@@ -39,8 +40,8 @@ impl Default for PageLimits {
 /// Some records, and where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuditPage {
-    /// The records as JSON, one a line.
-    pub(crate) lines: Vec<u8>,
+    /// The records.
+    pub(crate) lines: Vec<AuditLine>,
     /// When the first of them was made.
     pub(crate) oldest: Option<Timestamp>,
     /// The place after them.
@@ -56,16 +57,17 @@ pub(crate) fn page(
     place: AuditPosition,
     told: impl Fn(&mut AuditRecord) -> bool,
 ) -> Result<AuditPage, String> {
-    page_within(store, place, PageLimits::default(), told)
+    page_within(store, place, ReaderScope::All, PageLimits::default(), told)
 }
 
-/// The same in a page of this size.
+/// The same of these chains, in a page of this size.
 ///
 /// # Errors
 /// What the store says, in words.
 pub(super) fn page_within(
     store: &Store,
     place: AuditPosition,
+    scope: ReaderScope,
     limits: PageLimits,
     told: impl Fn(&mut AuditRecord) -> bool,
 ) -> Result<AuditPage, String> {
@@ -76,9 +78,9 @@ pub(super) fn page_within(
         .iter()
         .map(|(sequence, entry)| line(Chain::Changes, *sequence, entry))
         .collect();
-    let logged = match store.directory() {
-        None => Vec::new(),
-        Some(dir) => {
+    let logged = match (scope, store.directory()) {
+        (ReaderScope::Changes, _) | (_, None) => Vec::new(),
+        (ReaderScope::All, Some(dir)) => {
             let storage = SegmentDirectory::read_only(&dir.join(READS_DIRECTORY));
             store
                 .reads_after(&storage, place.reads, looked_at)
@@ -90,10 +92,10 @@ pub(super) fn page_within(
     let reads = lines(&logged);
     let changes_full = changes.len() == looked_at;
 
-    let (mut next, mut text, mut oldest) = (place, Vec::new(), None);
-    let (mut records, mut put_back) = (0, false);
+    let (mut next, mut told_lines, mut oldest) = (place, Vec::new(), None);
+    let (mut bytes, mut put_back) = (0, false);
     let (mut changes, mut reads) = (changes.into_iter().peekable(), reads.into_iter().peekable());
-    while text.len() < limits.bytes && records < limits.records {
+    while bytes < limits.bytes && told_lines.len() < limits.records {
         // Beyond a chain's page the other one must wait: something older may come.
         let line = match (changes.peek(), reads.peek()) {
             (None, _) if changes_full => break,
@@ -104,7 +106,7 @@ pub(super) fn page_within(
             (None, None) => None,
         };
         let Some(mut line) = line else { break };
-        let (before, length) = (next, text.len());
+        let before = next;
         match line.chain {
             Chain::Changes => next.changes = line.sequence,
             Chain::Reads => next.reads = line.sequence,
@@ -112,22 +114,22 @@ pub(super) fn page_within(
         if !told(&mut line) {
             continue;
         }
-        serde_json::to_writer(&mut text, &line).map_err(|error| error.to_string())?;
-        text.push(b'\n');
-        if limits.exact && length > 0 && text.len() > limits.bytes {
-            text.truncate(length);
+        let line = AuditLine::new(line).map_err(|error| error.to_string())?;
+        let with_it = bytes + line.json.len() + 1;
+        if limits.exact && bytes > 0 && with_it > limits.bytes {
             (next, put_back) = (before, true);
             break;
         }
-        oldest.get_or_insert(line.time);
-        records += 1;
+        bytes = with_it;
+        oldest.get_or_insert(line.record.time);
+        told_lines.push(line);
     }
     if reads.peek().is_none() && !put_back {
         // What is not wanted at the end is not told, and not looked at again.
         next.reads = last_read;
     }
     Ok(AuditPage {
-        lines: text,
+        lines: told_lines,
         oldest,
         next,
     })

@@ -15,12 +15,9 @@ use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{RetainError, RetentionReport, Store, StoreError};
 use tokio::sync::watch;
 
-use super::cursor::CursorPosition;
 use super::destination::Destination;
-use super::event_sink;
 use super::held_hours::GrowthRate;
 use super::metrics::RetentionMetrics;
-use super::page::AuditPosition;
 use crate::clock_guard::ClockGuard;
 
 /// How often to look.
@@ -48,7 +45,7 @@ impl HeldHours {
 pub(crate) struct AuditRetention<N> {
     /// Whose log.
     pub(crate) store: Store,
-    /// Who takes its records besides Kubernetes Events.
+    /// Who takes its records.
     pub(crate) destinations: Vec<Destination>,
     /// The wall clock.
     pub(crate) now: N,
@@ -162,21 +159,16 @@ fn wall(now: Timestamp) -> jiff::Timestamp {
 
 /// How far each reader has come, as the store knows it for good.
 fn exported(store: &Store, destinations: &[Destination]) -> Result<Vec<ExportProgress>, StoreError> {
-    let saved = |name| store.cursor(&name).map(Option::unwrap_or_default);
-    let mut readers = Vec::with_capacity(destinations.len() + 1);
+    let mut readers = Vec::with_capacity(destinations.len());
     for destination in destinations {
-        let place = AuditPosition::from_bytes(&saved(destination.cursor())?);
+        let saved = store.cursor(destination.cursor())?.unwrap_or_default();
+        let place = destination.scope().position(&saved);
         readers.push(ExportProgress {
             reader: format!("the sink `{destination}`"),
             changes: place.changes,
             reads: place.reads,
         });
     }
-    readers.push(ExportProgress {
-        reader: "the sink of Kubernetes Events".to_owned(),
-        changes: u64::from_bytes(&saved(event_sink::cursor_name())?),
-        reads: u64::MAX,
-    });
     Ok(readers)
 }
 

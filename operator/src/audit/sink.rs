@@ -7,18 +7,46 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use kube::Client;
+use strongroom_store::vault::Store;
 
 use super::destination::Destination;
+use super::line::AuditLine;
+use super::metrics::AuditMetrics;
 use super::page::PageLimits;
 
-/// A kind of sink, as the command line names it.
-pub(super) struct SinkKind {
-    /// How it is written, for those who wrote something else.
-    pub(super) form: &'static str,
-    /// How it is written where it is on this host and needs no TLS.
-    pub(super) local_form: Option<&'static str>,
-    /// The destination of a text; none where the text is one of another kind.
-    pub(super) parse: fn(&str) -> Option<Result<Destination, FormError>>,
+/// How long a sink may take with a batch where it says nothing else.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A kind of sink, by who turns it on.
+pub(super) enum SinkKind {
+    /// The command line names it.
+    Configured {
+        /// How it is written, for those who wrote something else.
+        form: &'static str,
+        /// How it is written where it is on this host and needs no TLS.
+        local_form: Option<&'static str>,
+        /// The destination of a text; none where the text is one of another kind.
+        parse: fn(&str) -> Option<Result<Destination, FormError>>,
+    },
+    /// It is always on.
+    Always {
+        /// Its one destination.
+        destination: fn(&SinkContext) -> Destination,
+    },
+}
+
+/// What the process has for a sink that is always on.
+#[derive(Clone)]
+pub(crate) struct SinkContext {
+    /// To the API server.
+    pub(crate) client: Client,
+    /// Whose records.
+    pub(crate) store: Store,
+    /// The name of this process among its likes, at most 128 characters: its pod's.
+    pub(crate) instance: String,
+    /// Where it counts.
+    pub(crate) metrics: AuditMetrics,
 }
 
 /// Why a text names no destination, though its kind is known.
@@ -33,8 +61,8 @@ pub(super) enum FormError {
 /// Records on their way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Batch<'a> {
-    /// The records as JSON, one a line.
-    pub(super) lines: &'a [u8],
+    /// The records, in order.
+    pub(super) lines: &'a [AuditLine],
     /// When they are sent, by the clock of the process.
     pub(super) now: Timestamp,
 }
@@ -54,6 +82,20 @@ pub(super) trait Sink: Send {
     fn repeats_exactly(&self) -> bool {
         false
     }
+
+    /// How long it may take with a batch.
+    fn timeout(&self) -> Duration {
+        DELIVERY_TIMEOUT
+    }
+
+    /// How long it is left alone after the batch that it took last.
+    fn pause(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Counts how far it is behind, where it has numbers of its own for that: records of changes, and
+    /// seconds.
+    fn count_lag(&self, _changes: u64, _seconds: u64) {}
 }
 
 /// A batch was not taken.
@@ -62,6 +104,9 @@ pub(super) enum SinkError {
     /// The way there, or what is configured for it.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The API server has not all Events, and what kept it.
+    #[error("the API server does not take Events: {0}")]
+    Events(&'static str),
     /// The other side answered something else than that it has the records.
     #[error("the receiver answers {status}: {advice}", advice = .kind.advice())]
     Answered {
@@ -78,7 +123,7 @@ impl SinkError {
     /// What the answer means, where there was one that says so.
     pub(super) const fn answer_kind(&self) -> Option<AnswerKind> {
         match self {
-            Self::Io(_) => None,
+            Self::Io(_) | Self::Events(_) => None,
             Self::Answered { kind, .. } => Some(*kind),
         }
     }
@@ -86,7 +131,7 @@ impl SinkError {
     /// How long the other side asks to be left alone.
     pub(super) const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Io(_) => None,
+            Self::Io(_) | Self::Events(_) => None,
             Self::Answered { retry_after, .. } => *retry_after,
         }
     }

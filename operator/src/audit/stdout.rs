@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use futures::future::BoxFuture;
 
 use super::destination::Destination;
+use super::line::json_lines;
 use super::sink::{Batch, Sink, SinkError, SinkKind};
 
 /// How it is named.
-pub(super) const KIND: SinkKind = SinkKind {
+pub(super) const KIND: SinkKind = SinkKind::Configured {
     form: "stdout",
     local_form: None,
     parse: |text| (text == "stdout").then(|| Ok(Destination::new(text.to_owned(), || Stdout))),
@@ -20,8 +21,7 @@ pub(super) const KIND: SinkKind = SinkKind {
 struct Stdout;
 
 impl Stdout {
-    async fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        let lines = lines.to_vec();
+    async fn write(&mut self, lines: Vec<u8>) -> io::Result<()> {
         // Whoever reads it may be slow.
         tokio::task::spawn_blocking(move || {
             let mut out = io::stdout().lock();
@@ -35,6 +35,6 @@ impl Stdout {
 
 impl Sink for Stdout {
     fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), SinkError>> {
-        Box::pin(async move { self.write(batch.lines).await.map_err(SinkError::Io) })
+        Box::pin(async move { self.write(json_lines(batch.lines)).await.map_err(SinkError::Io) })
     }
 }

@@ -16,14 +16,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use strongroom_api::audit::{AuditRecord, Decision};
+use strongroom_api::audit::Decision;
 
 use super::destination::{Destination, is_this_host};
+use super::line::AuditLine;
 use super::sink::{Batch, FormError, Sink, SinkError, SinkKind};
 use crate::trust_anchors::roots_from_pem;
 
 /// How it is named.
-pub(super) const KIND: SinkKind = SinkKind {
+pub(super) const KIND: SinkKind = SinkKind::Configured {
     form: "syslog+tls://HOST:PORT?ca=/PATH",
     local_form: Some("syslog+tcp://127.0.0.1:PORT"),
     parse: |text| {
@@ -106,10 +107,10 @@ impl Syslog {
         }
     }
 
-    async fn send(&mut self, lines: &[u8]) -> io::Result<()> {
-        let mut messages = Vec::with_capacity(lines.len() + lines.len() / 4);
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let message = message(line, &self.hostname)?;
+    async fn send(&mut self, lines: &[AuditLine]) -> io::Result<()> {
+        let mut messages = Vec::new();
+        for line in lines {
+            let message = message(line, &self.hostname);
             messages.extend_from_slice(format!("{} ", message.len()).as_bytes());
             messages.extend_from_slice(&message);
         }
@@ -167,15 +168,15 @@ async fn open_yet(stream: &mut Box<dyn Stream>) -> io::Result<()> {
 }
 
 /// One message of RFC 5424: refusals are warnings, everything else a notice.
-fn message(json: &[u8], hostname: &str) -> io::Result<Vec<u8>> {
-    let line: AuditRecord = serde_json::from_slice(json)?;
-    let severity = match line.decision {
+fn message(line: &AuditLine, hostname: &str) -> Vec<u8> {
+    let AuditLine { record, json } = line;
+    let severity = match record.decision {
         Decision::Done => NOTICE,
         Decision::Refused => WARNING,
     };
     let priority = FACILITY + severity;
-    let time = line.time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
-    let action: String = line
+    let time = record.time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+    let action: String = record
         .action
         .chars()
         .filter(char::is_ascii_graphic)
@@ -183,7 +184,7 @@ fn message(json: &[u8], hostname: &str) -> io::Result<Vec<u8>> {
         .collect();
     let mut message = format!("<{priority}>1 {time} {hostname} strongroom - {action} - ").into_bytes();
     message.extend_from_slice(json);
-    Ok(message)
+    message
 }
 
 /// The name of this machine, or of this pod: printable ASCII, as the format demands.

@@ -20,9 +20,11 @@ use tokio::sync::watch;
 use super::aggregation::{BLOCK_RECORDS, aggregate, block_before};
 use super::delivery::{DeliveryOutcome, delivery_outcome};
 use super::event::{Regarding, event, name};
-use super::event_reason::{EventReason, event_content};
-use super::{AuditMetrics, EventSink};
+use super::event_content::event_content;
+use super::testing::{RunningExporter, until};
+use super::{AuditMetrics, SinkContext, destinations};
 use crate::fixture::{Fixture, NOW, meta, value, version};
+use crate::kube::EventReason;
 
 fn entry(action: Action, secret: u8) -> Entry {
     let mut entry = Entry::new(NOW, Actor::System, action);
@@ -36,7 +38,7 @@ fn entry(action: Action, secret: u8) -> Entry {
 fn every_action_has_its_reason_or_none() {
     let told: Vec<(&str, &str)> = Action::ALL
         .iter()
-        .filter_map(|action| Some((action.name(), event_content(&entry(*action, 1))?.reason.name())))
+        .filter_map(|action| Some((action.name(), event_content(&entry(*action, 1))?.reason.as_str())))
         .collect();
     assert_eq!(
         told,
@@ -279,50 +281,21 @@ impl Server {
     }
 }
 
-struct Running {
-    stop: watch::Sender<bool>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Running {
-    fn start(fixture: &Fixture, client: Client) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let sink = EventSink {
-            client,
-            store: fixture.store.clone(),
-            now: || NOW,
-            metrics: AuditMetrics::default(),
-            instance: "strongroom-0".to_owned(),
-        };
-        Self {
-            stop,
-            task: tokio::spawn(sink.run(stopped)),
-        }
-    }
-
-    async fn stop(self) {
-        self.stop.send_replace(true);
-        tokio::time::timeout(Duration::from_secs(20), self.task)
-            .await
-            .expect("the sink stops")
-            .unwrap();
-    }
-}
-
-/// Waits, with a deadline, until something holds.
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let wait = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+/// The exporter of a store to the sink that is always on.
+fn start(fixture: &Fixture, client: Client) -> RunningExporter {
+    let context = SinkContext {
+        client,
+        store: fixture.store.clone(),
+        instance: "strongroom-0".to_owned(),
+        metrics: AuditMetrics::default(),
     };
-    tokio::time::timeout(Duration::from_secs(30), wait)
-        .await
-        .unwrap_or_else(|_| panic!("never came: {what}"));
+    let mut always = destinations(Vec::new(), &context);
+    assert_eq!(always.len(), 1);
+    RunningExporter::start(fixture, always.remove(0))
 }
 
 fn one(reason: EventReason) -> (String, u64) {
-    (reason.name().to_owned(), 1)
+    (reason.as_str().to_owned(), 1)
 }
 
 fn put(fixture: &Fixture, secret: SecretId, id: &str) {
@@ -339,7 +312,7 @@ fn put(fixture: &Fixture, secret: SecretId, id: &str) {
 async fn the_life_of_a_secret_is_told_in_order_and_about_its_object() {
     let fixture = Fixture::new();
     let (server, client) = Server::start();
-    let sink = Running::start(&fixture, client);
+    let sink = start(&fixture, client);
     let secret = fixture.secret("db");
     put(&fixture, secret, "v2");
     let materialized = Some(MaterializedObject {
@@ -389,14 +362,14 @@ async fn the_life_of_a_secret_is_told_in_order_and_about_its_object() {
 async fn a_restart_tells_nothing_twice_and_loses_nothing() {
     let fixture = Fixture::new();
     let (server, client) = Server::start();
-    let sink = Running::start(&fixture, client.clone());
+    let sink = start(&fixture, client.clone());
     let secret = fixture.secret("db");
     until("the first", || server.told().len() == 1).await;
     sink.stop().await;
     let asked = *server.requests.borrow();
 
     put(&fixture, secret, "v2");
-    let sink = Running::start(&fixture, client.clone());
+    let sink = start(&fixture, client.clone());
     until("the second", || server.told().len() == 2).await;
     sink.stop().await;
     assert_eq!(
@@ -412,7 +385,7 @@ async fn a_restart_tells_nothing_twice_and_loses_nothing() {
     };
     fixture.store.run(place(0), meta()).unwrap();
     put(&fixture, secret, "v3");
-    let sink = Running::start(&fixture, client);
+    let sink = start(&fixture, client);
     until("the third", || server.told().len() == 3).await;
     sink.stop().await;
     assert_eq!(
@@ -430,7 +403,7 @@ async fn events_wait_for_an_api_server_that_is_overloaded() {
     let fixture = Fixture::new();
     let (server, client) = Server::start();
     server.mood.send_replace(Mood::Fails(503, "ServiceUnavailable"));
-    let sink = Running::start(&fixture, client);
+    let sink = start(&fixture, client);
     let secret = fixture.secret("db");
     until("an attempt", || *server.requests.borrow() > 0).await;
     put(&fixture, secret, "v2");
@@ -444,7 +417,7 @@ async fn a_namespace_that_is_gone_holds_up_nobody() {
     let fixture = Fixture::new();
     let (server, client) = Server::start();
     server.mood.send_replace(Mood::Fails(404, "NotFound"));
-    let sink = Running::start(&fixture, client);
+    let sink = start(&fixture, client);
     let secret = fixture.secret("db");
     until("an attempt", || *server.requests.borrow() == 1).await;
     server.mood.send_replace(Mood::Works);

@@ -11,7 +11,6 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use kube::api::{Patch, PatchParams};
 use kube::core::PartialObjectMeta;
-use kube::runtime::events::{Event, EventType};
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
 use parking_lot::Mutex;
@@ -23,8 +22,8 @@ use tokio::time::Instant;
 use super::managed_secret::Failure;
 use super::store::SecretStore;
 use super::{Ctx, watches};
-use crate::kube::field_manager;
 use crate::kube::watch::{Selection, watcher as watch_pages};
+use crate::kube::{EventMessage, EventReason, field_manager};
 
 /// The label on a Namespace that asks for it.
 pub(super) const LABEL: &str = "strongroom.dev/ca";
@@ -285,18 +284,12 @@ async fn say_taken<S: SecretStore>(
         manager,
         "ConfigMap owned by another manager, left unchanged"
     );
-    let event = Event {
-        type_: EventType::Warning,
-        reason: "NotOurs".to_owned(),
-        note: Some(note),
-        action: "Write".to_owned(),
-        secondary: None,
-    };
+    let message = EventMessage::new(EventReason::NotOurs, "Write", note);
     let regarding = ObjectReference {
         namespace: Some(namespace.to_owned()),
         ..found.map(|found| found.object_ref(&())).unwrap_or_default()
     };
-    ctx.events.tell(event, &regarding).await;
+    ctx.events.tell(message, &regarding).await;
 }
 
 #[cfg(test)]

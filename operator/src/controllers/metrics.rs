@@ -5,55 +5,86 @@ use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 use strongroom_rules::retry::ErrorClass;
 
 use super::failing::FailingObjects;
 
-/// Counters and gauges of all controllers.
-#[derive(Debug, Default)]
-pub(crate) struct Metrics {
-    reconciles: Family<Kind, Counter>,
-    errors: Family<KindAndClass, Counter>,
-    /// Versions made because of a spec, an import or a rotation.
-    pub(crate) versions: Counter,
-    /// Statuses written.
-    pub(crate) status_writes: Counter,
-    repairs: Family<InNamespace, Counter>,
-    /// Deletions that wait for a person to confirm them.
-    deletions_waiting: Family<Kind, Gauge>,
-    /// Recovery windows opened, and destructions of keys scheduled, because an object was gone.
-    pub(crate) deletions: Counter,
-    /// Data keys that were wrapped anew.
-    pub(crate) rewrapped: Counter,
-    /// Data keys that could not be at the last look, because a key refuses.
-    pub(crate) rewrap_refused: Gauge,
-    /// Watches that broke off with an error.
-    pub(crate) watch_errors: Counter,
-    unattested: Family<Kind, Counter>,
-    queue: Family<Kind, Gauge>,
-    /// What the gauge counts: an object that is triggered twice before it is looked at waits once.
-    waiting: Mutex<HashSet<Place>>,
-    failing: Family<Kind, Gauge>,
-    failing_objects: FailingObjects,
-    next_rotation: Gauge<f64, AtomicU64>,
-    rotations: Mutex<HashMap<(String, String), Timestamp>>,
-    certificates: Family<CertificateLabels, Gauge>,
-    deadlines: Family<CertificateLabels, Gauge>,
-    /// The key that the gauge has for each object.
-    certified: Mutex<HashMap<(String, String), String>>,
+strongroom_process::metrics! {
+    /// Counters and gauges of all controllers.
+    pub(crate) struct Metrics {
+        /// Attempts to reconcile an object.
+        reconciles: Family<KindLabel, Counter> = "reconciles",
+        /// Attempts that failed, by class of error.
+        errors: Family<KindAndClassLabels, Counter> = "reconcile_errors",
+        /// Versions made by the controllers, because of a spec, an import or a rotation.
+        pub(crate) versions: Counter = "versions",
+        /// Statuses written.
+        pub(crate) status_writes: Counter = "status_writes",
+        /// Native Secrets that were put back after somebody else changed them, by namespace.
+        repairs: Family<NamespaceLabel, Counter> = "native_secret_repairs",
+        /// Deletions that wait for confirmation in the ConfigMap strongroom-deletions or
+        /// strongroom-key-deletions.
+        deletions_waiting: Family<KindLabel, Gauge> = "deletions_waiting",
+        /// Recovery windows opened, and destructions of keys scheduled, because an object was gone.
+        pub(crate) deletions: Counter = "deletions",
+        /// Data keys wrapped anew under another key or version of it.
+        pub(crate) rewrapped: Counter = "rewrapped",
+        /// Data keys that have to be wrapped anew and cannot, because a key is disabled or goes.
+        pub(crate) rewrap_refused: Gauge = "rewrap_refused",
+        /// Watches that broke off.
+        pub(crate) watch_errors: Counter = "watch_errors",
+        /// Changes and deletions of objects that the webhook did not see, so that nobody knows whose they
+        /// are, by kind.
+        unattested: Family<KindLabel, Counter> = "unattested_changes",
+        /// Objects that wait for a reconcile; those that wait for a time are not among them.
+        queue: Family<KindLabel, Gauge> = "queue",
+        /// What the gauge counts: an object that is triggered twice before it is looked at waits once.
+        waiting: Mutex<HashSet<Place>>,
+        /// Objects whose last attempt to reconcile failed; their condition Ready and one line of the log say
+        /// why.
+        failing: Family<KindLabel, Gauge> = "failing_objects",
+        /// Which those are.
+        failing_objects: FailingObjects,
+        /// When the soonest rotation of all schedules is due, seconds since the epoch; 0 where none is.
+        next_rotation: Gauge<f64, AtomicU64> = "next_rotation_timestamp_seconds",
+        /// When that of each schedule is.
+        rotations: Mutex<HashMap<(String, String), Timestamp>>,
+        /// When the certificate in the current version of a ManagedSecret ends, seconds since the epoch.
+        certificates: Family<CertificateLabels, Gauge> = "certificate_expiration_timestamp_seconds",
+        /// When the certificate in the current version of a ManagedSecret should have been renewed at the
+        /// latest, half way between its renewal and its end, seconds since the epoch.
+        deadlines: Family<CertificateLabels, Gauge> = "certificate_renewal_deadline_timestamp_seconds",
+        /// The key that the gauge has for each object.
+        certified: Mutex<HashMap<(String, String), String>>,
+    }
 }
 
 /// An object: its kind, namespace and name.
 type Place = (&'static str, String, String);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
-    kind: &'static str,
+strongroom_process::labels! {
+    struct KindLabel {
+        kind: &'static str,
+    }
+
+    struct KindAndClassLabels {
+        kind: &'static str,
+        class: &'static str,
+    }
+
+    struct NamespaceLabel {
+        /// Not `namespace`, which is the scraped process's own.
+        secret_namespace: String,
+    }
+
+    struct CertificateLabels {
+        namespace: String,
+        name: String,
+        key: String,
+    }
 }
 
 /// What is told of the certificate of a ManagedSecret.
@@ -67,130 +98,29 @@ pub(crate) struct CertificateTimes<'a> {
     pub(crate) deadline: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CertificateLabels {
-    namespace: String,
-    name: String,
-    key: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct InNamespace {
-    /// Not `namespace`, which is the scraped process's own.
-    secret_namespace: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindAndClass {
-    kind: &'static str,
-    class: &'static str,
-}
-
 impl Metrics {
     /// So many deletions of a kind wait for a person.
     pub(crate) fn deletions_wait(&self, kind: &'static str, count: usize) {
         self.deletions_waiting
-            .get_or_create(&Kind { kind })
+            .get_or_create(&KindLabel { kind })
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Deletions of a kind that wait for a person.
     #[cfg(test)]
     pub(crate) fn deletions_waiting(&self, kind: &'static str) -> i64 {
-        self.deletions_waiting.get_or_create(&Kind { kind }).get()
-    }
-
-    /// The metrics, known to `registry`.
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register(
-            "reconciles",
-            "Attempts to reconcile an object",
-            metrics.reconciles.clone(),
-        );
-        registry.register(
-            "reconcile_errors",
-            "Attempts that failed, by class of error",
-            metrics.errors.clone(),
-        );
-        registry.register(
-            "versions",
-            "Versions made by the controllers",
-            metrics.versions.clone(),
-        );
-        registry.register("status_writes", "Statuses written", metrics.status_writes.clone());
-        registry.register(
-            "native_secret_repairs",
-            "Native Secrets that were put back after somebody else changed them, by namespace",
-            metrics.repairs.clone(),
-        );
-        registry.register(
-            "deletions_waiting",
-            "Deletions that wait for confirmation in the ConfigMap strongroom-deletions or strongroom-key-deletions",
-            metrics.deletions_waiting.clone(),
-        );
-        registry.register(
-            "deletions",
-            "Recovery windows opened, and destructions of keys scheduled, because an object was gone",
-            metrics.deletions.clone(),
-        );
-        registry.register(
-            "rewrapped",
-            "Data keys wrapped anew under another key or version of it",
-            metrics.rewrapped.clone(),
-        );
-        registry.register(
-            "rewrap_refused",
-            "Data keys that have to be wrapped anew and cannot, because a key is disabled or goes",
-            metrics.rewrap_refused.clone(),
-        );
-        registry.register(
-            "watch_errors",
-            "Watches that broke off",
-            metrics.watch_errors.clone(),
-        );
-        registry.register(
-            "unattested_changes",
-            "Changes and deletions of objects that the webhook did not see, so that nobody knows whose they are, by kind",
-            metrics.unattested.clone(),
-        );
-        registry.register(
-            "queue",
-            "Objects that wait for a reconcile; those that wait for a time are not among them",
-            metrics.queue.clone(),
-        );
-        registry.register(
-            "failing_objects",
-            "Objects whose last attempt to reconcile failed; their condition Ready and one line of the log say why",
-            metrics.failing.clone(),
-        );
-        registry.register(
-            "next_rotation_timestamp_seconds",
-            "When the soonest rotation of all schedules is due, seconds since the epoch; 0 where none is",
-            metrics.next_rotation.clone(),
-        );
-        registry.register(
-            "certificate_expiration_timestamp_seconds",
-            "When the certificate in the current version of a ManagedSecret ends, seconds since the epoch",
-            metrics.certificates.clone(),
-        );
-        registry.register(
-            "certificate_renewal_deadline_timestamp_seconds",
-            "When that certificate should have been renewed at the latest, half way between its renewal and its end",
-            metrics.deadlines.clone(),
-        );
-        metrics
+        self.deletions_waiting.get_or_create(&KindLabel { kind }).get()
     }
 
     /// An object of this kind was changed or deleted past the webhook.
     pub(crate) fn unattested(&self, kind: &'static str) {
-        self.unattested.get_or_create(&Kind { kind }).inc();
+        self.unattested.get_or_create(&KindLabel { kind }).inc();
     }
 
     /// How often that was.
     #[cfg(test)]
     pub(crate) fn unattested_changes(&self, kind: &'static str) -> u64 {
-        self.unattested.get_or_create(&Kind { kind }).get()
+        self.unattested.get_or_create(&KindLabel { kind }).get()
     }
 
     /// An attempt failed. Answers whether the cause is news of this object.
@@ -211,7 +141,7 @@ impl Metrics {
 
     fn fail(&self, kind: &'static str, count: usize) {
         self.failing
-            .get_or_create(&Kind { kind })
+            .get_or_create(&KindLabel { kind })
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
@@ -219,7 +149,7 @@ impl Metrics {
     pub(crate) fn repaired(&self, namespace: &str) {
         let secret_namespace = namespace.to_owned();
         self.repairs
-            .get_or_create(&InNamespace { secret_namespace })
+            .get_or_create(&NamespaceLabel { secret_namespace })
             .inc();
     }
 
@@ -228,7 +158,7 @@ impl Metrics {
     pub(crate) fn repairs(&self, namespace: &str) -> u64 {
         let secret_namespace = namespace.to_owned();
         self.repairs
-            .get_or_create(&InNamespace { secret_namespace })
+            .get_or_create(&NamespaceLabel { secret_namespace })
             .get()
     }
 
@@ -236,7 +166,7 @@ impl Metrics {
     pub(crate) fn waits(&self, kind: &'static str, namespace: &str, name: &str) {
         let place = (kind, namespace.to_owned(), name.to_owned());
         if self.waiting.lock().insert(place) {
-            self.queue.get_or_create(&Kind { kind }).inc();
+            self.queue.get_or_create(&KindLabel { kind }).inc();
         }
     }
 
@@ -245,7 +175,7 @@ impl Metrics {
         let place = (kind, namespace.to_owned(), name.to_owned());
         let mut waiting = self.waiting.lock();
         if waiting.remove(&place) {
-            self.queue.get_or_create(&Kind { kind }).dec();
+            self.queue.get_or_create(&KindLabel { kind }).dec();
             if waiting.is_empty() {
                 // After a burst.
                 waiting.shrink_to_fit();
@@ -331,10 +261,10 @@ impl Metrics {
 
     /// Counts an attempt and its error.
     pub(crate) fn reconciled(&self, kind: &'static str, error: Option<ErrorClass>) {
-        self.reconciles.get_or_create(&Kind { kind }).inc();
+        self.reconciles.get_or_create(&KindLabel { kind }).inc();
         if let Some(class) = error {
             self.errors
-                .get_or_create(&KindAndClass {
+                .get_or_create(&KindAndClassLabels {
                     kind,
                     class: class.name(),
                 })
@@ -345,19 +275,20 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_process::MetricRegistry;
+
     use super::*;
 
     /// The value of a metric in the text that Prometheus gets.
-    fn shown(registry: &Registry, name: &str) -> Option<String> {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+    fn shown(registry: &MetricRegistry, name: &str) -> Option<String> {
+        let text = registry.text().unwrap();
         text.lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
     }
 
     #[test]
     fn a_certificate_has_one_series_until_its_object_is_gone() {
-        let mut registry = Registry::default();
+        let mut registry = MetricRegistry::default();
         let metrics = Metrics::register(&mut registry);
         let series = |name: &str, key: &str| {
             format!(
@@ -394,7 +325,7 @@ mod tests {
 
     #[test]
     fn an_object_waits_once_and_the_soonest_rotation_counts() {
-        let mut registry = Registry::default();
+        let mut registry = MetricRegistry::default();
         let metrics = Metrics::register(&mut registry);
         let queue = r#"queue{kind="ManagedSecret"}"#;
         for name in ["a", "a", "b"] {

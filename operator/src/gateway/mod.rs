@@ -566,7 +566,7 @@ impl Gateway {
     async fn refuse_service_account(&self, asking: &RequestContext, problem: Problem) -> Problem {
         self.capacity.refusals().refused(
             LimitedResource::Request,
-            LimitScope::People,
+            LimitScope::ExtensionApi,
             RefusalReason::ServiceAccount,
         );
         let note = AuditNote {

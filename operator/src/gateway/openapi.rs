@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::operation::{
     Content, DNS_LABEL_PATTERN, Operation, ResponseSpec, SECRET_NAME_PATTERN, VERSION_ID_PATTERN,
 };
-use super::problem::Code;
+use super::problem::{self, Code};
 
 /// A problem document (RFC 9457), as every refusal is one.
 #[derive(JsonSchema)]
@@ -23,7 +23,7 @@ struct Problem {
     r#type: String,
     title: String,
     status: u16,
-    /// The stable code; docs/errors.md has its causes.
+    /// The stable code; docs/reference/errors.md has its causes.
     code: String,
     /// What to do.
     detail: String,
@@ -154,9 +154,10 @@ fn described(operation: &Operation, problem: &Value, generator: &mut SchemaGener
 fn refusals() -> Vec<(StatusCode, Vec<&'static str>)> {
     let mut refusals: Vec<(StatusCode, Vec<&'static str>)> = Vec::new();
     for code in Code::ALL {
-        match refusals.iter_mut().find(|(status, _)| *status == code.status()) {
+        let status = problem::status(*code);
+        match refusals.iter_mut().find(|(known, _)| *known == status) {
             Some((_, codes)) => codes.push(code.as_str()),
-            None => refusals.push((code.status(), vec![code.as_str()])),
+            None => refusals.push((status, vec![code.as_str()])),
         }
     }
     refusals

@@ -6,11 +6,35 @@ use kube::Client;
 use kube::runtime::events::{Event, Recorder, Reporter};
 use strongroom_api::visible;
 
-use crate::kube::in_words;
+use crate::kube::{EventReason, in_words};
 
 /// Longest note that the API server takes, in bytes
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>).
 const MAX_NOTE_BYTES: usize = 1024;
+
+/// What an Event says. Its type follows from the reason.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EventMessage {
+    pub(crate) reason: EventReason,
+    /// For people.
+    pub(crate) note: String,
+    /// What was done or refused, in a word.
+    pub(crate) action: &'static str,
+    /// Another object that it has to do with.
+    pub(crate) secondary: Option<ObjectReference>,
+}
+
+impl EventMessage {
+    /// One that has to do with no other object.
+    pub(crate) const fn new(reason: EventReason, action: &'static str, note: String) -> Self {
+        Self {
+            reason,
+            note,
+            action,
+            secondary: None,
+        }
+    }
+}
 
 /// The writer of Events, which come from `strongroom` whatever part of it has something to tell.
 #[derive(Clone)]
@@ -29,41 +53,42 @@ impl EventWriter {
     ///
     /// # Errors
     /// The API server's.
-    pub(crate) async fn publish(&self, event: Event, regarding: &ObjectReference) -> Result<(), kube::Error> {
-        self.0.publish(&shown(event), regarding).await
+    pub(crate) async fn publish(
+        &self,
+        message: EventMessage,
+        regarding: &ObjectReference,
+    ) -> Result<(), kube::Error> {
+        self.0.publish(&shown(message), regarding).await
     }
 
     /// Publishes an Event. One that cannot be published is logged: nothing waits for it.
-    pub(crate) async fn tell(&self, event: Event, regarding: &ObjectReference) {
-        let reason = event.reason.clone();
-        if let Err(error) = self.publish(event, regarding).await {
-            tracing::warn!(reason, error = %in_words(&error), "event publish failed");
+    pub(crate) async fn tell(&self, message: EventMessage, regarding: &ObjectReference) {
+        let reason = message.reason;
+        if let Err(error) = self.publish(message, regarding).await {
+            tracing::warn!(reason = reason.as_str(), error = %in_words(&error), "event publish failed");
         }
     }
 }
 
 /// The Event as it may be shown, cut where the API server would not take it.
-fn shown(event: Event) -> Event {
+fn shown(message: EventMessage) -> Event {
     let text = |text: String| visible(&text).into_owned();
-    let note = event.note.map(|note| {
-        let mut note = text(note);
-        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
-        note
-    });
+    let mut note = text(message.note);
+    note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
     Event {
-        note,
-        secondary: event.secondary.map(|secondary| ObjectReference {
+        type_: message.reason.event_type(),
+        reason: message.reason.as_str().to_owned(),
+        note: Some(note),
+        action: message.action.to_owned(),
+        secondary: message.secondary.map(|secondary| ObjectReference {
             field_path: secondary.field_path.map(text),
             ..secondary
         }),
-        ..event
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::events::EventType;
-
     use super::*;
     use crate::controllers::testing::{Api, NS};
 
@@ -71,11 +96,10 @@ mod tests {
     async fn what_others_wrote_is_escaped_in_every_event() {
         let api = Api::default();
         let writer = EventWriter::new(&api.client());
-        let event = |note: String| Event {
-            type_: EventType::Warning,
-            reason: "NativeSecretEdited".to_owned(),
-            note: Some(note),
-            action: "Repair".to_owned(),
+        let event = |note: String| EventMessage {
+            reason: EventReason::NativeSecretEdited,
+            note,
+            action: "Repair",
             secondary: Some(ObjectReference {
                 field_path: Some("data.a{\u{1b}[31m}".to_owned()),
                 ..ObjectReference::default()

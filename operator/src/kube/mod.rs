@@ -2,9 +2,11 @@
 //! errors, and how it writes Events. Must not know why.
 
 mod error;
+mod event_reason;
 mod event_writer;
 pub(crate) mod field_manager;
 pub(crate) mod watch;
 
 pub(crate) use self::error::*;
-pub(crate) use self::event_writer::EventWriter;
+pub(crate) use self::event_reason::EventReason;
+pub(crate) use self::event_writer::{EventMessage, EventWriter};

@@ -1,109 +1,89 @@
-//! Numbers about the process and its store, for Prometheus.
+//! Numbers about the process and its store, for Prometheus, and all that the control plane counts.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use strongroom_process::{MetricRegistry, WorkPool};
 use strongroom_store::vault::{NamespaceUsage, StoreStats};
 
-/// Gauges of the process; cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ProcessMetrics {
-    lease_held: Gauge,
-    bytes: Gauge,
-    secrets: Gauge,
-    commits: Gauge,
-    commands: Gauge,
-    group: Gauge,
-    queued: Gauge,
-    anchored: Gauge,
-    verified: Gauge<f64, AtomicU64>,
-    full: Counter,
-    room: Arc<NamespaceUsageMetrics>,
+use crate::{audit, controllers, gateway};
+
+/// All that the control plane counts.
+pub(super) struct ControlPlaneMetrics {
+    pub(super) controllers: Arc<controllers::metrics::Metrics>,
+    pub(super) audit: audit::AuditMetrics,
+    pub(super) process: ProcessMetrics,
+    pub(super) refusals: gateway::RefusalMetrics,
+    /// Threads for long work, which counts too.
+    pub(super) work: WorkPool,
 }
 
-/// Of namespaces that have much of what they may have: few, whatever there is in the cluster.
-#[derive(Debug, Default)]
-struct NamespaceUsageMetrics {
-    used: Family<NamespaceUsageLabels, Gauge>,
-    limit: Family<NamespaceUsageLabels, Gauge>,
-    shown: Mutex<HashSet<NamespaceUsageLabels>>,
-    /// Refusals that the counter has.
-    refusals: AtomicU64,
+impl ControlPlaneMetrics {
+    /// The metrics, and the registry that has them and no other.
+    pub(super) fn register() -> (Self, MetricRegistry) {
+        let mut registry = MetricRegistry::with_prefix("strongroom");
+        let metrics = Self {
+            controllers: Arc::new(controllers::metrics::Metrics::register(&mut registry)),
+            audit: audit::AuditMetrics::register(&mut registry),
+            process: ProcessMetrics::register(&mut registry),
+            refusals: gateway::RefusalMetrics::register(&mut registry),
+            work: WorkPool::by_processors(&mut registry),
+        };
+        (metrics, registry)
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct NamespaceUsageLabels {
-    /// Not `namespace`, which is the scraped process's own.
-    secret_namespace: String,
-    /// `secrets` or `bytes`.
-    of: &'static str,
+strongroom_process::metrics! {
+    /// Gauges of the process; cheap to clone.
+    #[derive(Clone)]
+    pub(super) struct ProcessMetrics {
+        /// 1 while this process holds the lease.
+        lease_held: Gauge = "lease_held",
+        /// Bytes of the store file.
+        bytes: Gauge = "store_bytes",
+        /// Secrets, those in a recovery window included.
+        secrets: Gauge = "store_secrets",
+        /// Commits since the process started.
+        commits: Gauge = "store_commits",
+        /// Commands in the commits since the process started.
+        commands: Gauge = "store_commands",
+        /// Commands in the last commit.
+        group: Gauge = "store_last_group",
+        /// Commands that wait for the writer.
+        queued: Gauge = "store_queued",
+        /// Commits that the anchor knows.
+        anchored: Gauge = "anchor_commits",
+        /// When the store last answered a look at its records, seconds since the epoch.
+        verified: Gauge<f64, AtomicU64> = "last_verified_timestamp_seconds",
+        /// New secrets and larger values that were refused because their namespace is full.
+        full: Counter = "namespace_full",
+        /// Refusals that the counter has.
+        refusals: Arc<AtomicU64>,
+        /// What a namespace has of the store, those in recovery windows included, by `of` (`secrets`,
+        /// `bytes`): of the 20 fullest that have at least half of what they may have.
+        used: Family<NamespaceUsageLabels, Gauge> = "namespace_used",
+        /// What the namespaces of `strongroom_namespace_used` may have, by `of`.
+        limit: Family<NamespaceUsageLabels, Gauge> = "namespace_limit",
+        /// Which those are: few, whatever there is in the cluster.
+        shown: Arc<Mutex<HashSet<NamespaceUsageLabels>>>,
+    }
+}
+
+strongroom_process::labels! {
+    struct NamespaceUsageLabels {
+        /// Not `namespace`, which is the scraped process's own.
+        secret_namespace: String,
+        /// `secrets` or `bytes`.
+        of: &'static str,
+    }
 }
 
 impl ProcessMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
-        let it = Self::default();
-        registry.register(
-            "lease_held",
-            "1 while this process holds the lease",
-            it.lease_held.clone(),
-        );
-        registry.register("store_bytes", "Bytes of the store file", it.bytes.clone());
-        registry.register(
-            "store_secrets",
-            "Secrets, those in a recovery window included",
-            it.secrets.clone(),
-        );
-        registry.register(
-            "store_commits",
-            "Commits since the process started",
-            it.commits.clone(),
-        );
-        registry.register("store_commands", "Commands in those commits", it.commands.clone());
-        registry.register(
-            "store_last_group",
-            "Commands in the last commit",
-            it.group.clone(),
-        );
-        registry.register(
-            "store_queued",
-            "Commands that wait for the writer",
-            it.queued.clone(),
-        );
-        registry.register(
-            "anchor_commits",
-            "Commits that the anchor knows",
-            it.anchored.clone(),
-        );
-        registry.register(
-            "last_verified_timestamp_seconds",
-            "When the store last answered a look at its records, seconds since the epoch",
-            it.verified.clone(),
-        );
-        registry.register(
-            "namespace_full",
-            "Changes that were refused because their namespace is full",
-            it.full.clone(),
-        );
-        registry.register(
-            "namespace_used",
-            "What a namespace has of the store, secrets or bytes, those in recovery windows included: of the 20 fullest that have at least half of what they may have",
-            it.room.used.clone(),
-        );
-        registry.register(
-            "namespace_limit",
-            "What those namespaces may have",
-            it.room.limit.clone(),
-        );
-        it
-    }
-
     /// These namespaces have much, and no other.
     pub(super) fn fullest(&self, rooms: &[NamespaceUsage]) {
         let mut shown = HashSet::new();
@@ -119,15 +99,15 @@ impl ProcessMetrics {
                     of,
                 };
                 let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-                self.room.used.get_or_create(&labels).set(number(used));
-                self.room.limit.get_or_create(&labels).set(number(limit));
+                self.used.get_or_create(&labels).set(number(used));
+                self.limit.get_or_create(&labels).set(number(limit));
                 shown.insert(labels);
             }
         }
-        let mut before = self.room.shown.lock();
+        let mut before = self.shown.lock();
         for gone in before.difference(&shown) {
-            self.room.used.remove(gone);
-            self.room.limit.remove(gone);
+            self.used.remove(gone);
+            self.limit.remove(gone);
         }
         *before = shown;
     }
@@ -151,7 +131,7 @@ impl ProcessMetrics {
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
-        let told = self.room.refusals.swap(stats.namespace_full, Ordering::Relaxed);
+        let told = self.refusals.swap(stats.namespace_full, Ordering::Relaxed);
         self.full.inc_by(stats.namespace_full.saturating_sub(told));
     }
 
@@ -162,9 +142,51 @@ impl ProcessMetrics {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use strongroom_store::vault::{Quota, Usage};
 
     use super::*;
+    use crate::fixture::assert_generated;
+    use crate::gateway::extension_api::ReachabilityMetrics;
+    use crate::webhook::WebhookMetrics;
+
+    /// Where the part of the page begins that the node plugin's own test writes.
+    const NODE_PLUGIN: &str = "\n## Node plugin\n";
+
+    #[test]
+    fn the_reference_lists_every_metric() {
+        let (_, control_plane) = ControlPlaneMetrics::register();
+        let mut extension_api = MetricRegistry::with_prefix("strongroom");
+        ReachabilityMetrics::register(&mut extension_api);
+        let mut webhook = MetricRegistry::with_prefix("strongroom");
+        WebhookMetrics::register(&mut webhook);
+
+        let mut names = HashSet::new();
+        for registry in [&control_plane, &extension_api, &webhook] {
+            for metric in registry.descriptors() {
+                assert!(!metric.meaning.is_empty(), "{metric:?}");
+                assert!(names.insert(&metric.name), "there are two of {metric:?}");
+            }
+        }
+
+        let path = "docs/reference/metrics.md";
+        let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path);
+        let kept = std::fs::read_to_string(file).unwrap_or_default();
+        let node_plugin = kept.find(NODE_PLUGIN).map_or("", |at| &kept[at..]);
+        let page = format!(
+            "# Metrics\n\n\
+             Made of what each program registers. Every program serves `/metrics` at its HTTP port; no label ever \
+             holds a value of a secret.\n\n\
+             ## Control plane\n\n{}\n\
+             ## Extension API\n\n{}\n\
+             ## Webhook\n\n{}{node_plugin}",
+            control_plane.reference_table(),
+            extension_api.reference_table(),
+            webhook.reference_table(),
+        );
+        assert_generated(path, &page);
+    }
 
     fn room(name: &str, secrets: u64) -> NamespaceUsage {
         let limit = Quota {
@@ -180,11 +202,10 @@ mod tests {
 
     #[test]
     fn a_namespace_has_series_while_it_has_much() {
-        let mut registry = Registry::default();
+        let mut registry = MetricRegistry::default();
         let metrics = ProcessMetrics::register(&mut registry);
         let lines = || {
-            let mut text = String::new();
-            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            let text = registry.text().unwrap();
             let lines = text.lines().filter(|line| line.starts_with("namespace_"));
             lines.map(str::to_owned).collect::<Vec<_>>()
         };

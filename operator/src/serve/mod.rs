@@ -1,7 +1,7 @@
 //! The process: starts its parts under the lease, and ends them in order.
 //!
-//! Up: health port, lease, store, then controllers, Events, anchor, admin socket, upkeep. Down: controllers
-//! finish what is under way, Events save their place, the anchor is written once more, the store closes, the
+//! Up: health port, lease, store, then controllers, sinks, anchor, admin socket, upkeep. Down: controllers
+//! finish what is under way, sinks save their place, the anchor is written once more, the store closes, the
 //! lease goes back. Must not decide anything about a secret.
 
 mod metrics;
@@ -15,17 +15,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::{Client, Config};
-use prometheus_client::registry::Registry;
-use strongroom_process::{Check, Health, Shutdown, WorkPool, shutdown_on_signal};
+use strongroom_process::{Check, Health, Shutdown, shutdown_on_signal};
 use strongroom_store::audit::RetentionLimits;
 use strongroom_store::time::Timestamp;
 use strongroom_store::vault::Quota;
 use tokio::sync::watch;
 
+use self::metrics::ControlPlaneMetrics;
 use crate::admin::{Admin, AdminError, Listener};
 use crate::anchor::AnchorConfigMap;
 use crate::attestation::PendingAttestations;
-use crate::audit::{self, AuditExporter, AuditRetention, Destination, EventSink, HeldHours};
+use crate::audit::{self, AuditExporter, AuditRetention, Destination, HeldHours, SinkContext};
 use crate::bootstrap::{AcceptFlags, Bootstrap, OpenedStore, StartError};
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::ConsumerIndex;
@@ -69,7 +69,7 @@ pub(crate) struct ServeSettings {
     pub(crate) gateway: gateway::GatewaySettings,
     /// The Service that it is called by, in the process's own namespace.
     pub(crate) service: Option<String>,
-    /// Where audit records go besides Kubernetes Events.
+    /// Where audit records go besides where they always go.
     pub(crate) sinks: Vec<Destination>,
     /// How much of the audit is kept.
     pub(crate) audit: RetentionLimits,
@@ -115,13 +115,7 @@ pub(crate) fn now() -> Timestamp {
 /// Serves until asked to stop, or until it must.
 pub(crate) async fn run(settings: ServeSettings) -> Result<(), ServeError> {
     let shutdown = shutdown_on_signal()?;
-    let mut registry = Registry::with_prefix("strongroom");
-    let controller_metrics = Arc::new(controllers::metrics::Metrics::register(&mut registry));
-    let audit_metrics = audit::AuditMetrics::register(&mut registry);
-    let numbers = metrics::ProcessMetrics::register(&mut registry);
-    let refusals = gateway::RefusalMetrics::register(&mut registry);
-    let work = WorkPool::by_processors();
-    work.register(&mut registry);
+    let (metrics, registry) = ControlPlaneMetrics::register();
     let health = Health::default();
     health.set("lease", Check::Waiting("not taken yet".to_owned()));
     health.set("store", Check::Waiting("not open yet".to_owned()));
@@ -151,7 +145,7 @@ pub(crate) async fn run(settings: ServeSettings) -> Result<(), ServeError> {
         () = shutdown.wait() => return Ok(()),
     };
     health.set("lease", Check::Ready);
-    numbers.lease_held(true);
+    metrics.process.lease_held(true);
     tracing::info!(transitions = lease.transitions(), "lease acquired");
 
     let anchor = AnchorConfigMap::new(client.clone(), &namespace);
@@ -171,11 +165,7 @@ pub(crate) async fn run(settings: ServeSettings) -> Result<(), ServeError> {
         client,
         namespace,
         anchor,
-        controller_metrics,
-        refusals,
-        audit_metrics,
-        numbers,
-        work,
+        metrics,
         watches,
         health: health.clone(),
     };
@@ -237,11 +227,7 @@ struct Components {
     client: Client,
     namespace: String,
     anchor: AnchorConfigMap,
-    controller_metrics: Arc<controllers::metrics::Metrics>,
-    refusals: gateway::RefusalMetrics,
-    audit_metrics: audit::AuditMetrics,
-    numbers: metrics::ProcessMetrics,
-    work: WorkPool,
+    metrics: ControlPlaneMetrics,
     watches: Arc<WatchThread>,
     health: Health,
 }
@@ -257,7 +243,11 @@ impl Components {
             now,
         };
         let admin = tokio::spawn(admin.serve(listener, shutdown.subscribe()));
-        let upkeep = tokio::spawn(upkeep::run(store.clone(), self.numbers.clone(), shutdown.clone()));
+        let upkeep = tokio::spawn(upkeep::run(
+            store.clone(),
+            self.metrics.process.clone(),
+            shutdown.clone(),
+        ));
         let (policies, declared) = (Policies::default(), ExternalSourceIndex::default());
         let (cluster_keys, terms) = (ClusterKeys::default(), DeliveryPolicyIndex::default());
         let (held, pending_attestations) = (HeldHours::default(), PendingAttestations::default());
@@ -301,7 +291,7 @@ impl Components {
                 namespace: (self.namespace.clone(), own),
                 bundle: bundle_sender,
                 health: self.health.clone(),
-                refusals: self.refusals,
+                refusals: self.metrics.refusals,
             },
             shutdown.clone(),
         ));
@@ -311,13 +301,13 @@ impl Components {
             native_namespaces: self.settings.native_namespaces,
             concurrency: self.settings.concurrency,
             objects: controllers::cache_quota::CacheBounds::from_bytes(self.settings.namespace_objects_bytes),
-            work: self.work,
+            work: self.metrics.work,
             watches: Some(self.watches),
         };
         let controllers = tokio::spawn(controllers::run(
             self.client.clone(),
             store.clone(),
-            self.controller_metrics,
+            self.metrics.controllers,
             controllers::GatewayShared {
                 policies,
                 declared,
@@ -330,35 +320,34 @@ impl Components {
             options,
             shutdown.subscribe(),
         ));
-        // Events, sinks and anchor go on until the controllers have finished.
+        // Sinks and anchor go on until the controllers have finished.
         let after = Shutdown::default();
         let mut last = vec![admin, upkeep];
+        let context = SinkContext {
+            client: self.client,
+            store: store.clone(),
+            instance: self.settings.name,
+            metrics: self.metrics.audit.clone(),
+        };
+        let destinations = audit::destinations(self.settings.sinks, &context);
         let keeper = AuditRetention {
             store: store.clone(),
-            destinations: self.settings.sinks.clone(),
+            destinations: destinations.clone(),
             now,
-            metrics: self.audit_metrics.log(),
+            metrics: self.metrics.audit.log(),
             held,
         };
         last.push(tokio::spawn(keeper.run(after.subscribe())));
-        for destination in self.settings.sinks {
+        for destination in destinations {
             let exporter = AuditExporter {
                 store: store.clone(),
-                metrics: self.audit_metrics.sink(&destination.to_string()),
+                metrics: self.metrics.audit.sink(&destination.to_string()),
                 destination,
                 now,
             };
             last.push(tokio::spawn(exporter.run(after.subscribe())));
         }
-        let events = EventSink {
-            client: self.client,
-            store: store.clone(),
-            now,
-            metrics: self.audit_metrics,
-            instance: self.settings.name,
-        };
-        last.push(tokio::spawn(events.run(after.subscribe())));
-        let numbers = self.numbers;
+        let numbers = self.metrics.process;
         let anchored = move |counter| numbers.anchored(counter);
         last.push(tokio::spawn(self.anchor.follow(
             store.clone(),

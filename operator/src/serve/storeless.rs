@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use kube::{Client, Config};
-use prometheus_client::registry::Registry;
-use strongroom_process::{Check, Health, shutdown_on_signal};
+use strongroom_process::{Check, Health, MetricRegistry, shutdown_on_signal};
 
 use super::ServeError;
 use crate::gateway::GatewayError;
@@ -17,13 +16,13 @@ pub(crate) async fn run<M>(
     name: &'static str,
     namespace: Option<String>,
     http_listen: SocketAddr,
-    measured: impl FnOnce(&mut Registry) -> M,
+    measured: impl FnOnce(&mut MetricRegistry) -> M,
     serve: impl AsyncFnOnce(StorelessContext, M) -> Result<(), GatewayError>,
 ) -> Result<(), ServeError> {
     let shutdown = shutdown_on_signal()?;
     let health = Health::default();
     health.set(name, Check::Waiting("waiting for certificates".to_owned()));
-    let mut registry = Registry::with_prefix("strongroom");
+    let mut registry = MetricRegistry::with_prefix("strongroom");
     let metrics = measured(&mut registry);
     let port = tokio::spawn(strongroom_process::serve(
         http_listen,

@@ -28,10 +28,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
 use axum::{RequestExt, Router};
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
 use strongroom_rules::environment::Image;
 use tokio::sync::Semaphore;
 
@@ -68,34 +66,21 @@ pub(crate) struct WebhookSettings {
     pub(crate) image: Image,
 }
 
-/// What is counted.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct WebhookMetrics {
-    pods: Family<OutcomeLabel, Counter>,
-    attestations: Family<OutcomeLabel, Counter>,
+strongroom_process::metrics! {
+    /// What is counted.
+    #[derive(Clone)]
+    pub(crate) struct WebhookMetrics {
+        /// Pods that the webhook was asked about, by what came of it: `changed`, `unchanged` or `refused`.
+        pods: Family<OutcomeLabel, Counter> = "webhook_pods",
+        /// Changes of objects that the webhook was asked about, by what came of it: `handed` to the process
+        /// with the store, `refused` there, `unreachable`, or `nothing` to hand over.
+        attestations: Family<OutcomeLabel, Counter> = "webhook_attestations",
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-impl WebhookMetrics {
-    /// Makes the metrics and adds them to the registry.
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let it = Self::default();
-        registry.register(
-            "webhook_pods",
-            "Pods that the webhook was asked about, by what came of it: changed, unchanged or refused",
-            it.pods.clone(),
-        );
-        registry.register(
-            "webhook_attestations",
-            "Changes of objects that the webhook was asked about, by what came of it: handed to the process with the store, refused there, unreachable, \
-             or nothing to hand over",
-            it.attestations.clone(),
-        );
-        it
+strongroom_process::labels! {
+    struct OutcomeLabel {
+        outcome: &'static str,
     }
 }
 

@@ -496,7 +496,7 @@ pub struct Goodbye {
     #[prost(uint32, tag = "2")]
     pub reconnect_within_ms: u32,
 }
-/// Why a subscription or a secret is refused: codes of the API (docs/errors.md) as a node meets them.
+/// Why a subscription or a secret is refused: codes of the API (docs/reference/errors.md) as a node meets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Refusal {

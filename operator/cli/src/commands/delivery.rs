@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
+use strongroom_crds::condition::ConditionType;
 use strongroom_crds::period::Period;
 use strongroom_crds::v1alpha1::ManagedSecret;
 
@@ -211,7 +212,7 @@ fn progress_of(object: &ManagedSecret, stage: &str, version: &str) -> Progress {
     let ready = status
         .conditions
         .iter()
-        .find(|condition| condition.type_ == "Ready");
+        .find(|condition| condition.type_ == ConditionType::Ready.as_str());
     let staged = status.stages.get(stage).is_some_and(|id| id == version);
     match ready {
         // The native Secret, of which Ready speaks, follows Current alone.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
+use strongroom_crds::condition::ConditionType;
 use strongroom_crds::v1alpha1::{EncryptionKey, EncryptionKeyState};
 
 use super::delivery::parse_wait;
@@ -156,7 +157,7 @@ fn state_of(key: &EncryptionKey) -> String {
 fn ready_of(key: &EncryptionKey) -> String {
     let conditions = key.status.iter().flat_map(|status| &status.conditions);
     conditions
-        .filter(|condition| condition.type_ == "Ready")
+        .filter(|condition| condition.type_ == ConditionType::Ready.as_str())
         .map(|condition| condition.message.clone())
         .next()
         .unwrap_or_else(|| "no controller has processed it; see `kubectl strongroom status`".to_owned())

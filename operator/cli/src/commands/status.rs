@@ -3,6 +3,7 @@
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
+use strongroom_api::problem::Code;
 use strongroom_crds::v1alpha1::ManagedSecret;
 
 use super::installation;
@@ -139,13 +140,15 @@ fn is_somebodys_answer(error: &Failure) -> bool {
     match error {
         Failure::Forbidden(_) => true,
         Failure::Refused(problem) => !matches!(
-            problem.code.as_str(),
-            "StoreUnavailable"
-                | "StoreDamaged"
-                | "StoreFull"
-                | "AuditUnavailable"
-                | "Timeout"
-                | "PoliciesUnavailable"
+            Code::from_name(&problem.code),
+            Some(
+                Code::StoreUnavailable
+                    | Code::StoreDamaged
+                    | Code::StoreFull
+                    | Code::AuditUnavailable
+                    | Code::Timeout
+                    | Code::PoliciesUnavailable
+            )
         ),
         _ => false,
     }

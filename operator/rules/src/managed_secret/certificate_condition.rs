@@ -14,6 +14,47 @@ use crate::uid::Uid;
 /// How many leaves are named that an authority waits for.
 const MAX_NAMED: usize = 3;
 
+/// Why the certificate is not current.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateProblem {
+    /// It has ended.
+    Expired,
+    /// It ends soon.
+    Expiring,
+    /// Its authority has another key, or is another one.
+    AuthorityChanged,
+    /// It ends before the schedule's next rotation.
+    ScheduleTooLong,
+}
+
+impl CertificateProblem {
+    const ALL: [Self; 4] = [
+        Self::Expired,
+        Self::Expiring,
+        Self::AuthorityChanged,
+        Self::ScheduleTooLong,
+    ];
+
+    /// The reason of the condition.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Expired => Reason::CertificateExpired,
+            Self::Expiring => Reason::CertificateExpiring,
+            Self::AuthorityChanged => Reason::AuthorityChanged,
+            Self::ScheduleTooLong => Reason::ScheduleTooLong,
+        }
+    }
+
+    /// The problem that a condition has as its reason, if it has one.
+    #[must_use]
+    pub fn from_reason(reason: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|problem| problem.reason().as_str() == reason)
+    }
+}
+
 /// What a condition or an Event says.
 struct CertificateFinding {
     status: ConditionStatus,
@@ -60,7 +101,7 @@ pub fn ended_condition(
         condition(
             ConditionType::CertificateCurrent,
             ConditionStatus::False,
-            Reason::CertificateExpired,
+            CertificateProblem::Expired.reason(),
             message,
             generation,
             Time(now),
@@ -77,14 +118,14 @@ fn say(
     let next = certificate.renewal(object, now);
     let (key, end) = (&certificate.key, whole_second(certificate.not_after));
     let how = RenewalText(certificate, &next);
-    let no = |reason, message| CertificateFinding {
+    let no = |problem: CertificateProblem, message| CertificateFinding {
         status: ConditionStatus::False,
-        reason,
+        reason: problem.reason(),
         message,
     };
     if certificate.has_ended(now) {
         return no(
-            Reason::CertificateExpired,
+            CertificateProblem::Expired,
             format!("the certificate `{key}` ended at {end}; {how}"),
         );
     }
@@ -94,20 +135,20 @@ fn say(
                 "the certificate `{key}` is signed by a former key of ManagedSecret `{authority}`, which has another one since {}; {how}",
                 whole_second(*since)
             );
-            return no(Reason::AuthorityChanged, message);
+            return no(CertificateProblem::AuthorityChanged, message);
         }
         Signature::Other { authority } => {
             let message = format!(
                 "the certificate `{key}` is not signed by ManagedSecret `{authority}`, which is now its authority; annotate with \
                  `strongroom.dev/rotate-now=TEXT` to reissue it at once, otherwise it is reissued at the next renewal: {how}"
             );
-            return no(Reason::AuthorityChanged, message);
+            return no(CertificateProblem::AuthorityChanged, message);
         }
         Signature::Own { .. } | Signature::Unknown { .. } | Signature::Current { .. } => {}
     }
     if certificate.alarms() <= now {
         return no(
-            Reason::CertificateExpiring,
+            CertificateProblem::Expiring,
             format!("the certificate `{key}` ends at {end}; {how}"),
         );
     }
@@ -118,7 +159,7 @@ fn say(
              schedule",
             covering.name
         );
-        return no(Reason::ScheduleTooLong, message);
+        return no(CertificateProblem::ScheduleTooLong, message);
     }
     let mut message = format!("the certificate `{key}` is valid until {end}; {how}");
     if let Some(covering) = too_long {

@@ -1,5 +1,5 @@
-//! Both chains, in order, to a system outside: a page after the cursor, delivered whole or again. A system
-//! that is away holds up nobody: the chains keep what it has not got.
+//! The chains of a store, in order, to a destination: a page after the cursor, delivered whole or again. A
+//! destination that is away holds up nobody: the chains keep what it has not got.
 
 #[cfg(test)]
 mod tests;
@@ -7,7 +7,6 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
-use strongroom_store::name::CursorName;
 use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{Retry, Store, StoreError};
 use tokio::sync::watch;
@@ -15,15 +14,13 @@ use tokio::time::sleep;
 
 use crate::audit::cursor::Cursor;
 use crate::audit::destination::Destination;
-use crate::audit::line::rolled_over;
+use crate::audit::line::{AuditLine, rolled_over};
 use crate::audit::metrics::SinkMetrics;
 use crate::audit::page::{AuditPage, AuditPosition, PageLimits, page_within};
 use crate::audit::sink::{AnswerKind, Batch, Sink, SinkError};
 
 /// How often to look for new records.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// How long one page may take to deliver.
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait after failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 /// Longest wait that the other side may ask for.
@@ -56,7 +53,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
     /// Works until `stop` turns true or the store closes, then saves the cursor. To be awaited before the
     /// store is closed.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut cursor = Cursor::new(self.name());
+        let mut cursor = Cursor::new(self.destination.cursor().clone(), self.destination.scope());
         let stopping = stop.clone();
         let overdue = async {
             stopped(&mut stop).await;
@@ -71,13 +68,8 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
         }
     }
 
-    /// One cursor for each destination, whatever else there is.
-    fn name(&self) -> CursorName {
-        self.destination.cursor()
-    }
-
     /// Page after page, until `stop` turns true between two of them.
-    async fn deliver_all(&self, cursor: &mut Cursor<AuditPosition>, mut stop: watch::Receiver<bool>) {
+    async fn deliver_all(&self, cursor: &mut Cursor, mut stop: watch::Receiver<bool>) {
         let mut sink = self.destination.sink();
         let (mut failures, mut last_kind) = (0_u32, None::<AnswerKind>);
         let mut repeated = None;
@@ -88,10 +80,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
                         tracing::info!(sink = %self.destination, "a sink takes audit records again");
                     }
                     failures = 0;
-                    if told {
-                        continue;
-                    }
-                    POLL_INTERVAL
+                    if told { sink.pause() } else { POLL_INTERVAL }
                 }
                 Err(ExportError::Store(error)) if error.retry() == Retry::Exit => return,
                 Err(failed) => {
@@ -108,9 +97,11 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
                     pause_after(failures, failed.retry_after())
                 }
             };
-            tokio::select! {
-                () = stopped(&mut stop) => {}
-                () = sleep(pause) => {}
+            if !pause.is_zero() {
+                tokio::select! {
+                    () = stopped(&mut stop) => {}
+                    () = sleep(pause) => {}
+                }
             }
         }
     }
@@ -125,27 +116,26 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
             return Ok((page, 0));
         }
         let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(jiff::Timestamp::MAX);
-        let line = rolled_over(place, cut, now);
-        let mut text = serde_json::to_vec(&line).map_err(|error| ExportError::Page(error.to_string()))?;
-        text.push(b'\n');
-        text.extend_from_slice(&page.lines);
+        let gap = AuditLine::new(rolled_over(place, cut, now));
+        let mut lines = vec![gap.map_err(|error| ExportError::Page(error.to_string()))?];
+        lines.extend(page.lines);
         let next = AuditPosition {
             changes: page.next.changes.max(cut.changes),
             reads: page.next.reads.max(cut.reads),
         };
         let page = AuditPage {
-            lines: text,
+            lines,
             next,
-            ..page
+            oldest: page.oldest,
         };
         Ok((page, lost))
     }
 
     /// The page after this place, and how many records the line before it says to be lost.
     async fn read(&self, place: AuditPosition, limits: PageLimits) -> Result<(AuditPage, u64), ExportError> {
-        let store = self.store.clone();
+        let (store, scope) = (self.store.clone(), self.destination.scope());
         let read = crate::audit::blocking(move || {
-            Ok(page_within(&store, place, limits, |line| {
+            Ok(page_within(&store, place, scope, limits, |line| {
                 line.action != "Checkpoint"
             }))
         })
@@ -157,7 +147,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
     /// has to come again as it was is in `repeated` afterwards.
     async fn round(
         &self,
-        cursor: &mut Cursor<AuditPosition>,
+        cursor: &mut Cursor,
         sink: &mut dyn Sink,
         repeated: &mut Option<(AuditPage, u64)>,
     ) -> Result<bool, ExportError> {
@@ -166,6 +156,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
             Some(failed) => failed,
             None if place.is_end(&self.store) => {
                 self.metrics.lag(0);
+                sink.count_lag(0, 0);
                 cursor.save_when_due(&self.store, (self.now)()).await?;
                 return Ok(false);
             }
@@ -177,6 +168,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
             u64::try_from(now.duration_since(oldest).as_secs()).unwrap_or(0)
         });
         self.metrics.lag(age);
+        sink.count_lag(self.store.mutation_head().saturating_sub(place.changes), age);
         if !page.lines.is_empty() {
             if let Err(failed) = self.deliver(&page.lines, sink).await {
                 if sink.repeats_exactly() {
@@ -184,8 +176,8 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
                 }
                 return Err(failed.into());
             }
-            let count = page.lines.iter().filter(|byte| **byte == b'\n').count();
-            self.metrics.delivered(u64::try_from(count).unwrap_or(u64::MAX));
+            self.metrics
+                .delivered(u64::try_from(page.lines.len()).unwrap_or(u64::MAX));
         }
         if lost > 0 {
             self.metrics.lost(lost);
@@ -196,9 +188,10 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
         Ok(next != place)
     }
 
-    async fn deliver(&self, lines: &[u8], sink: &mut dyn Sink) -> Result<(), SinkError> {
+    async fn deliver(&self, lines: &[AuditLine], sink: &mut dyn Sink) -> Result<(), SinkError> {
         let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(jiff::Timestamp::MAX);
-        let delivered = tokio::time::timeout(DELIVERY_TIMEOUT, sink.deliver(Batch { lines, now })).await;
+        let timeout = sink.timeout();
+        let delivered = tokio::time::timeout(timeout, sink.deliver(Batch { lines, now })).await;
         delivered.unwrap_or_else(|_| Err(SinkError::Io(std::io::ErrorKind::TimedOut.into())))
     }
 }

@@ -7,20 +7,19 @@ use std::net::SocketAddr;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::{Json, Router};
-use prometheus_client::registry::Registry;
+use strongroom_process::MetricRegistry;
 use strongroom_store::audit::{self, Durability, RetentionLimits, WhenFull};
 use strongroom_store::id::SecretId;
-use strongroom_store::vault::{GetValue, RecordCheckpoint, SetCursor};
+use strongroom_store::vault::{GetValue, RecordCheckpoint};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::audit::testing::{DEADLINE, until};
 use crate::audit::{AuditExporter, AuditMetrics};
 use crate::fixture::{Fixture, NOW, meta};
 
-/// Longer than anything here takes: a sink that failed often is asked once a minute.
-const DEADLINE: Duration = Duration::from_secs(180);
 const MIB: u64 = 1 << 20;
 
 /// A store whose log is kept while its records are delivered.
@@ -29,20 +28,14 @@ struct Scene {
     secret: SecretId,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
-    registry: Registry,
+    registry: MetricRegistry,
 }
 
 impl Scene {
     fn new(audit: RetentionLimits, destination: &str) -> Self {
         let fixture = Fixture::with_audit_limits(audit);
         let secret = fixture.secret("db");
-        // There is no API server here that takes Events: all of them count as told.
-        let told = SetCursor {
-            name: event_sink::cursor_name(),
-            place: u64::MAX.bytes(),
-        };
-        fixture.store.run(told, meta()).unwrap();
-        let mut registry = Registry::default();
+        let mut registry = MetricRegistry::default();
         let metrics = AuditMetrics::register(&mut registry);
         let (stop, stopped) = watch::channel(false);
         let destination: Destination = destination.parse().unwrap();
@@ -90,8 +83,7 @@ impl Scene {
 
     /// What Prometheus reads.
     fn number(&self, name: &str) -> u64 {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let text = self.registry.text().unwrap();
         let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
         line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
     }
@@ -107,14 +99,6 @@ impl Scene {
         let report = audit::verify(&dir, &key).unwrap();
         assert!(report.is_sound(), "{report}");
         report
-    }
-}
-
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -175,8 +159,7 @@ async fn a_dead_sink_blocks_nobody_until_the_bound_and_reads_go_on_once_it_is_ba
         // Changes go on.
         scene.checkpoint();
         until("an attempt to deliver", || {
-            let mut text = String::new();
-            prometheus_client::encoding::text::encode(&mut text, &scene.registry).unwrap();
+            let text = scene.registry.text().unwrap();
             text.contains("audit_sink_failures_total{sink=\"test\"}")
         })
         .await;

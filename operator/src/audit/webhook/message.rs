@@ -1,12 +1,11 @@
 //! The body and the id of a batch. A pure function: the same records are the same message.
 
-use std::io;
-
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use strongroom_api::audit::Chain;
+
+use crate::audit::line::AuditLine;
 
 /// What is in the body, for a receiver that takes webhooks of others too.
 const TYPE: &str = "strongroom.audit";
@@ -20,21 +19,12 @@ pub(super) struct Message {
     pub(super) body: Vec<u8>,
 }
 
-/// Where a record stands. The rest of its line is for the receiver.
-#[derive(Deserialize)]
-struct RecordPosition {
-    chain: Chain,
-    sequence: u64,
-    time: Timestamp,
-}
-
 impl Message {
-    /// The message of these records, one a line.
-    pub(super) fn new(lines: &[u8]) -> io::Result<Self> {
+    /// The message of these records.
+    pub(super) fn new(lines: &[AuditLine]) -> Self {
         let (mut changes, mut reads) = (None, None);
-        let (mut records, mut time) = (Vec::with_capacity(lines.len()), Timestamp::UNIX_EPOCH);
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let record: RecordPosition = serde_json::from_slice(line)?;
+        let (mut records, mut time) = (Vec::new(), Timestamp::UNIX_EPOCH);
+        for AuditLine { record, json } in lines {
             let range = match record.chain {
                 Chain::Changes => &mut changes,
                 Chain::Reads => &mut reads,
@@ -44,7 +34,7 @@ impl Message {
             if !records.is_empty() {
                 records.push(b',');
             }
-            records.extend_from_slice(line);
+            records.extend_from_slice(json);
         }
         // When it happened, and not when it is sent: it is the same each time.
         let mut body =
@@ -52,7 +42,7 @@ impl Message {
         body.extend_from_slice(&records);
         body.extend_from_slice(b"]}}");
         let id = id(changes, reads, &body);
-        Ok(Self { id, body })
+        Self { id, body }
     }
 }
 
@@ -73,23 +63,32 @@ fn id(changes: Option<(u64, u64)>, reads: Option<(u64, u64)>, body: &[u8]) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::testing::audit_line;
 
-    const CHANGE: &str = r#"{"chain":"changes","sequence":7,"time":"2026-11-23T20:22:00Z","action":"x"}"#;
-    const READ: &str = r#"{"chain":"reads","sequence":12,"time":"2026-11-23T20:22:01.5Z","detail":"a.b"}"#;
-    const LATER: &str = r#"{"chain":"reads","sequence":15,"time":"2026-11-23T20:22:02Z"}"#;
+    /// A record of this chain, number, second and detail.
+    fn line(chain: &str, sequence: u64, time: &str, detail: &str) -> AuditLine {
+        audit_line(&format!(
+            r#"{{"chain":"{chain}","sequence":{sequence},"time":"2026-11-23T20:22:{time}Z","principal":"system","action":"x","decision":"done","detail":"{detail}"}}"#
+        ))
+    }
 
-    fn message(lines: &[&str]) -> Message {
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        Message::new(text.as_bytes()).unwrap()
+    fn lines() -> [AuditLine; 3] {
+        [
+            line("changes", 7, "00", ""),
+            line("reads", 12, "01.5", "a.b"),
+            line("reads", 15, "02", ""),
+        ]
     }
 
     #[test]
     fn a_body_has_the_records_in_order_and_unchanged() {
-        let Message { id, body } = message(&[CHANGE, READ, LATER]);
+        let lines = lines();
+        let Message { id, body } = Message::new(&lines);
+        let [change, read, later] = lines.map(|line| String::from_utf8(line.json).unwrap());
         assert_eq!(
             String::from_utf8(body.clone()).unwrap(),
             format!(
-                r#"{{"type":"strongroom.audit","timestamp":"2026-11-23T20:22:02Z","data":{{"records":[{CHANGE},{READ},{LATER}]}}}}"#
+                r#"{{"type":"strongroom.audit","timestamp":"2026-11-23T20:22:02Z","data":{{"records":[{change},{read},{later}]}}}}"#
             )
         );
         assert!(serde_json::from_slice::<serde_json::Value>(&body).is_ok());
@@ -99,18 +98,15 @@ mod tests {
 
     #[test]
     fn an_id_is_of_these_records_alone() {
-        let one = message(&[READ, LATER]);
-        assert_eq!(one, message(&[READ, LATER]));
+        let [_, read, later] = lines();
+        let one = Message::new(&[read.clone(), later.clone()]);
+        assert_eq!(one, Message::new(&[read.clone(), later.clone()]));
         assert!(one.id.starts_with("audit-reads-12-15-"), "{}", one.id);
-        assert_ne!(one.id, message(&[READ]).id);
+        assert_ne!(one.id, Message::new(&[read]).id);
         // The same number of another store, or of this one restored.
-        let other = READ.replace("a.b", "a.c");
-        assert_ne!(one.id, message(&[&other, LATER]).id);
-    }
-
-    #[test]
-    fn what_is_no_record_is_not_sent() {
-        assert!(Message::new(b"no json\n").is_err());
-        assert!(Message::new(b"{\"chain\":\"reads\"}\n").is_err());
+        assert_ne!(
+            one.id,
+            Message::new(&[line("reads", 12, "01.5", "a.c"), later]).id
+        );
     }
 }

@@ -32,11 +32,12 @@ use self::retry_after::retry_after;
 use self::signing_key::SigningKeys;
 use super::destination::Destination;
 use super::http_endpoint::{HttpClient, HttpEndpoint};
+use super::line::AuditLine;
 use super::page::PageLimits;
 use super::sink::{AnswerKind, Batch, FormError, Sink, SinkError, SinkKind};
 
 /// How it is named.
-pub(super) const KIND: SinkKind = SinkKind {
+pub(super) const KIND: SinkKind = SinkKind::Configured {
     form: "webhook+https://HOST:PORT/PATH?ca=/PATH&key=/PATH",
     local_form: Some("webhook+http://127.0.0.1:PORT/PATH?key=/PATH"),
     parse: |text| text.strip_prefix("webhook+").map(destination),
@@ -119,8 +120,8 @@ impl Webhook {
         Ok(())
     }
 
-    fn request(&self, lines: &[u8], now: Timestamp, keys: &SigningKeys) -> io::Result<Request<Body>> {
-        let Message { id, body } = Message::new(lines)?;
+    fn request(&self, lines: &[AuditLine], now: Timestamp, keys: &SigningKeys) -> io::Result<Request<Body>> {
+        let Message { id, body } = Message::new(lines);
         let timestamp = now.as_second().to_string();
         let signature = keys.sign(&id, &timestamp, &body);
         let mut request = Request::new(Body::from(body));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::future::ready;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use axum::Router;
@@ -14,29 +14,26 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use parking_lot::Mutex;
-use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
-use strongroom_store::audit::Durability;
-use strongroom_store::id::SecretId;
-use strongroom_store::vault::GetValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::audit::{AuditExporter, AuditMetrics};
-use crate::fixture::{Fixture, NOW, meta};
+use crate::audit::testing::{RunningExporter, audit_line, read, until};
+use crate::fixture::Fixture;
 
-/// Longer than anything here takes.
-const DEADLINE: Duration = Duration::from_secs(90);
 const KEY: [u8; 32] = [7; 32];
-const LINE: &[u8] = b"{\"chain\":\"changes\",\"sequence\":7,\"time\":\"2026-11-23T20:22:00Z\"}\n";
+static LINES: LazyLock<Vec<AuditLine>> = LazyLock::new(|| {
+    vec![audit_line(
+        r#"{"chain":"changes","sequence":7,"time":"2026-11-23T20:22:00Z","principal":"system","action":"x","decision":"done"}"#,
+    )]
+});
 
 /// What a receiver got.
 #[derive(Clone)]
@@ -144,58 +141,8 @@ fn write_key(path: &Path, key: &[u8]) {
 
 fn batch() -> Batch<'static> {
     Batch {
-        lines: LINE,
+        lines: &LINES,
         now: "2026-11-23T20:22:05Z".parse().unwrap(),
-    }
-}
-
-/// The records of a store on their way.
-struct Running {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-    registry: Registry,
-}
-
-impl Running {
-    fn start(fixture: &Fixture, receiver: &Receiver) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let mut registry = Registry::default();
-        let exporter = AuditExporter {
-            store: fixture.store.clone(),
-            destination: receiver.destination(),
-            now: || NOW,
-            metrics: AuditMetrics::register(&mut registry).sink("test"),
-        };
-        Self {
-            stop,
-            task: tokio::spawn(exporter.run(stopped)),
-            registry,
-        }
-    }
-
-    /// What Prometheus reads.
-    fn metrics(&self) -> String {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        text
-    }
-
-    async fn stop(self) {
-        self.stop.send_replace(true);
-        tokio::time::timeout(DEADLINE, self.task).await.unwrap().unwrap();
-    }
-}
-
-fn read(fixture: &Fixture, secret: SecretId, times: usize) {
-    for _ in 0..times {
-        let get = GetValue {
-            secret,
-            version: None,
-            stage: None,
-            durability: Durability::Batched,
-            detail: String::new(),
-        };
-        fixture.store.value(&get, &meta()).unwrap();
     }
 }
 
@@ -209,14 +156,6 @@ fn reads(requests: &[Request]) -> usize {
         .collect();
     assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
     numbers.len()
-}
-
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 fn taken(_: usize) -> Response {
@@ -256,13 +195,13 @@ async fn what_a_failing_receiver_has_not_taken_comes_again_as_it_was() {
     let fixture = Fixture::new();
     let secret = fixture.secret("db");
     read(&fixture, secret, 10);
-    let running = Running::start(&fixture, &receiver);
+    let running = RunningExporter::start(&fixture, receiver.destination());
     until("an attempt", || !receiver.requests().is_empty()).await;
     // What is recorded meanwhile is not mixed into what was tried.
     read(&fixture, secret, 10);
     let all = || receiver.requests().get(2..).map_or(0, reads);
     until("all reads", || all() == 20).await;
-    let metrics = running.metrics();
+    let metrics = running.registry.text().unwrap();
     for part in [
         "audit_sink_failed_answers_total{sink=\"test\",kind=\"failing\"} 1",
         "audit_sink_failed_answers_total{sink=\"test\",kind=\"rejected\"} 1",
@@ -278,7 +217,7 @@ async fn what_a_failing_receiver_has_not_taken_comes_again_as_it_was() {
     }
     // After a restart it goes on where it was.
     read(&fixture, secret, 5);
-    let running = Running::start(&fixture, &receiver);
+    let running = RunningExporter::start(&fixture, receiver.destination());
     until("five more", || all() == 25).await;
     running.stop().await;
 }
@@ -292,13 +231,13 @@ async fn a_receiver_that_asks_for_time_gets_it() {
     .await;
     let fixture = Fixture::new();
     fixture.secret("db");
-    let running = Running::start(&fixture, &receiver);
+    let running = RunningExporter::start(&fixture, receiver.destination());
     until("the second attempt", || receiver.requests().len() >= 2).await;
     let requests = receiver.requests();
     // Without that it would come after two seconds.
     let waited = requests[1].at.duration_since(requests[0].at);
     assert!(waited >= Duration::from_secs(5), "{waited:?}");
-    assert!(running.metrics().contains("kind=\"throttled\"} 1"));
+    assert!(running.registry.text().unwrap().contains("kind=\"throttled\"} 1"));
     running.stop().await;
 }
 
@@ -372,7 +311,7 @@ async fn a_batch_has_bounds_and_an_id_of_its_own() {
     let fixture = Fixture::new();
     let secret = fixture.secret("db");
     read(&fixture, secret, 2_000);
-    let running = Running::start(&fixture, &receiver);
+    let running = RunningExporter::start(&fixture, receiver.destination());
     until("all reads", || reads(&receiver.requests()) == 2_000).await;
     running.stop().await;
     let requests = receiver.requests();

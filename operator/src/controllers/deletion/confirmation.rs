@@ -9,7 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use strongroom_crds::annotation::CONFIRM;
@@ -21,8 +20,7 @@ use super::kind::{DeletionCandidates, OwnedResource, OwnerKind};
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::store::SecretStore;
-use crate::kube::field_manager;
-use crate::kube::in_words;
+use crate::kube::{EventMessage, EventReason, field_manager, in_words};
 
 /// So many bytes of lines, and as many of what is remembered, fit into the 1 MiB of a ConfigMap; the number
 /// beside them counts all.
@@ -214,13 +212,7 @@ async fn say_taken<S: SecretStore>(ctx: &Ctx<S>, name: &str, found: &ObjectMeta,
         manager,
         "ConfigMap owned by another manager, left unchanged"
     );
-    let event = Event {
-        type_: EventType::Warning,
-        reason: "NotOurs".to_owned(),
-        note: Some(note),
-        action: "Write".to_owned(),
-        secondary: None,
-    };
+    let message = EventMessage::new(EventReason::NotOurs, "Write", note);
     let regarding = ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("ConfigMap".to_owned()),
@@ -229,17 +221,11 @@ async fn say_taken<S: SecretStore>(ctx: &Ctx<S>, name: &str, found: &ObjectMeta,
         uid: found.uid.clone(),
         ..ObjectReference::default()
     };
-    ctx.events.tell(event, &regarding).await;
+    ctx.events.tell(message, &regarding).await;
 }
 
-fn warning(note: String) -> Event {
-    Event {
-        type_: EventType::Warning,
-        reason: "DeletionsWaiting".to_owned(),
-        note: Some(note),
-        action: "Confirm".to_owned(),
-        secondary: None,
-    }
+const fn warning(note: String) -> EventMessage {
+    EventMessage::new(EventReason::DeletionsWaiting, "Confirm", note)
 }
 
 /// The administrators, who can confirm.

@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use strongroom_crds::condition::Reason;
@@ -32,7 +31,7 @@ use crate::controllers::cluster::{NativeRevision, SettledState};
 use crate::controllers::store::{
     BoundObject, NewSecret, NewVersion, Recovery, RotationCause, SecretRecord, SecretStore,
 };
-use crate::kube::field_manager;
+use crate::kube::{EventMessage, EventReason, field_manager};
 
 /// Carries out `step`. Answers how closely to look next.
 pub(super) async fn apply<S: SecretStore>(
@@ -537,18 +536,13 @@ async fn say_copies_went<S: SecretStore>(
     native: &str,
     copies: &[&str],
 ) {
-    let event = Event {
-        type_: EventType::Normal,
-        reason: "CopyRemoved".to_owned(),
-        note: Some(format!(
-            "removed from Secret `{native}` what a tool had left there as a copy of its content: annotation `{}`. Whoever could read the \
-             Secret's metadata could read it: rotate the value if that was not meant",
-            copies.join("`, `")
-        )),
-        action: "Apply".to_owned(),
-        secondary: None,
-    };
-    ctx.events.tell(event, &observed.object.object_ref(&())).await;
+    let note = format!(
+        "removed from Secret `{native}` what a tool had left there as a copy of its content: annotation `{}`. Whoever could read the \
+         Secret's metadata could read it: rotate the value if that was not meant",
+        copies.join("`, `")
+    );
+    let message = EventMessage::new(EventReason::CopyRemoved, "Apply", note);
+    ctx.events.tell(message, &observed.object.object_ref(&())).await;
 }
 
 /// Changes nothing but who owns the fields of a Secret. Answers with the state that came of it.

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
-use kube::runtime::events::{Event, EventType};
 use strongroom_crds::condition::ConditionType;
 use strongroom_crds::v1alpha1::{
     CertificateStatus, ManagedCertificateAuthority, ManagedSecretStatus, RenewBefore, Source, X509Source,
 };
 use strongroom_rules::generate::{self, Chain};
+use strongroom_rules::managed_secret::certificate_condition::CertificateProblem;
 use strongroom_rules::managed_secret::renewal::{
     CertificateFacts, OldRoots, Renewal, RenewalPolicy, RootsStatus, Signature,
 };
@@ -26,6 +26,7 @@ use crate::controllers::identity::Identity;
 use crate::controllers::metrics::CertificateTimes;
 use crate::controllers::report::time;
 use crate::controllers::store::{SecretRecord, SecretStore};
+use crate::kube::{EventMessage, EventReason};
 
 /// Certificates begin so long before they are made.
 const BACKDATE: SignedDuration = SignedDuration::from_mins(1);
@@ -410,19 +411,26 @@ pub(super) async fn tell<S>(
             .conditions
             .iter()
             .find(|condition| condition.type_ == type_)?;
-        (found.status == "False").then(|| (found.reason.clone(), found.message.clone()))
+        let problem = CertificateProblem::from_reason(&found.reason)?;
+        Some((problem, found.message.clone()))
     };
-    let mut events = Vec::new();
+    let mut messages = Vec::new();
     if let (Some(old), Some(new)) = (&before.certificate, &status.certificate)
         && old.not_before != new.not_before
     {
         let note = format!("the certificate `{}` is valid until {}", new.key, new.not_after.0);
-        events.push((EventType::Normal, "CertificateRenewed".to_owned(), note));
+        messages.push((EventReason::CertificateRenewed, note));
     }
-    if let Some((reason, message)) = says(status)
-        && says(before).is_none_or(|(old, _)| old != reason)
+    if let Some((problem, message)) = says(status)
+        && says(before).is_none_or(|(old, _)| old != problem)
     {
-        events.push((EventType::Warning, reason, message));
+        let reason = match problem {
+            CertificateProblem::Expired => EventReason::CertificateExpired,
+            CertificateProblem::Expiring => EventReason::CertificateExpiring,
+            CertificateProblem::AuthorityChanged => EventReason::AuthorityChanged,
+            CertificateProblem::ScheduleTooLong => EventReason::ScheduleTooLong,
+        };
+        messages.push((reason, message));
     }
     let object = ObjectReference {
         api_version: Some("strongroom.dev/v1alpha1".to_owned()),
@@ -432,14 +440,8 @@ pub(super) async fn tell<S>(
         uid: Some(identity.uid.clone()),
         ..ObjectReference::default()
     };
-    for (type_, reason, note) in events {
-        let event = Event {
-            type_,
-            reason,
-            note: Some(note),
-            action: "Certificate".to_owned(),
-            secondary: None,
-        };
-        ctx.events.tell(event, &object).await;
+    for (reason, note) in messages {
+        let message = EventMessage::new(reason, "Certificate", note);
+        ctx.events.tell(message, &object).await;
     }
 }

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::Resource;
-use kube::runtime::events::{Event, EventType};
 use strongroom_rules::managed_secret::facts::NativeSecretState;
 use strongroom_rules::native_secret::edits::{DriftedKey, DriftedKeys, Edit, Edits};
 use strongroom_rules::native_secret::owners::Part;
@@ -13,6 +12,7 @@ use super::native::RenderedSecret;
 use super::observe::ObservedSecret;
 use crate::controllers::Ctx;
 use crate::controllers::store::SecretStore;
+use crate::kube::{EventMessage, EventReason};
 
 /// A native Secret was written over. Where somebody else had changed it, or it came back other than it was
 /// written, that is counted and told.
@@ -62,7 +62,14 @@ async fn tell_edits<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret, edi
         let by = edit.manager.as_deref().unwrap_or_default();
         format!("{}{{{by}}}", field(&edit.key))
     });
-    tell(ctx, observed, ("NativeSecretEdited", "Repair"), place, note).await;
+    tell(
+        ctx,
+        observed,
+        (EventReason::NativeSecretEdited, "Repair"),
+        place,
+        note,
+    )
+    .await;
 }
 
 /// What is not as it was written.
@@ -70,7 +77,14 @@ async fn tell_mutated<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret, m
     let keys: Vec<&DriftedKey> = mutated.iter().collect();
     let note = format!("mutating admission of the cluster changes {}", DriftedKeys(&keys));
     let place = mutated.first().map(field);
-    tell(ctx, observed, ("NativeSecretMutated", "Write"), place, note).await;
+    tell(
+        ctx,
+        observed,
+        (EventReason::NativeSecretMutated, "Write"),
+        place,
+        note,
+    )
+    .await;
 }
 
 fn field(key: &DriftedKey) -> String {
@@ -87,7 +101,7 @@ fn field(key: &DriftedKey) -> String {
 async fn tell<S: SecretStore>(
     ctx: &Ctx<S>,
     observed: &ObservedSecret,
-    (reason, action): (&str, &str),
+    (reason, action): (EventReason, &'static str),
     place: Option<String>,
     what: String,
 ) {
@@ -100,11 +114,10 @@ async fn tell<S: SecretStore>(
         cause = what,
         "native Secret contested"
     );
-    let event = Event {
-        type_: EventType::Warning,
-        reason: reason.to_owned(),
-        note: Some(format!("Secret `{name}`: {what}")),
-        action: action.to_owned(),
+    let message = EventMessage {
+        reason,
+        note: format!("Secret `{name}`: {what}"),
+        action,
         secondary: Some(ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Secret".to_owned()),
@@ -114,5 +127,5 @@ async fn tell<S: SecretStore>(
             ..ObjectReference::default()
         }),
     };
-    ctx.events.tell(event, &observed.object.object_ref(&())).await;
+    ctx.events.tell(message, &observed.object.object_ref(&())).await;
 }

@@ -2,7 +2,6 @@
 //! wait for ours.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use strongroom_crds::condition::{ConditionType, Reason};
@@ -13,6 +12,7 @@ use super::{Failure, native};
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
 use crate::controllers::store::{BoundObject, SecretStore};
+use crate::kube::{EventMessage, EventReason};
 
 /// How many objects that wait for each other are followed.
 const MAX_FOLLOWED: usize = 16;
@@ -65,18 +65,13 @@ pub(super) async fn tell<S>(ctx: &Ctx<S>, identity: &Identity, holder: &Holder, 
     let Some(kept) = ctx.managed_secrets.get(&place) else {
         return;
     };
-    let event = Event {
-        type_: EventType::Warning,
-        reason: "NativeSecretWanted".to_owned(),
-        note: Some(format!(
-            "ManagedSecret `{}` wants Secret `{native}` too, which is the native Secret of this object; two cannot share one: choose another \
-             `spec.secret.name` here or there",
-            identity.name
-        )),
-        action: "Refuse".to_owned(),
-        secondary: None,
-    };
-    ctx.events.tell(event, &kept.object_ref(&())).await;
+    let note = format!(
+        "ManagedSecret `{}` wants Secret `{native}` too, which is the native Secret of this object; two cannot share one: choose another \
+         `spec.secret.name` here or there",
+        identity.name
+    );
+    let message = EventMessage::new(EventReason::NativeSecretWanted, "Refuse", note);
+    ctx.events.tell(message, &kept.object_ref(&())).await;
 }
 
 /// What an object wants of a native Secret.

@@ -3,7 +3,6 @@
 
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::api::{DeleteParams, Preconditions};
-use kube::runtime::events::{Event, EventType};
 use kube::{Api, Client, Resource};
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::native_secret::claim::{self, ForeignClaim, WrittenSecret};
@@ -14,7 +13,7 @@ use crate::controllers::Ctx;
 use crate::controllers::cluster::NativeRevision;
 use crate::controllers::retry::class_of;
 use crate::controllers::store::{BoundObject, SecretRecord};
-use crate::kube::EventWriter;
+use crate::kube::{EventMessage, EventReason, EventWriter};
 
 /// How often a Secret that changes under our hands is judged anew.
 const MAX_ATTEMPTS: u8 = 3;
@@ -103,13 +102,12 @@ pub(crate) async fn release<S>(
 async fn say_claimed(events: &EventWriter, leftover: &Leftover<'_>, uid: String, claim: &ForeignClaim) {
     let (namespace, name) = (leftover.namespace, leftover.name);
     tracing::info!(namespace, name, %claim, "native Secret kept, claimed by another owner");
-    let event = Event {
-        type_: EventType::Normal,
-        reason: "SecretClaimed".to_owned(),
-        note: Some(format!(
+    let message = EventMessage {
+        reason: EventReason::SecretClaimed,
+        note: format!(
             "Secret `{name}` is not deleted: {claim}. Strongroom does not look after it any more; delete it yourself if nobody needs it"
-        )),
-        action: "Release".to_owned(),
+        ),
+        action: "Release",
         secondary: leftover.object.as_ref().map(|(name, uid)| ObjectReference {
             api_version: Some(ManagedSecret::api_version(&()).into_owned()),
             kind: Some(ManagedSecret::kind(&()).into_owned()),
@@ -127,5 +125,5 @@ async fn say_claimed(events: &EventWriter, leftover: &Leftover<'_>, uid: String,
         uid: Some(uid),
         ..ObjectReference::default()
     };
-    events.tell(event, &regarding).await;
+    events.tell(message, &regarding).await;
 }

@@ -344,10 +344,17 @@ fn failed(
         before
             .conditions
             .iter()
-            .filter(|condition| match condition.type_.as_str() {
-                "Rotated" | "GeneratorCurrent" | "SealCurrent" | "Delivered" => true,
-                "CertificateCurrent" => ended.is_none(),
-                _ => false,
+            .filter(|condition| match ConditionType::from_name(&condition.type_) {
+                Some(
+                    ConditionType::Rotated
+                    | ConditionType::GeneratorCurrent
+                    | ConditionType::SealCurrent
+                    | ConditionType::Delivered,
+                ) => true,
+                Some(ConditionType::CertificateCurrent) => ended.is_none(),
+                Some(ConditionType::Ready | ConditionType::Reconciling | ConditionType::Stalled) | None => {
+                    false
+                }
             })
             .cloned(),
     );

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use kube::core::Selector;
-use kube::runtime::events::{Event, EventType};
 use kube::{Resource, ResourceExt};
 use strongroom_crds::annotation::ROTATE_NOW;
 use strongroom_crds::condition::{ConditionStatus, Reason};
@@ -21,6 +20,7 @@ use crate::controllers::cached_object::{CachedObject, TooLarge};
 use crate::controllers::managed_secret::{Failure, rotate_now};
 use crate::controllers::report::{self, StatusSubject, time};
 use crate::controllers::store::{SecretRecord, SecretStore};
+use crate::kube::{EventMessage, EventReason};
 
 /// How many secrets the status lists, those that are due first.
 const MAX_LISTED: usize = 256;
@@ -326,18 +326,13 @@ async fn tell_repeated<S: SecretStore>(
     let Some(row) = status.secrets.iter().filter(repeated).find(|row| !known(row)) else {
         return;
     };
-    let event = Event {
-        type_: EventType::Warning,
-        reason: Reason::RotateNowRepeated.as_str().to_owned(),
-        note: Some(format!(
-            "nothing is rotated in ManagedSecret `{}`: {}; use a new text",
-            row.name,
-            row.message.as_deref().unwrap_or_default()
-        )),
-        action: "Rotate".to_owned(),
-        secondary: None,
-    };
-    ctx.events.tell(event, &kept.object_ref(&())).await;
+    let note = format!(
+        "nothing is rotated in ManagedSecret `{}`: {}; use a new text",
+        row.name,
+        row.message.as_deref().unwrap_or_default()
+    );
+    let message = EventMessage::new(EventReason::RotateNowRepeated, "Rotate", note);
+    ctx.events.tell(message, &kept.object_ref(&())).await;
 }
 
 /// So many seconds in the largest unit that fits.

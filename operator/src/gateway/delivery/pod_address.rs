@@ -8,13 +8,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
-use kube::runtime::events::Event;
 use kube::{Api, Client};
 use tokio::time::timeout;
 
 use crate::gateway::authenticate::Caller;
-use crate::kube::EventWriter;
-use crate::kube::in_words;
+use crate::kube::{EventMessage, EventWriter, in_words};
 
 /// How long the API server may take.
 const API_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,7 +81,7 @@ impl PodClient {
     }
 
     /// Says something in an event of a caller's pod. One that cannot be written is none.
-    pub(super) async fn publish_event(&self, caller: &Caller, event: Event) {
+    pub(super) async fn publish_event(&self, caller: &Caller, message: EventMessage) {
         let Some((name, uid)) = &caller.pod else { return };
         let regarding = ObjectReference {
             api_version: Some("v1".to_owned()),
@@ -93,7 +91,7 @@ impl PodClient {
             uid: Some(uid.clone()),
             ..ObjectReference::default()
         };
-        match timeout(API_TIMEOUT, self.events.publish(event, &regarding)).await {
+        match timeout(API_TIMEOUT, self.events.publish(message, &regarding)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(error = %in_words(&error), pod = name, "event publish failed");

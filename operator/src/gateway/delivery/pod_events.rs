@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use kube::runtime::events::{Event, EventType};
 use strongroom_api::stream::proto::{NoticeOutcome, NoticeResult};
 
 use super::pod_address::PodAddressError;
+use crate::kube::{EventMessage, EventReason};
 
 /// How soon the same is said again.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(600);
@@ -33,7 +33,7 @@ impl PodEvent {
     }
 
     /// What people read of it with `kubectl describe pod`.
-    pub(super) fn event(self) -> Event {
+    pub(super) fn message(self) -> EventMessage {
         let (delivered, note) = match self {
             Self::Notified(NoticeOutcome::Delivered, port, status) => (
                 true,
@@ -59,18 +59,12 @@ impl PodEvent {
                 ),
             ),
         };
-        let (type_, reason) = if delivered {
-            (EventType::Normal, "ChangeNoticed")
+        let reason = if delivered {
+            EventReason::ChangeNoticed
         } else {
-            (EventType::Warning, "ChangeNotNoticed")
+            EventReason::ChangeNotNoticed
         };
-        Event {
-            type_,
-            reason: reason.to_owned(),
-            note: Some(note),
-            action: "Notice".to_owned(),
-            secondary: None,
-        }
+        EventMessage::new(reason, "Notice", note)
     }
 }
 
@@ -135,9 +129,8 @@ mod tests {
         };
         let status = i32::from(NoticeOutcome::Status);
         let event = PodEvent::from_result(&noticed(status, 8_080, 503)).unwrap();
-        let event = event.event();
-        assert_eq!(event.reason, "ChangeNotNoticed");
-        let note = event.note.unwrap();
+        let EventMessage { reason, note, .. } = event.message();
+        assert_eq!(reason.as_str(), "ChangeNotNoticed");
         assert!(
             note.contains("at port 8080") && note.contains("it answered 503"),
             "{note}"
@@ -145,10 +138,7 @@ mod tests {
         for nothing in [noticed(0, 80, 0), noticed(99, 80, 0), noticed(status, 70_000, 0)] {
             assert_eq!(PodEvent::from_result(&nothing), None);
         }
-        let nowhere = PodEvent::NoAddress(PodAddressError::NodesNetwork)
-            .event()
-            .note
-            .unwrap();
+        let nowhere = PodEvent::NoAddress(PodAddressError::NodesNetwork).message().note;
         assert!(nowhere.contains("hostNetwork"), "{nowhere}");
     }
 }

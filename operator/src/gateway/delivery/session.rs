@@ -460,7 +460,7 @@ impl Session {
     fn publish_event(&mut self, volume: &str, caller: Arc<Caller>, event: PodEvent) {
         if self.throttle.admits(volume, event, std::time::Instant::now()) {
             let pods = self.gateway.pods.clone();
-            tokio::spawn(async move { pods.publish_event(&caller, event.event()).await });
+            tokio::spawn(async move { pods.publish_event(&caller, event.message()).await });
         }
     }
 

@@ -2,14 +2,12 @@
 //! API server stays Ready meanwhile, because an API that is not available keeps every namespace of the
 //! cluster from being deleted; a metric and the log say it instead.
 
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::uri::Authority;
 use axum::http::{Request, Version};
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 use strongroom_api::transport_error_cause;
 
 use super::trust::SharedTrust;
@@ -23,22 +21,12 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why it cannot be tried.
 pub(super) const NO_CERTIFICATE: &str = "the gateway's process has not issued the client certificate yet";
 
-/// What is told.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ReachabilityMetrics {
-    reachable: Gauge<i64, AtomicI64>,
-}
-
-impl ReachabilityMetrics {
-    /// Makes the gauge and adds it to the registry.
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let it = Self::default();
-        registry.register(
-            "gateway_reachable",
-            "Whether the gateway answers the extension API server: 1 or 0",
-            it.reachable.clone(),
-        );
-        it
+strongroom_process::metrics! {
+    /// What is told.
+    #[derive(Clone)]
+    pub(crate) struct ReachabilityMetrics {
+        /// Whether the gateway answers the extension API server: 1 or 0.
+        reachable: Gauge = "gateway_reachable",
     }
 }
 

@@ -124,13 +124,11 @@ fn answer(
         (page.lines, page.next)
     };
     let mut body = b"{\"records\":[".to_vec();
-    let mut lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    if let Some(first) = lines.next() {
-        body.extend_from_slice(first);
-    }
-    for line in lines {
-        body.push(b',');
-        body.extend_from_slice(line);
+    for (index, line) in lines.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(&line.json);
     }
     body.extend_from_slice(format!("],\"next\":\"{}.{}\"", next.changes, next.reads).as_bytes());
     if let Some(hours) = gateway.held.hours() {

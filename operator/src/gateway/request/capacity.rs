@@ -176,10 +176,10 @@ impl Capacity {
         self.refusals.refused(what, whose, RefusalReason::Share);
         let of = match whose {
             LimitScope::Address => "of your address",
-            LimitScope::Strangers => "without a proven caller",
+            LimitScope::Unauthenticated => "without a proven caller",
             LimitScope::Principal => "of you",
             LimitScope::Namespace => "of your namespace",
-            LimitScope::People => "of people",
+            LimitScope::ExtensionApi => "of people",
             LimitScope::Node => "of this node",
             LimitScope::Nodes => "of nodes",
             LimitScope::Everybody => "in all",
@@ -276,7 +276,7 @@ impl Capacity {
         let share = self.people.take(person.clone(), 1).map_err(|full| {
             let whose = match full {
                 ShareExhausted::Each => LimitScope::Principal,
-                ShareExhausted::All => LimitScope::People,
+                ShareExhausted::All => LimitScope::ExtensionApi,
             };
             self.full(LimitedResource::Request, whose)
         })?;

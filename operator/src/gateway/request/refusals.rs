@@ -1,21 +1,43 @@
 //! What is refused, told apart by what it is, whose share is used up, and why; for Prometheus.
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 
 use super::share::ShareExhausted;
 
-/// Counters of the port.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RefusalMetrics {
-    refused: Family<RefusedLabels, Counter>,
-    ended: Family<EndedLabels, Counter>,
-    tokenreviews: Counter,
-    nodes_with_token_in_hello: Gauge,
-    strangers_bytes: Gauge,
+strongroom_process::metrics! {
+    /// Counters of the port.
+    #[derive(Clone)]
+    pub(crate) struct RefusalMetrics {
+        /// What the gateway refused: `what` (`connection`, `request`, `watch`, `node`, `review`), `who`,
+        /// whose share was used up or who was refused (`address`, `unauthenticated`, `principal`,
+        /// `namespace`, `everybody`, `extension_api`, `node`, `nodes`), and `why` (`share`, `failures`,
+        /// `no_token`, `token`, `not_a_node`, `service_account`, `late`).
+        refused: Family<RefusedLabels, Counter> = "gateway_refused",
+        /// Connections that the gateway ended, by `why`: `silence`, `idle`, `slow_handshake`, `slow_head`,
+        /// `answer_not_taken`, `share`.
+        ended: Family<EndedLabels, Counter> = "gateway_connections_ended",
+        /// Tokens that the API server was asked about.
+        tokenreviews: Counter = "gateway_tokenreviews",
+        /// Streams of node plugins of an earlier version, which send their token in the first message: 0 once
+        /// all plugins are replaced.
+        nodes_with_token_in_hello: Gauge = "gateway_nodes_with_token_in_hello",
+        /// Bytes that connections without a proven caller count for, updated once a minute.
+        strangers_bytes: Gauge = "gateway_strangers_bytes",
+    }
+}
+
+strongroom_process::labels! {
+    struct RefusedLabels {
+        what: &'static str,
+        who: &'static str,
+        why: &'static str,
+    }
+
+    struct EndedLabels {
+        why: &'static str,
+    }
 }
 
 /// What is refused.
@@ -38,8 +60,8 @@ pub(in crate::gateway) enum LimitedResource {
 pub(in crate::gateway) enum LimitScope {
     /// An address's.
     Address,
-    /// All addresses' together.
-    Strangers,
+    /// That of all addresses without a proven caller.
+    Unauthenticated,
     /// A principal's.
     Principal,
     /// A namespace's.
@@ -50,8 +72,8 @@ pub(in crate::gateway) enum LimitScope {
     Node,
     /// All nodes' together.
     Nodes,
-    /// All people's who come through the extension API server.
-    People,
+    /// That of all who come over the extension API.
+    ExtensionApi,
 }
 
 /// Why it is refused.
@@ -73,50 +95,7 @@ pub(in crate::gateway) enum RefusalReason {
     Late,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RefusedLabels {
-    what: &'static str,
-    who: &'static str,
-    why: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EndedLabels {
-    why: &'static str,
-}
-
 impl RefusalMetrics {
-    /// Makes the metrics and adds them to the registry.
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let it = Self::default();
-        registry.register(
-            "gateway_refused",
-            "What the gateway refused: what, whose share was used up or who was refused, and why",
-            it.refused.clone(),
-        );
-        registry.register(
-            "gateway_connections_ended",
-            "Connections that the gateway ended, by why",
-            it.ended.clone(),
-        );
-        registry.register(
-            "gateway_tokenreviews",
-            "Tokens that the API server was asked about",
-            it.tokenreviews.clone(),
-        );
-        registry.register(
-            "gateway_nodes_with_token_in_hello",
-            "Streams of node plugins of an earlier version, which send their token in the first message",
-            it.nodes_with_token_in_hello.clone(),
-        );
-        registry.register(
-            "gateway_strangers_bytes",
-            "Bytes that connections without a proven caller count for",
-            it.strangers_bytes.clone(),
-        );
-        it
-    }
-
     /// Something was refused.
     pub(in crate::gateway) fn refused(&self, what: LimitedResource, who: LimitScope, why: RefusalReason) {
         let labels = RefusedLabels {
@@ -129,13 +108,13 @@ impl RefusalMetrics {
             },
             who: match who {
                 LimitScope::Address => "address",
-                LimitScope::Strangers => "strangers",
+                LimitScope::Unauthenticated => "unauthenticated",
                 LimitScope::Principal => "principal",
                 LimitScope::Namespace => "namespace",
                 LimitScope::Everybody => "everybody",
                 LimitScope::Node => "node",
                 LimitScope::Nodes => "nodes",
-                LimitScope::People => "people",
+                LimitScope::ExtensionApi => "extension_api",
             },
             why: match why {
                 RefusalReason::Share => "share",
@@ -191,7 +170,7 @@ impl LimitScope {
     pub(in crate::gateway) const fn from_address(full: ShareExhausted) -> Self {
         match full {
             ShareExhausted::Each => Self::Address,
-            ShareExhausted::All => Self::Strangers,
+            ShareExhausted::All => Self::Unauthenticated,
         }
     }
 }

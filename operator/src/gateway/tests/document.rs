@@ -16,15 +16,7 @@ async fn the_document_is_served_to_callers_and_lies_in_the_repository() {
         .await;
     let document = served.json();
     let text = format!("{}\n", serde_json::to_string_pretty(&document).unwrap());
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
-    if std::env::var_os("UPDATE_GENERATED").is_some() {
-        std::fs::write(path, &text).unwrap();
-    }
-    let kept = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        kept == text,
-        "docs/openapi.json is old: UPDATE_GENERATED=1 writes it"
-    );
+    crate::fixture::assert_generated("docs/openapi.json", &text);
     // Whatever is in it is in the table that people read, by its name.
     let table = include_str!("../../../../docs/api.md");
     for (path, item) in document["paths"].as_object().unwrap() {

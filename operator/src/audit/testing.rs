@@ -1,0 +1,92 @@
+//! What the tests of sinks share: records, readers, and an exporter that runs.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+use strongroom_process::MetricRegistry;
+use strongroom_store::audit::Durability;
+use strongroom_store::id::SecretId;
+use strongroom_store::vault::GetValue;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::line::AuditLine;
+use super::{AuditExporter, AuditMetrics, Destination};
+use crate::fixture::{Fixture, NOW, meta};
+
+/// Longer than anything here takes: a sink that failed often is asked once a minute.
+pub(super) const DEADLINE: Duration = Duration::from_secs(180);
+
+/// The line of a record in JSON.
+pub(super) fn audit_line(json: &str) -> AuditLine {
+    AuditLine::new(serde_json::from_str(json).unwrap()).unwrap()
+}
+
+/// Reads a secret so many times.
+pub(super) fn read(fixture: &Fixture, secret: SecretId, times: usize) {
+    for _ in 0..times {
+        let get = GetValue {
+            secret,
+            version: None,
+            stage: None,
+            durability: Durability::Batched,
+            detail: String::new(),
+        };
+        fixture.store.value(&get, &meta()).unwrap();
+    }
+}
+
+/// The objects in a file, one a line; a line that is just being written is none yet.
+pub(super) fn objects(path: &Path) -> Vec<Json> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole
+        .lines()
+        .map(|line| serde_json::from_str(line.trim()).unwrap())
+        .collect()
+}
+
+/// Waits, with a deadline, until something holds.
+pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Records of a store on their way to a destination.
+pub(super) struct RunningExporter {
+    pub(super) registry: MetricRegistry,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl RunningExporter {
+    pub(super) fn start(fixture: &Fixture, destination: Destination) -> Self {
+        let mut registry = MetricRegistry::default();
+        let (stop, stopped) = watch::channel(false);
+        let exporter = AuditExporter {
+            store: fixture.store.clone(),
+            destination,
+            now: || NOW,
+            metrics: AuditMetrics::register(&mut registry).sink("test"),
+        };
+        Self {
+            registry,
+            stop,
+            task: tokio::spawn(exporter.run(stopped)),
+        }
+    }
+
+    /// The exporter to what the command line would name so.
+    pub(super) fn named(fixture: &Fixture, destination: &str) -> Self {
+        Self::start(fixture, destination.parse().unwrap())
+    }
+
+    pub(super) async fn stop(self) {
+        self.stop.send_replace(true);
+        tokio::time::timeout(DEADLINE, self.task).await.unwrap().unwrap();
+    }
+}
