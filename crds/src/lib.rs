@@ -10,6 +10,7 @@ mod definition;
 mod manifest;
 pub mod period;
 pub mod v1alpha1;
+pub mod view;
 
 pub use definition::{YamlError, all, definition_yaml, yaml};
 pub use manifest::{Manifest, ManifestError, parse_manifest};

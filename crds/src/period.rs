@@ -9,6 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// The pattern that the API server checks; [`Period::from_str`] accepts exactly the same texts.
 const PATTERN: &str = "^[1-9][0-9]{0,4}[smhdw]$";
 
+/// What the API server checks of a recovery window: whole days, as many as
+/// [`strongroom_value::RECOVERY_WINDOW_DAYS`] has.
+pub(crate) const RECOVERY_WINDOW_RULE: &str = "self.matches('^([7-9]|[12][0-9]|30)d$')";
+
 /// One whole number of seconds, minutes, hours, days (of 24 hours) or weeks; never zero.
 ///
 /// It prints as it was written: `24h` stays `24h`, although it equals `1d` in seconds.

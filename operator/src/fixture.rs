@@ -12,8 +12,8 @@ use strongroom_store::secret::SecretBytes;
 use strongroom_store::time::Timestamp;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    AnchorRule, BindNamespace, CreateSecret, CreateStoreOptions, KeyRef, Meta, ObjectBinding,
-    OpenStoreOptions, Store,
+    AnchorRule, BindNamespace, CreateSecret, CreateStoreOptions, KeyRef, Meta, ObjectRef, OpenStoreOptions,
+    Store,
 };
 
 /// 2026-11-23T20:22:00Z.
@@ -79,7 +79,7 @@ impl Fixture {
             key: KeyRef::Default,
             version: version("v1"),
             value: value("first"),
-            object: Some(ObjectBinding {
+            object: Some(ObjectRef {
                 uid: format!("uid-{name}").parse().unwrap(),
                 name: name.to_owned(),
             }),

@@ -23,6 +23,7 @@ mod own_secret;
 mod policies;
 mod seal;
 mod serve;
+mod store_handle;
 mod storeless;
 mod trust_anchors;
 mod webhook;

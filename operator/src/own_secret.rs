@@ -16,6 +16,8 @@ use strongroom_store::vault::{
 };
 use zeroize::Zeroizing;
 
+use crate::store_handle::store_time;
+
 /// What the names of all of them begin with.
 pub(crate) const NAME_PREFIX: &str = "strongroom!";
 
@@ -161,7 +163,7 @@ fn meta(now: Timestamp) -> Result<Meta, OwnSecretError> {
     Ok(Meta {
         actor: Actor::Controller("gateway".to_owned()),
         request: RequestId::generate()?,
-        now: strongroom_store::time::Timestamp::from_millis(now.as_millisecond()),
+        now: store_time(now),
         asked: None,
     })
 }

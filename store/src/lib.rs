@@ -23,6 +23,7 @@ pub mod fuzzing;
 pub mod id;
 pub mod lock;
 pub mod name;
+pub mod object_ref;
 pub mod seal;
 pub mod secret;
 pub mod time;

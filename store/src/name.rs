@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use strongroom_value::{PRODUCT_SEPARATOR, SECRET_NAME_BYTES, is_secret_name_byte};
+
 /// Text that is not a legal name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} `{text}` is not valid: {rule}")]
@@ -75,7 +77,7 @@ names! {
     /// default secret.
     SecretName {
         what: "secret name", rule: "up to 192 of letters, digits and `_/+=.-@`, or `<productCode>!<identifier>`",
-        max: 192, ok: secret_name
+        max: SECRET_NAME_BYTES, ok: secret_name
     }
     /// An immutable version's id, chosen by its writer; it is the idempotency token of that write.
     VersionId {
@@ -113,7 +115,7 @@ impl SecretName {
     /// Whether it is the name of a product's default secret.
     #[must_use]
     pub fn is_products(&self) -> bool {
-        self.as_str().contains('!')
+        self.as_str().contains(PRODUCT_SEPARATOR)
     }
 }
 
@@ -125,13 +127,8 @@ fn dns_label(text: &str) -> bool {
 }
 
 fn secret_name(text: &str) -> bool {
-    let plain = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_/+=.-@".contains(&b))
-    };
-    match text.split_once('!') {
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(is_secret_name_byte);
+    match text.split_once(PRODUCT_SEPARATOR) {
         None => plain(text),
         Some((code, identifier)) => {
             code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')

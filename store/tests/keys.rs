@@ -119,7 +119,7 @@ fn a_declaration_lasts_and_is_replaced_whole() {
         namespace,
         key: pay,
         declaration: KeyDeclaration {
-            object: ObjectBinding {
+            object: ObjectRef {
                 uid: uid.parse().unwrap(),
                 name: "pay".to_owned(),
             },

@@ -8,8 +8,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strongroom_value::SECRET_NAME_BYTES;
 
-use crate::period::Period;
+use super::text::secret_name_pattern;
+use crate::period::{Period, RECOVERY_WINDOW_RULE};
 
 /// A key of this namespace, under which its secrets lie.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -53,7 +55,7 @@ pub struct EncryptionKeySpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 64),
-        inner(length(min = 1, max = 192), regex(pattern = "^[-a-zA-Z0-9_/+=.@*]+$")),
+        inner(length(min = 1, max = SECRET_NAME_BYTES), regex(pattern = secret_name_pattern("*"))),
         extend("x-kubernetes-list-type" = "set")
     )]
     pub required_for: Option<Vec<String>>,
@@ -81,7 +83,7 @@ pub struct KeyRotation {
 pub struct KeyDeletion {
     /// How long the key can still be had back, by applying the object again, 7d to 30d. Absent: 30d.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("self.matches('^([7-9]|[12][0-9]|30)d$')")
+    #[x_kube(validation = Rule::new(RECOVERY_WINDOW_RULE)
         .message("window must be 7d to 30d, in whole days"))]
     pub window: Option<Period>,
 }

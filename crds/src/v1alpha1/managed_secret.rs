@@ -10,11 +10,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strongroom_value::SECRET_NAME_BYTES;
 
 use super::key_source::KeySource;
 use super::native_secret::NativeSecret;
-use super::text::OBJECT_NAME;
-use crate::period::Period;
+use super::text::{OBJECT_NAME, secret_name_pattern};
+use crate::period::{Period, RECOVERY_WINDOW_RULE};
 
 /// A secret of this namespace: where its value comes from, and which native Secret shows it.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -72,12 +73,12 @@ pub struct ManagedSecretSpec {
     /// Name of the secret in the store. Absent: metadata.name. It cannot be changed. Letters, digits and
     /// `_/+=.@-`; a `!` belongs to the names of products.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 192))]
+    #[schemars(length(min = 1, max = SECRET_NAME_BYTES))]
     #[x_kube(validation = Rule::new("!self.contains('!')")
         .message("a name with `!` belongs to a product; choose a name without it"))]
     #[x_kube(validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')")
         .message("a part of a name in the store is not `.` or `..`"))]
-    #[x_kube(validation = Rule::new("self.matches('^[-a-zA-Z0-9_/+=.@!]+$')")
+    #[x_kube(validation = Rule::new(format!("self.matches('{}')", secret_name_pattern("!")))
         .message("a name in the store has letters, digits and `_/+=.@-` only"))]
     pub store_name: Option<String>,
     /// What people should know about the secret. It is shown to whoever may describe it. At most 500
@@ -250,7 +251,7 @@ pub struct SecretReference {
 pub struct Deletion {
     /// How long the secret can be restored, 7d to 30d. Absent: 30d.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("self.matches('^([7-9]|[12][0-9]|30)d$')")
+    #[x_kube(validation = Rule::new(RECOVERY_WINDOW_RULE)
         .message("recoveryWindow must be 7d to 30d, in whole days"))]
     pub recovery_window: Option<Period>,
     /// Delete opens the recovery window and removes the native Secret. Retain leaves the secret in the store

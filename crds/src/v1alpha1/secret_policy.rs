@@ -11,8 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use strongroom_value::{SECRET_NAME_BYTES, SECRET_NAME_CLASS};
 
 use super::rotation_schedule::Window;
+use super::text::secret_name_pattern;
 
 /// Who may do what with which secrets: statements that are attached to ServiceAccounts or to secrets of this
 /// namespace.
@@ -57,7 +59,7 @@ pub struct SecretPolicySpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 64),
-        inner(length(min = 1, max = 192), regex(pattern = "^[-a-zA-Z0-9_/+=.@!*]+$")),
+        inner(length(min = 1, max = SECRET_NAME_BYTES), regex(pattern = secret_name_pattern("!*"))),
         extend("x-kubernetes-list-type" = "set")
     )]
     pub secrets: Option<Vec<String>>,
@@ -107,7 +109,7 @@ pub struct PolicyStatement {
         length(min = 1, max = 64),
         inner(
             length(min = 1, max = 264),
-            regex(pattern = "^([-a-z0-9*]+:)?(secret|key)/[-a-zA-Z0-9_/+=.@!*]+$")
+            regex(pattern = format!("^([-a-z0-9*]+:)?(secret|key)/[{SECRET_NAME_CLASS}!*]+$"))
         ),
         extend("x-kubernetes-list-type" = "set")
     )]

@@ -2,6 +2,7 @@
 //! counts the cost of a CEL rule from these bounds.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
+use strongroom_value::SECRET_NAME_CLASS;
 
 /// Pattern of a key in a Secret's data:
 /// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-names-data>.
@@ -9,6 +10,11 @@ pub(super) const DATA_KEY: &str = "^[-._a-zA-Z0-9]+$";
 
 /// Pattern of an object name, a DNS subdomain (RFC 1123).
 pub(super) const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// Pattern of names of secrets that may have these characters as well.
+pub(super) fn secret_name_pattern(more: &str) -> String {
+    format!("^[{SECRET_NAME_CLASS}{more}]+$")
+}
 
 /// Labels to put on a native Secret.
 pub(super) fn label_map(_: &mut SchemaGenerator) -> Schema {

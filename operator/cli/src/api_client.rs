@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use strongroom_api::manifest::ClusterKey;
 use strongroom_api::problem::Code;
 use strongroom_api::sealed::{HpkeCiphertext, OpeningKey, Purpose, SUITE, SealingKey, VersionContext};
+use strongroom_value::{PRODUCT_SEPARATOR, is_secret_name_byte};
 use zeroize::Zeroizing;
 
 use crate::cluster::Cluster;
@@ -29,7 +30,7 @@ pub(crate) struct OpenedValue {
 
 /// The path of a secret; a `/` in its name is written `:`, because the API server would not keep it.
 fn path(name: &str) -> Result<String, Failure> {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_/+=.-@!".contains(&byte);
+    let known = |byte: u8| is_secret_name_byte(byte) || char::from(byte) == PRODUCT_SEPARATOR;
     if name.is_empty() || !name.bytes().all(known) {
         let why = format!("`{name}` is not a valid secret name: use letters, digits and `_/+=.-@`");
         return Err(Failure::Input(why));

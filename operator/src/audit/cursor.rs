@@ -8,10 +8,10 @@ use strongroom_store::id::RequestId;
 use strongroom_store::name::CursorName;
 use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{Meta, SetCursor, Store, StoreError};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::page::AuditPosition;
+use crate::store_handle::StoreHandle;
 
 /// Shortest time between two saves.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -116,12 +116,9 @@ impl Cursor {
             name: self.name.clone(),
             place: self.scope.bytes(place),
         };
-        let (reply, answer) = oneshot::channel();
-        store.submit(command, meta, move |outcome| {
-            // Nobody waits where the process is ending.
-            let _ = reply.send(outcome);
-        });
-        answer.await.map_err(|_| StoreError::Closed)??;
+        StoreHandle::new(store.clone())
+            .submit(None, command, meta)
+            .await?;
         self.saved = place;
         self.saved_at = Some(Instant::now());
         Ok(())

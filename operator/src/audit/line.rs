@@ -5,6 +5,8 @@ use strongroom_api::audit::{AuditRecord, Chain, Decision, Requester};
 use strongroom_store::audit::{self, AuditOutcome, Entry};
 use strongroom_store::vault::AuditPosition;
 
+use crate::store_handle::{store_time, timestamp};
+
 /// A record on its way out of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuditLine {
@@ -35,10 +37,6 @@ pub(crate) fn json_lines(lines: &[AuditLine]) -> Vec<u8> {
     text
 }
 
-fn time(at: strongroom_store::time::Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(at.as_millis()).unwrap_or(Timestamp::MAX)
-}
-
 /// The record with this number.
 pub(crate) fn line(chain: Chain, sequence: u64, entry: &Entry) -> AuditRecord {
     let (decision, code) = match &entry.outcome {
@@ -49,7 +47,7 @@ pub(crate) fn line(chain: Chain, sequence: u64, entry: &Entry) -> AuditRecord {
     AuditRecord {
         chain,
         sequence,
-        time: time(entry.time),
+        time: timestamp(entry.time),
         principal: entry.actor.to_string(),
         action: entry.action.name().to_owned(),
         decision,
@@ -90,7 +88,7 @@ fn requester(requester: &audit::Requester) -> Requester {
 /// After an unclean stop: reads from this one on may be missing.
 pub(crate) fn gap(sequence: u64, missing_from: u64, near: Timestamp) -> AuditRecord {
     let entry = Entry::new(
-        strongroom_store::time::Timestamp::from_millis(near.as_millisecond()),
+        store_time(near),
         strongroom_store::audit::Actor::System,
         strongroom_store::audit::Action::OpenStore,
     );
@@ -104,7 +102,7 @@ pub(crate) fn gap(sequence: u64, missing_from: u64, near: Timestamp) -> AuditRec
 /// Records that were cut before a sink had taken them: from where it stood up to where the log was cut.
 pub(crate) fn rolled_over(from: AuditPosition, cut: AuditPosition, now: Timestamp) -> AuditRecord {
     let entry = Entry::new(
-        strongroom_store::time::Timestamp::from_millis(now.as_millisecond()),
+        store_time(now),
         strongroom_store::audit::Actor::System,
         strongroom_store::audit::Action::TruncateAudit,
     );

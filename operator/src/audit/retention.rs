@@ -19,6 +19,7 @@ use super::destination::Destination;
 use super::held_hours::GrowthRate;
 use super::metrics::RetentionMetrics;
 use crate::clock_guard::ClockGuard;
+use crate::store_handle::timestamp;
 
 /// How often to look.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -75,12 +76,12 @@ impl<N: Fn() -> Timestamp> AuditRetention<N> {
 
     async fn keep(&self) {
         let begin = Instant::now();
-        let mut clock_guard = ClockGuard::new(wall((self.now)()), Duration::ZERO);
+        let mut clock_guard = ClockGuard::new(timestamp((self.now)()), Duration::ZERO);
         let (mut failed, mut full) = (false, false);
         let (mut rate, mut looked) = (GrowthRate::default(), Instant::now());
         loop {
             let now = (self.now)();
-            let steady_for = clock_guard.observe(wall(now), begin.elapsed());
+            let steady_for = clock_guard.observe(timestamp(now), begin.elapsed());
             match self.round(now, steady_for).await {
                 Ok(retained) => {
                     failed = false;
@@ -151,10 +152,6 @@ impl<N: Fn() -> Timestamp> AuditRetention<N> {
             _ => {}
         }
     }
-}
-
-fn wall(now: Timestamp) -> jiff::Timestamp {
-    jiff::Timestamp::from_millisecond(now.as_millis()).unwrap_or(jiff::Timestamp::MAX)
 }
 
 /// How far each reader has come, as the store knows it for good.

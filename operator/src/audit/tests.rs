@@ -13,7 +13,7 @@ use strongroom_store::audit::{Action, Actor, Entry};
 use strongroom_store::id::{SecretId, StoreId};
 use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{
-    BindMaterialized, DeleteSecret, Deletion, MaterializedObject, PurgeSecret, PutValue, RestoreSecret,
+    BindMaterialized, DeleteSecret, Deletion, ObjectRef, PurgeSecret, PutValue, RestoreSecret,
 };
 use tokio::sync::watch;
 
@@ -315,7 +315,7 @@ async fn the_life_of_a_secret_is_told_in_order_and_about_its_object() {
     let sink = start(&fixture, client);
     let secret = fixture.secret("db");
     put(&fixture, secret, "v2");
-    let materialized = Some(MaterializedObject {
+    let materialized = Some(ObjectRef {
         uid: "uid-native".parse().unwrap(),
         name: "db-native".into(),
     });

@@ -167,7 +167,7 @@ impl ConsumerIndex {
     pub(crate) fn count(
         &self,
         secret: SecretId,
-        stages: &BTreeMap<String, String>,
+        stages: &BTreeMap<Stage, VersionId>,
         now: Timestamp,
     ) -> ConsumerCounts {
         let mut counted = ConsumerCounts::default();
@@ -176,12 +176,11 @@ impl ConsumerIndex {
             let count = one(counted.versions.entry(version.to_owned()).or_default());
             *count = count.saturating_add(1);
         };
-        let previous = stages.get(Stage::Previous.as_str()).map(String::as_str);
+        let previous = stages.get(&Stage::Previous).map(VersionId::as_str);
         for consumer in self.volume_consumers(secret, previous, now) {
             counted.volumes = counted.volumes.saturating_add(1);
             if let FollowedVersion::Stage(stage) = &consumer.follows
-                && stages.get(stage.as_str()).map(String::as_str)
-                    != consumer.shows.version().map(VersionId::as_str)
+                && stages.get(stage) != consumer.shows.version()
             {
                 let away = if consumer.away { ", which is away" } else { "" };
                 behind.push(format!(

@@ -11,18 +11,19 @@ use kube::Api;
 use kube::api::PostParams;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::managed_secret::facts::NamespaceBinding;
+use strongroom_store::name::KeyName;
 
 use super::Ctx;
 use super::managed_secret::{Failure, labels, namespace_facts};
-use super::store::{Orphan, SecretStore};
 use crate::external_manifest::{ExternalManifest, external_managed_secret, object_name};
 use crate::kube::field_manager;
+use crate::store_handle::Orphan;
 
 /// How often to look.
 const ADOPTION_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Looks until it is dropped.
-pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
+pub(super) async fn run(ctx: Arc<Ctx>) {
     loop {
         if let Err(error) = declare(&ctx).await {
             tracing::warn!(%error, "secret adoption failed");
@@ -31,9 +32,9 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
     }
 }
 
-async fn declare<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
+async fn declare(ctx: &Ctx) -> Result<(), Failure> {
     for orphan in ctx.store.orphans().await? {
-        let namespace = match namespace_facts(ctx, &orphan.namespace).await {
+        let namespace = match namespace_facts(ctx, orphan.namespace.as_str()).await {
             Ok((namespace, _)) => namespace,
             // It is gone, and its secrets wait for whoever accepts them.
             Err(Failure::Api(kube::Error::Api(status))) if status.is_not_found() => continue,
@@ -43,7 +44,7 @@ async fn declare<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
             continue;
         }
         let object = object(&orphan);
-        let api: Api<ManagedSecret> = Api::namespaced(ctx.client.clone(), &orphan.namespace);
+        let api: Api<ManagedSecret> = Api::namespaced(ctx.client.clone(), orphan.namespace.as_str());
         let params = PostParams {
             field_manager: Some(field_manager::GATEWAY.to_owned()),
             ..PostParams::default()
@@ -51,8 +52,8 @@ async fn declare<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
         match api.create(&params, &object).await {
             Ok(_) => {
                 tracing::info!(
-                    namespace = orphan.namespace,
-                    secret = orphan.name,
+                    namespace = %orphan.namespace,
+                    secret = %orphan.view.name,
                     "secret adopted"
                 );
             }
@@ -65,15 +66,16 @@ async fn declare<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
 }
 
 fn object(orphan: &Orphan) -> ManagedSecret {
-    let labels = labels::user_labels(&orphan.labels);
+    let secret = &orphan.view;
+    let labels = labels::user_labels(&secret.labels);
     let declared = ExternalManifest {
-        secret: &orphan.name,
-        description: Some(orphan.description.as_str()).filter(|text| !text.is_empty()),
+        secret: secret.name.as_str(),
+        description: Some(secret.description.as_str()).filter(|text| !text.is_empty()),
         labels: &labels,
-        key: orphan.key.as_deref(),
+        key: orphan.key.as_ref().map(KeyName::as_str),
     };
-    let mut object = external_managed_secret(&object_name(&orphan.name), &declared);
-    object.metadata.namespace = Some(orphan.namespace.clone());
+    let mut object = external_managed_secret(&object_name(secret.name.as_str()), &declared);
+    object.metadata.namespace = Some(orphan.namespace.to_string());
     object
 }
 
@@ -96,7 +98,7 @@ mod tests {
     }
 
     fn stored(world: &ControllerFixture, namespace: (&str, &str), name: &str) {
-        let store = &world.ctx.store;
+        let store = world.ctx.store.blocking();
         let bind = BindNamespace {
             name: namespace.0.parse().unwrap(),
             uid: namespace.1.parse().unwrap(),

@@ -20,7 +20,6 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::managed_secret::Failure;
-use super::store::SecretStore;
 use super::{Ctx, watches};
 use crate::kube::watch::{Selection, watcher as watch_pages};
 use crate::kube::{EventMessage, EventReason, field_manager};
@@ -147,11 +146,11 @@ enum BundleOutcome {
 }
 
 /// Writes the bundle wherever it is wanted.
-pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, bundle: watch::Receiver<String>) {
+pub(super) async fn run(ctx: Arc<Ctx>, bundle: watch::Receiver<String>) {
     futures::future::join(write_due(&ctx, bundle), watch_all(&ctx)).await;
 }
 
-async fn write_due<S: SecretStore>(ctx: &Ctx<S>, mut bundle: watch::Receiver<String>) {
+async fn write_due(ctx: &Ctx, mut bundle: watch::Receiver<String>) {
     loop {
         let text = bundle.borrow_and_update().clone();
         // Before that nothing is served, or with a certificate of somebody else.
@@ -183,7 +182,7 @@ async fn write_due<S: SecretStore>(ctx: &Ctx<S>, mut bundle: watch::Receiver<Str
 }
 
 /// Hears of every ConfigMap of the name, and of no other.
-async fn watch_all<S: SecretStore>(ctx: &Arc<Ctx<S>>) {
+async fn watch_all(ctx: &Arc<Ctx>) {
     let selection = Selection::metadata().fields(&format!("metadata.name={NAME}"));
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(ctx.client.clone());
     let mut listed = HashSet::new();
@@ -215,7 +214,7 @@ fn heard(
 }
 
 /// Looks at the bundle of one namespace, and writes it where it is ours or absent.
-async fn look<S: SecretStore>(ctx: &Ctx<S>, namespace: &str, text: &str) -> BundleOutcome {
+async fn look(ctx: &Ctx, namespace: &str, text: &str) -> BundleOutcome {
     let terminates = ctx
         .cluster
         .namespace(namespace)
@@ -239,11 +238,7 @@ async fn look<S: SecretStore>(ctx: &Ctx<S>, namespace: &str, text: &str) -> Bund
     }
 }
 
-async fn write<S: SecretStore>(
-    ctx: &Ctx<S>,
-    namespace: &str,
-    text: &str,
-) -> Result<BundleOutcome, kube::Error> {
+async fn write(ctx: &Ctx, namespace: &str, text: &str) -> Result<BundleOutcome, kube::Error> {
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), namespace);
     let found = api.get_opt(NAME).await?;
     let read = found.as_ref().and_then(ResourceExt::resource_version);
@@ -265,12 +260,7 @@ async fn write<S: SecretStore>(
     ))
 }
 
-async fn say_taken<S: SecretStore>(
-    ctx: &Ctx<S>,
-    namespace: &str,
-    found: Option<&ConfigMap>,
-    manager: Option<&str>,
-) {
+async fn say_taken(ctx: &Ctx, namespace: &str, found: Option<&ConfigMap>, manager: Option<&str>) {
     let of = manager.map_or_else(String::new, |manager| {
         format!(", written by field manager `{manager}`,")
     });

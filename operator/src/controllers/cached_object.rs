@@ -15,8 +15,9 @@ use std::marker::PhantomData;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
+use strongroom_crds::view::PartialObject;
 use strongroom_rules::declaration::{DeclarationScope, Digest};
 
 use super::compressed_text::CompressedText;
@@ -104,12 +105,8 @@ impl<K: DeserializeOwned + Resource> CachedObject<K> {
 impl<K> CachedObject<K> {
     /// The status, where there is one and it fits, also of an object that does not fit its type.
     pub(crate) fn status<T: DeserializeOwned>(&self) -> Option<T> {
-        #[derive(Deserialize)]
-        struct OnlyStatus<T> {
-            // Without a default: serde would ask one of `T`.
-            status: Option<T>,
-        }
-        self.parse_as::<OnlyStatus<T>>().ok()?.status
+        let view: PartialObject<IgnoredAny, Option<T>> = self.parse_as().ok()?;
+        view.status
     }
 
     /// A digest of what the whole object declares, of the JSON that it came in: what does not fit its type

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::ResourceExt;
-use strongroom_crds::v1alpha1::VersionConsumers;
+use strongroom_crds::view::CountedConsumers;
 
-use super::store::SecretStore;
 use super::watches::native_namespace_events;
 use super::{Ctx, Triggers};
 use crate::consumers::ConsumerChange;
@@ -23,8 +22,8 @@ const STEP_INTERVAL: Duration = Duration::from_secs(5);
 const LOOKS_PER_STEP: usize = 250;
 
 /// Watches pods until it is dropped.
-pub(super) async fn pods<S: SecretStore>(ctx: Arc<Ctx<S>>) {
-    native_namespace_events::<PartialPod, S>(&ctx, "Pod", &Selection::whole())
+pub(super) async fn pods(ctx: Arc<Ctx>) {
+    native_namespace_events::<PartialPod>(&ctx, "Pod", &Selection::whole())
         .for_each(|(scope, event)| {
             let news = ctx.consumers.pods().event(scope.as_deref(), &event);
             ctx.consumers.changed(news);
@@ -34,7 +33,7 @@ pub(super) async fn pods<S: SecretStore>(ctx: Arc<Ctx<S>>) {
 }
 
 /// Has objects looked at until it is dropped.
-pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
+pub(super) async fn run(ctx: Arc<Ctx>, triggers: Triggers) {
     let mut complete = false;
     let mut due = Due::default();
     loop {
@@ -70,7 +69,7 @@ impl Due {
     }
 }
 
-async fn look<S: SecretStore>(ctx: &Ctx<S>, triggers: &Triggers, news: ConsumerChange) {
+async fn look(ctx: &Ctx, triggers: &Triggers, news: ConsumerChange) {
     match news {
         ConsumerChange::Native(namespace, name) => {
             if let Some(owner) = ctx.cluster.owner_of_native(&namespace, &name) {
@@ -92,15 +91,10 @@ async fn look<S: SecretStore>(ctx: &Ctx<S>, triggers: &Triggers, news: ConsumerC
 }
 
 /// Those whose status counts consumers of the process before this one.
-fn forgotten<S: SecretStore>(ctx: &Ctx<S>, triggers: &Triggers) {
-    #[derive(serde::Deserialize)]
-    struct PartialStatus {
-        #[serde(default)]
-        consumers: Vec<VersionConsumers>,
-    }
+fn forgotten(ctx: &Ctx, triggers: &Triggers) {
     let counts = |object: &super::CachedObject<super::ManagedSecret>| {
         object
-            .status::<PartialStatus>()
+            .status::<CountedConsumers>()
             .is_some_and(|status| !status.consumers.is_empty())
     };
     for object in ctx.managed_secrets.state_filter(counts) {

@@ -1,6 +1,9 @@
 //! Which object is worked on.
 
 use kube::{Resource, ResourceExt};
+use strongroom_store::object_ref::ObjectRef;
+
+use crate::store_handle::StoreFailure;
 
 /// Namespace, name and UID of an object, and which state of it is meant.
 #[derive(Clone, Debug)]
@@ -23,5 +26,13 @@ impl Identity {
             resource_version: object.resource_version().unwrap_or_default(),
             generation: object.meta().generation.unwrap_or_default(),
         }
+    }
+
+    /// The object as the store records it.
+    ///
+    /// # Errors
+    /// Its UID is none.
+    pub(crate) fn object_ref(&self) -> Result<ObjectRef, StoreFailure> {
+        Ok(ObjectRef::new(&self.name, &self.uid)?)
     }
 }

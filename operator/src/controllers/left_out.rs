@@ -120,10 +120,7 @@ pub(super) struct RereadObject<K> {
 ///
 /// # Errors
 /// The API server's.
-pub(super) async fn read_again<K, S>(
-    ctx: &Ctx<S>,
-    kept: &CachedObject<K>,
-) -> kube::Result<Option<RereadObject<K>>>
+pub(super) async fn read_again<K>(ctx: &Ctx, kept: &CachedObject<K>) -> kube::Result<Option<RereadObject<K>>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
@@ -143,8 +140,8 @@ where
 ///
 /// # Errors
 /// The API server's.
-pub(super) async fn look<K, S>(
-    ctx: &Ctx<S>,
+pub(super) async fn look<K>(
+    ctx: &Ctx,
     of_kind: &LeftOutOfKind<K>,
     kept: &CachedObject<K>,
     why: TooLarge,

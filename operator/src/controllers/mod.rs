@@ -32,7 +32,6 @@ mod retry;
 mod rewrap;
 mod rotation_schedule;
 mod secret_policy;
-pub(crate) mod store;
 mod watches;
 
 #[cfg(test)]
@@ -72,7 +71,6 @@ use self::refusals::GenerationRefusals;
 use self::repairs::Contests;
 use self::retry::Backoff;
 use self::secret_policy::WritePace;
-use self::store::SecretStore;
 use crate::attestation::PendingAttestations;
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::ConsumerIndex;
@@ -82,6 +80,7 @@ use crate::kube::EventWriter;
 use crate::kube::watch::WatchThread;
 use crate::large_objects::LargeObjectLimiter;
 use crate::policies::Policies;
+use crate::store_handle::StoreHandle;
 
 /// How the controllers run.
 #[derive(Clone, Debug)]
@@ -122,9 +121,9 @@ pub(crate) struct GatewayShared {
 }
 
 /// What every reconcile has at hand.
-pub(crate) struct Ctx<S> {
+pub(crate) struct Ctx {
     pub(crate) client: Client,
-    pub(crate) store: S,
+    pub(crate) store: StoreHandle,
     pub(crate) options: ControllerOptions,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) events: EventWriter,
@@ -162,7 +161,7 @@ pub(crate) struct Ctx<S> {
     pub(crate) policy_writes: WritePace,
 }
 
-impl<S> fmt::Debug for Ctx<S> {
+impl fmt::Debug for Ctx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ctx")
             .field("options", &self.options)
@@ -170,10 +169,10 @@ impl<S> fmt::Debug for Ctx<S> {
     }
 }
 
-impl<S> Ctx<S> {
+impl Ctx {
     fn new(
         client: Client,
-        store: S,
+        store: StoreHandle,
         options: ControllerOptions,
         metrics: Arc<Metrics>,
         managed_secrets: Store<CachedObject<ManagedSecret>>,
@@ -213,7 +212,7 @@ impl<S> Ctx<S> {
     }
 }
 
-impl<S> Ctx<S> {
+impl Ctx {
     /// Does work that takes a processor for long for a ManagedSecret of this namespace. It takes nobody's
     /// place while it waits.
     pub(crate) async fn work<T: Send + 'static>(
@@ -250,9 +249,9 @@ impl Triggers {
 }
 
 /// Runs all controllers until `stop` turns true; what is under way then is finished.
-pub(crate) async fn run<S: SecretStore>(
+pub(crate) async fn run(
     client: Client,
-    store: S,
+    store: StoreHandle,
     metrics: Arc<Metrics>,
     api: GatewayShared,
     options: ControllerOptions,
@@ -420,21 +419,21 @@ enum Pace {
 }
 
 /// The reconciles of one kind.
-struct Runs<K: kube::Resource<DynamicType = ()> + 'static, S> {
-    ctx: Arc<Ctx<S>>,
+struct Runs<K: kube::Resource<DynamicType = ()> + 'static> {
+    ctx: Arc<Ctx>,
     kind: &'static str,
     fair_queue: FairQueue<ObjectRef<CachedObject<K>>>,
     cache: Store<CachedObject<K>>,
     pace: Pace,
 }
 
-impl<K: kube::Resource<DynamicType = ()> + 'static, S: SecretStore> Runs<K, S> {
+impl<K: kube::Resource<DynamicType = ()> + 'static> Runs<K> {
     /// Reconciles what the queue names until [`stopped`]; what is under way then is finished.
     async fn over<F>(
         self,
         queue: impl Stream<Item = ObjectRef<CachedObject<K>>> + Send + 'static,
         stop: watch::Receiver<bool>,
-        reconcile: fn(Arc<CachedObject<K>>, Arc<Ctx<S>>) -> F,
+        reconcile: fn(Arc<CachedObject<K>>, Arc<Ctx>) -> F,
     ) where
         F: Future<Output = Result<Action, Failure>> + Send + 'static,
     {
@@ -460,13 +459,13 @@ impl<K: kube::Resource<DynamicType = ()> + 'static, S: SecretStore> Runs<K, S> {
             ),
         };
         controller::applier(
-            move |object: Arc<CachedObject<K>>, ctx: Arc<Ctx<S>>| {
+            move |object: Arc<CachedObject<K>>, ctx: Arc<Ctx>| {
                 taken(&ctx.metrics, kind, &ObjectRef::from_obj(object.as_ref()));
                 reconcile(object, ctx).boxed()
             },
             // After a failure: wait as its class says, longer each time; what only another spec can mend
             // waits for that.
-            |object: Arc<CachedObject<K>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
+            |object: Arc<CachedObject<K>>, failure: &Failure, ctx: Arc<Ctx>| {
                 let uid = kube::Resource::meta(object.as_ref())
                     .uid
                     .clone()

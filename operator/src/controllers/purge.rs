@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Ctx;
-use super::store::{SecretStore, StoreFailure};
 use crate::clock_guard::ClockGuard;
+use crate::store_handle::{StoreFailure, StoreHandle};
 
 /// How often to look for windows that have ended.
 const PURGE_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Destroys what is due until it is dropped.
-pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
+pub(super) async fn run(ctx: Arc<Ctx>) {
     let begin = Instant::now();
     let mut clock_guard = ClockGuard::new(Timestamp::now(), Duration::ZERO);
     loop {
@@ -26,7 +26,7 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
 }
 
 /// Destroys all that is due.
-async fn purge<S: SecretStore>(store: &S, steady_for: Duration) -> Result<(), StoreFailure> {
+async fn purge(store: &StoreHandle, steady_for: Duration) -> Result<(), StoreFailure> {
     loop {
         let (destroyed, more) = store.purge_due(steady_for).await?;
         for secret in destroyed {

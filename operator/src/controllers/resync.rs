@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use kube::{Resource, ResourceExt};
 
-use super::store::SecretStore;
 use super::{Ctx, Triggers};
 
 /// How often some have their turn.
@@ -20,7 +19,7 @@ const STEPS: u64 = 360;
 pub(super) const PERIOD: Duration = Duration::from_secs(STEP_INTERVAL.as_secs() * STEPS);
 
 /// Sweeps until it is dropped.
-pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
+pub(super) async fn run(ctx: Arc<Ctx>, triggers: Triggers) {
     for step in 0_u64.. {
         tokio::time::sleep(STEP_INTERVAL).await;
         let due = |object: &super::CachedObject<super::ManagedSecret>| {

@@ -5,9 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_store::vault::KeyView;
+
 use super::Ctx;
 use super::managed_secret::Failure;
-use super::store::{KeyStore, SecretStore, StoreFailure};
+use crate::store_handle::{StoreFailure, StoreHandle};
 
 /// Data keys in a group: so long the writer is held up.
 const KEYS_PER_GROUP: usize = 64;
@@ -19,7 +21,7 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(3_600);
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// Wraps anew until it is dropped.
-pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
+pub(super) async fn run(ctx: Arc<Ctx>) {
     loop {
         let pause = match pass(&ctx).await {
             Ok(()) => IDLE_INTERVAL,
@@ -34,7 +36,7 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
 }
 
 /// Wraps everything anew that has to be, and destroys old versions of keys that wrap nothing any more.
-pub(super) async fn pass<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
+pub(super) async fn pass(ctx: &Ctx) -> Result<(), Failure> {
     let keys = ctx.store.owned_keys().await?;
     if keys.is_empty() {
         return Ok(());
@@ -68,12 +70,8 @@ pub(super) async fn pass<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn retire<S: SecretStore>(
-    store: &S,
-    key: &super::store::KeyView,
-    version: u32,
-) -> Result<(), StoreFailure> {
-    match KeyStore::retire_key_version(store, key.namespace, key.id, version).await {
+async fn retire(store: &StoreHandle, key: &KeyView, version: u32) -> Result<(), StoreFailure> {
+    match store.retire_key_version(key.namespace, key.id, version).await {
         Ok(true) => {
             tracing::info!(key = %key.name, version, "key version destroyed");
             Ok(())
@@ -86,7 +84,7 @@ async fn retire<S: SecretStore>(
 }
 
 /// Has the status of every key written anew.
-fn report<S>(ctx: &Ctx<S>) {
+fn report(ctx: &Ctx) {
     for (namespace, name) in ctx.keys.all_objects() {
         ctx.keys.used(&namespace, Some(&name));
     }

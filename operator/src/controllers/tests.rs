@@ -74,7 +74,7 @@ fn start_within(
     let (bundle, told) = watch::channel(String::new());
     let task = tokio::spawn(run(
         api.client(),
-        store,
+        crate::store_handle::StoreHandle::new(store),
         metrics,
         super::GatewayShared {
             policies,

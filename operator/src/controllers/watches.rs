@@ -1,7 +1,7 @@
 //! The watches and what each event sets in motion. Watches that break off are logged and start again, with a
 //! new list where the old position has expired; nothing here decides what is done with an object.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use strongroom_crds::v1alpha1::{Delivery, ManagedSecret, RotationSchedule};
+use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule};
+use strongroom_crds::view::{PartialObject, SecretAccess};
 
 use super::cache_quota::QuotaKind;
 use super::cached_object::{CachedObject, Extent};
 use super::declarations;
 use super::left_out::{self, LeftOutOfKind};
 use super::managed_secret::native::MANAGED_LABEL;
-use super::store::SecretStore;
 use super::{Ctx, Triggers};
 use crate::delivery_policy::DeliveryPolicy;
 use crate::external_sources::ExternalDeclaration;
@@ -30,8 +30,8 @@ use crate::kube::watch::{Selection, WatchThread, watcher};
 use crate::kube::watch_in_words;
 
 /// The `ManagedSecret`s, kept in `writer`; the answer is what has to be looked at.
-pub(super) fn managed_secrets<S: SecretStore>(
-    ctx: Arc<Ctx<S>>,
+pub(super) fn managed_secrets(
+    ctx: Arc<Ctx>,
     mut writer: Writer<CachedObject<ManagedSecret>>,
     triggers: Triggers,
 ) -> impl Stream<Item = ObjectRef<CachedObject<ManagedSecret>>> {
@@ -80,12 +80,12 @@ pub(super) fn managed_secrets<S: SecretStore>(
 }
 
 /// The events of a kind, and the objects of it that were left out and are read again.
-pub(super) fn events_of_kind<K: QuotaKind, S: SecretStore>(
-    ctx: &Arc<Ctx<S>>,
+pub(super) fn events_of_kind<K: QuotaKind>(
+    ctx: &Arc<Ctx>,
     kind: &'static str,
-    left_out: fn(&Ctx<S>) -> &LeftOutOfKind<K>,
+    left_out: fn(&Ctx) -> &LeftOutOfKind<K>,
     cache: &Store<CachedObject<K>>,
-) -> impl Stream<Item = Event<CachedObject<K>>> + Send + use<K, S> {
+) -> impl Stream<Item = Event<CachedObject<K>>> + Send + use<K> {
     let events = large(ctx, kind);
     let (ctx, cache) = (Arc::clone(ctx), cache.clone());
     let again = futures::stream::iter(left_out(&ctx).queue()).flatten();
@@ -97,10 +97,9 @@ pub(super) fn events_of_kind<K: QuotaKind, S: SecretStore>(
 }
 
 /// The events of a kind whose objects may be large.
-pub(super) fn large<K, S>(ctx: &Arc<Ctx<S>>, kind: &'static str) -> BoxStream<'static, Event<CachedObject<K>>>
+pub(super) fn large<K>(ctx: &Arc<Ctx>, kind: &'static str) -> BoxStream<'static, Event<CachedObject<K>>>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + 'static,
-    S: SecretStore,
 {
     let thread = ctx.options.watches.as_deref();
     let client = thread.map_or_else(|| ctx.client.clone(), WatchThread::client);
@@ -114,8 +113,8 @@ where
 
 /// An event with what is kept of its object. Where there is room again, `look` is told of some that were left
 /// out.
-pub(super) fn cached_event<K: QuotaKind, S>(
-    ctx: &Ctx<S>,
+pub(super) fn cached_event<K: QuotaKind>(
+    ctx: &Ctx,
     left_out: &LeftOutOfKind<K>,
     cache: &Store<CachedObject<K>>,
     whole: &Event<CachedObject<K>>,
@@ -139,8 +138,8 @@ pub(super) fn cached_event<K: QuotaKind, S>(
 
 /// Keeps the objects in `writer` and tells `declarations` which are gone; the answer is what has to be looked
 /// at.
-pub(super) fn reflected<K: Resource<DynamicType = ()> + 'static, S: SecretStore>(
-    ctx: Arc<Ctx<S>>,
+pub(super) fn reflected<K: Resource<DynamicType = ()> + 'static>(
+    ctx: Arc<Ctx>,
     kind: &'static str,
     writer: Writer<CachedObject<K>>,
     events: impl Stream<Item = Event<CachedObject<K>>> + Send,
@@ -172,37 +171,12 @@ fn uids<'a, K: Resource + 'a>(objects: impl Iterator<Item = &'a Arc<CachedObject
 
 /// What of a ManagedSecret the API goes by: `spec.readers`, and whether values arrive over it. One that is
 /// left out has no readers.
-fn seen_spec<S>(ctx: &Ctx<S>, object: &CachedObject<ManagedSecret>, (gone, left_out): (bool, bool)) {
-    #[derive(Default, serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Spec {
-        #[serde(default)]
-        store_name: Option<String>,
-        #[serde(default)]
-        readers: Option<Vec<String>>,
-        #[serde(default)]
-        encryption_key: Option<String>,
-        #[serde(default)]
-        delivery: Option<Delivery>,
-        #[serde(default)]
-        source: BTreeMap<String, serde::de::IgnoredAny>,
-        #[serde(default)]
-        secret: Option<Native>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Native {
-        name: String,
-    }
-    #[derive(serde::Deserialize)]
-    struct PartialObject {
-        #[serde(default)]
-        spec: Spec,
-    }
+fn seen_spec(ctx: &Ctx, object: &CachedObject<ManagedSecret>, (gone, left_out): (bool, bool)) {
     // An object that does not fit gives nobody anything.
     let spec = object
-        .parse_as::<PartialObject>()
-        .map(|only| only.spec)
-        .unwrap_or_default();
+        .parse_as::<PartialObject<SecretAccess>>()
+        .unwrap_or_default()
+        .spec;
     let readers = spec.readers.filter(|_| !gone && !left_out).unwrap_or_default();
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let uid = object.uid().unwrap_or_default();
@@ -213,7 +187,7 @@ fn seen_spec<S>(ctx: &Ctx<S>, object: &CachedObject<ManagedSecret>, (gone, left_
     }
     ctx.policies
         .readers(&namespace, (&name, &uid), store_name, &readers);
-    let external = !gone && spec.source.contains_key("external");
+    let external = !gone && spec.source.is_external();
     let declaration = external.then(|| ExternalDeclaration {
         object: name.clone(),
         uid,
@@ -226,8 +200,8 @@ fn seen_spec<S>(ctx: &Ctx<S>, object: &CachedObject<ManagedSecret>, (gone, left_
 
 /// What follows from an event before it is in the cache, which takes in what is `kept`. Answers whether the
 /// object has to be looked at: a status that we wrote ourselves is no news.
-fn seen_managed_secret<S>(
-    ctx: &Ctx<S>,
+fn seen_managed_secret(
+    ctx: &Ctx,
     triggers: &Triggers,
     event: &Event<CachedObject<ManagedSecret>>,
     kept: &Event<CachedObject<ManagedSecret>>,
@@ -290,8 +264,8 @@ fn seen_managed_secret<S>(
 }
 
 /// The `RotationSchedule`s, kept in `writer`; the answer is what has to be looked at.
-pub(super) fn schedules<S: SecretStore>(
-    ctx: Arc<Ctx<S>>,
+pub(super) fn schedules(
+    ctx: Arc<Ctx>,
     writer: Writer<CachedObject<RotationSchedule>>,
     triggers: Triggers,
 ) -> impl Stream<Item = ObjectRef<CachedObject<RotationSchedule>>> {
@@ -351,7 +325,7 @@ pub(super) fn schedules<S: SecretStore>(
 }
 
 /// Remembers a schedule. True when it differs from what is remembered in more than its status.
-fn seen_schedule<S>(ctx: &Ctx<S>, kept: &CachedObject<RotationSchedule>) -> bool {
+fn seen_schedule(ctx: &Ctx, kept: &CachedObject<RotationSchedule>) -> bool {
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     let Ok(mut schedule) = kept.parse() else {
         // What cannot be read rotates nothing; its own status says why.
@@ -376,7 +350,7 @@ fn seen_schedule<S>(ctx: &Ctx<S>, kept: &CachedObject<RotationSchedule>) -> bool
 }
 
 /// Has every `ManagedSecret` and every `RotationSchedule` of a namespace looked at.
-fn touch_namespace<S>(ctx: &Ctx<S>, triggers: &Triggers, namespace: &str) {
+fn touch_namespace(ctx: &Ctx, triggers: &Triggers, namespace: &str) {
     for object in ctx
         .managed_secrets
         .state_filter(|object| object.namespace().as_deref() == Some(namespace))
@@ -390,7 +364,7 @@ fn touch_namespace<S>(ctx: &Ctx<S>, triggers: &Triggers, namespace: &str) {
 
 /// The watches of namespaces and of native Secrets. Both see metadata only, and of the Secrets only those
 /// with our label.
-pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
+pub(super) async fn run(ctx: Arc<Ctx>, triggers: Triggers) {
     let mut listed = HashSet::new();
     let namespaces = logged(
         Arc::clone(&ctx),
@@ -434,19 +408,20 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
         std::future::ready(())
     });
     let selection = Selection::metadata().labels(MANAGED_LABEL);
-    let natives = native_namespace_events::<PartialObjectMeta<Secret>, S>(&ctx, "Secret", &selection)
-        .for_each(|(scope, event)| {
+    let natives = native_namespace_events::<PartialObjectMeta<Secret>>(&ctx, "Secret", &selection).for_each(
+        |(scope, event)| {
             for (namespace, name) in ctx.cluster.native_event(scope.as_deref(), &event) {
                 triggers.managed_secret(&namespace, &name);
             }
             std::future::ready(())
-        });
+        },
+    );
     futures::future::join(namespaces, natives).await;
 }
 
 /// The events of one kind where native Secrets are: of all namespaces (`None`), or of those that may be read.
-pub(super) fn native_namespace_events<K, S: SecretStore>(
-    ctx: &Arc<Ctx<S>>,
+pub(super) fn native_namespace_events<K>(
+    ctx: &Arc<Ctx>,
     kind: &'static str,
     selection: &Selection,
 ) -> impl Stream<Item = (Option<String>, Event<K>)> + Send
@@ -476,8 +451,8 @@ where
 }
 
 /// The events of a watch, begun again after errors, each of which is logged and counted.
-pub(super) fn logged<K: reflector::Lookup + Send, S: SecretStore>(
-    ctx: Arc<Ctx<S>>,
+pub(super) fn logged<K: reflector::Lookup + Send>(
+    ctx: Arc<Ctx>,
     kind: &'static str,
     watch: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send,
 ) -> impl Stream<Item = Event<K>> + Send {

@@ -15,14 +15,14 @@ use jiff::Timestamp;
 use strongroom_process::Shutdown;
 use strongroom_store::audit::Actor;
 use strongroom_store::id::RequestId;
-use strongroom_store::vault::{ForgetAttestations, Meta, Store, StoreError};
+use strongroom_store::vault::{ForgetAttestations, Meta, Store};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 use super::listen::{self, Admission, Peer};
 use super::request::Shares;
 use super::tls::{MutualTlsConfig, WebhookConfigResolver};
 use crate::attestation::{ATTESTATIONS_PATH, AttestationMessage, PendingAttestations};
+use crate::store_handle::{StoreHandle, store_time};
 
 /// Largest that is handed over, in bytes: names of a user and of 16 groups.
 const MAX_BODY_BYTES: usize = 16 << 10;
@@ -37,7 +37,7 @@ const FORGET_INTERVAL: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// Keeps what is handed over, within shares and rates.
 struct Attestations {
-    store: Store,
+    store: StoreHandle,
     pending: PendingAttestations,
     at_once: Arc<Shares<String>>,
     rates: DefaultKeyedRateLimiter<String>,
@@ -51,6 +51,7 @@ pub(super) async fn serve(
     admission: Admission,
     shutdown: Shutdown,
 ) {
+    let store = StoreHandle::new(store);
     found(&store, &pending).await;
     let attestations = Attestations::new(store, pending);
     let forgetting = tokio::spawn(forget(Arc::clone(&attestations), shutdown.clone()));
@@ -64,7 +65,7 @@ pub(super) async fn serve(
 }
 
 impl Attestations {
-    fn new(store: Store, pending: PendingAttestations) -> Arc<Self> {
+    fn new(store: StoreHandle, pending: PendingAttestations) -> Arc<Self> {
         Arc::new(Self {
             store,
             pending,
@@ -92,21 +93,15 @@ impl Attestations {
             ..attest
         };
         let (meta, at) = meta().ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
-        let (answer, answered) = oneshot::channel();
-        self.store.submit(attest, meta, move |reply| {
-            // Nobody waits any more: the process is ending.
-            let _ = answer.send(reply);
-        });
-        match answered.await {
-            Ok(Ok(id)) => {
+        match self.store.submit(None, attest, meta).await {
+            Ok(id) => {
                 self.pending.add(id, &namespace, &uid, at);
                 Ok(())
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 tracing::warn!(%error, "attestation write failed");
                 Err(StatusCode::SERVICE_UNAVAILABLE)
             }
-            Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
         }
     }
 }
@@ -141,7 +136,7 @@ fn meta() -> Option<(Meta, Timestamp)> {
     let meta = Meta {
         actor: Actor::System,
         request: RequestId::generate().ok()?,
-        now: strongroom_store::time::Timestamp::from_millis(at.as_millisecond()),
+        now: store_time(at),
         asked: None,
     };
     Some((meta, at))
@@ -149,19 +144,16 @@ fn meta() -> Option<(Meta, Timestamp)> {
 
 /// What another process before this one was told, and what has not come yet. It waits from now on: while
 /// nobody was there, nothing could be seen.
-async fn found(store: &Store, pending: &PendingAttestations) {
-    let reading = store.clone();
-    let read = tokio::task::spawn_blocking(move || reading.pending_attestations()).await;
-    match read {
-        Ok(Ok(mut found)) => {
+async fn found(store: &StoreHandle, pending: &PendingAttestations) {
+    match store.read(Store::pending_attestations).await {
+        Ok(mut found) => {
             found.sort_by_key(|one| one.at);
             let now = Timestamp::now();
             for one in found {
                 pending.add(one.id, one.namespace.as_str(), one.uid.as_str(), now);
             }
         }
-        Ok(Err(error)) => tracing::warn!(%error, "attestation read failed"),
-        Err(_) => {}
+        Err(error) => tracing::warn!(%error, "attestation read failed"),
     }
 }
 
@@ -179,15 +171,11 @@ async fn forget(attestations: Arc<Attestations>, shutdown: Shutdown) {
             let Some((meta, _)) = meta().filter(|_| !aged.is_empty()) else {
                 break;
             };
-            let (answer, answered) = oneshot::channel();
-            attestations.store.submit(
-                ForgetAttestations(aged),
-                meta,
-                move |reply: Result<(), StoreError>| {
-                    let _ = answer.send(reply);
-                },
-            );
-            if let Ok(Err(error)) = answered.await {
+            let forgotten = attestations
+                .store
+                .submit(None, ForgetAttestations(aged), meta)
+                .await;
+            if let Err(error) = forgotten {
                 tracing::warn!(%error, "attestation cleanup failed");
                 break;
             }

@@ -8,7 +8,6 @@ use kube::{Api, Client};
 use strongroom_store::audit::Actor;
 use strongroom_store::id::{NamespaceId, RequestId};
 use strongroom_store::name::NamespaceName;
-use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{Meta, Recovery, ReleaseNamespace, Store, StoreError};
 
 use super::blocking;
@@ -17,6 +16,7 @@ use super::single_flight::SingleFlight;
 use super::ttl_cache::TtlCache;
 use crate::controllers::cluster::keeps_nothing;
 use crate::kube::in_words;
+use crate::store_handle::store_time;
 
 /// How long an answer of the API server counts.
 const LOOKUP_TTL: Duration = Duration::from_secs(5);
@@ -150,7 +150,7 @@ impl Namespaces {
             let meta = Meta {
                 actor: Actor::System,
                 request: RequestId::generate().map_err(|_| StoreError::NotCommitted)?,
-                now: Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()),
+                now: store_time(jiff::Timestamp::now()),
                 asked: None,
             };
             Ok(store.run(command, meta)?)

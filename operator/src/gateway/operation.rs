@@ -7,6 +7,7 @@ use axum::http::{Method, StatusCode};
 use axum::routing::MethodRouter;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
+pub(super) use strongroom_rules::value::SECRET_NAME_PATTERN;
 
 use super::Gateway;
 
@@ -117,8 +118,6 @@ impl Operation {
     }
 }
 
-/// What a secret's name in the store is.
-pub(super) const SECRET_NAME_PATTERN: &str = "^[-A-Za-z0-9_/+=.@!]{1,192}$";
 /// What a label of an object, without a prefix, is, and its value.
 pub(super) const LABEL_PATTERN: &str = "^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 /// What the name of a namespace or of an EncryptionKey is.

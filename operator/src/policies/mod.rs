@@ -23,11 +23,11 @@ use strongroom_rules::policy::{
     NamespacePolicies, PolicyLimitExceeded, PolicySource, Request, SharedStatements, StoredGeneration,
     UnknownReason, compile, decide_by, deny_everything, fallback,
 };
+use strongroom_store::vault::{EnforcedPolicies, EnforcedPolicy};
 use tokio::sync::{Notify, watch};
 
 use self::by_namespace::PoliciesByNamespace;
-use self::retained::{RetainedLookup, RetentionState};
-pub(crate) use self::retained::{RetainedPolicies, RetainedPolicy};
+use self::retained::{RetainedLookup, RetentionState, parsed};
 
 /// The statements in force; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -202,16 +202,16 @@ impl Policies {
     }
 
     /// What the store keeps, read before the first list.
-    pub(crate) fn load_retained(&self, all: RetainedPolicies) {
+    pub(crate) fn load_retained(&self, all: EnforcedPolicies) {
         for kept in &all.policies {
-            let spec = kept.parse();
-            let policy = spec.and_then(|spec| compile(&kept.namespace, &spec, &self.inner.shared).ok());
+            let namespace = kept.namespace.as_str();
+            let policy = parsed(kept).and_then(|spec| compile(namespace, &spec, &self.inner.shared).ok());
             if let Some(policy) = policy {
                 // It counts from the first policy on that comes, so that none takes its room.
                 let source = PolicySource::Policy(kept.name.clone());
                 self.inner
                     .places
-                    .change(&kept.namespace, |policies| policies.expect(source, policy));
+                    .change(namespace, |policies| policies.expect(source, policy));
             }
         }
         self.keeping(|keeping| *keeping = RetentionState::found(all));
@@ -268,12 +268,14 @@ impl Policies {
         seen: &PolicyGeneration,
         spec: &SecretPolicySpec,
     ) {
-        let kept = || RetainedPolicy {
-            uid: seen.uid.clone(),
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            generation: seen.generation,
-            spec: serde_json::to_vec(spec).unwrap_or_default(),
+        let kept = || {
+            Some(EnforcedPolicy {
+                uid: seen.uid.parse().ok()?,
+                namespace: namespace.parse().ok()?,
+                name: name.to_owned(),
+                generation: seen.generation,
+                statements: serde_json::to_vec(spec).unwrap_or_default(),
+            })
         };
         self.keeping(|keeping| keeping.in_force(kept, &seen.uid, seen.generation));
     }
@@ -301,8 +303,7 @@ impl Policies {
             RetainedLookup::Policy(policy) => {
                 match decided(StoredGeneration::Generation(policy.generation)) {
                     Fallback::Stored(generation) => {
-                        let compiles = policy
-                            .parse()
+                        let compiles = parsed(&policy)
                             .is_some_and(|spec| self.admit(namespace, source, &spec, true).is_ok());
                         // An older version of this program may have known words that this one does not.
                         if compiles {
@@ -391,19 +392,19 @@ impl Policies {
     }
 
     /// What of a policy has to be kept, because it is in force and is not kept yet.
-    pub(crate) fn to_keep(&self, uid: &str) -> Option<RetainedPolicy> {
+    pub(crate) fn to_keep(&self, uid: &str) -> Option<EnforcedPolicy> {
         self.keeping(|keeping| keeping.wanted(uid))
     }
 
     /// The store has it by now.
-    pub(crate) fn kept(&self, policy: &RetainedPolicy) {
+    pub(crate) fn kept(&self, policy: &EnforcedPolicy) {
         self.keeping(|keeping| keeping.kept(policy));
         let there = self
-            .outcome(&policy.namespace, &policy.name)
-            .is_some_and(|outcome| outcome.seen.uid == policy.uid);
+            .outcome(policy.namespace.as_str(), &policy.name)
+            .is_some_and(|outcome| outcome.seen.uid == policy.uid.as_str());
         if !there {
             // It went in the meantime.
-            self.not_kept(&policy.uid);
+            self.not_kept(policy.uid.as_str());
         }
     }
 

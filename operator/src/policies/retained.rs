@@ -7,48 +7,23 @@
 use std::collections::{HashMap, HashSet};
 
 use strongroom_crds::v1alpha1::SecretPolicySpec;
+use strongroom_store::vault::{EnforcedPolicies, EnforcedPolicy};
 
-/// What of a policy is in force, as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RetainedPolicy {
-    /// `metadata.uid`.
-    pub(crate) uid: String,
-    /// `metadata.namespace`.
-    pub(crate) namespace: String,
-    /// `metadata.name`.
-    pub(crate) name: String,
-    /// `metadata.generation` that is in force.
-    pub(crate) generation: i64,
-    /// The spec of that generation, as JSON.
-    pub(crate) spec: Vec<u8>,
-}
-
-impl RetainedPolicy {
-    /// The spec; none where it is not one of today.
-    pub(crate) fn parse(&self) -> Option<SecretPolicySpec> {
-        serde_json::from_slice(&self.spec).ok()
-    }
-}
-
-/// All that the store keeps.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RetainedPolicies {
-    /// In any order.
-    pub(crate) policies: Vec<RetainedPolicy>,
-    /// There are some that cannot be read.
-    pub(crate) unreadable: bool,
+/// The spec that is kept of a policy, as JSON; none where it is not one of today.
+pub(super) fn parsed(policy: &EnforcedPolicy) -> Option<SecretPolicySpec> {
+    serde_json::from_slice(&policy.statements).ok()
 }
 
 /// What is known to be kept, and what has to be.
 #[derive(Debug, Default)]
 pub(super) struct RetentionState {
     /// As it was found at the start, by UID; until every policy was seen once.
-    found: HashMap<String, RetainedPolicy>,
+    found: HashMap<String, EnforcedPolicy>,
     unreadable: bool,
     /// The generation that is kept, by UID.
     generations: HashMap<String, i64>,
     /// What came into force and is not kept yet, by UID.
-    wanted: HashMap<String, RetainedPolicy>,
+    wanted: HashMap<String, EnforcedPolicy>,
     /// UIDs of policies that are gone and kept yet.
     gone: HashSet<String>,
 }
@@ -58,24 +33,24 @@ pub(super) struct RetentionState {
 pub(super) enum RetainedLookup {
     Nothing,
     Unreadable,
-    Policy(RetainedPolicy),
+    Policy(EnforcedPolicy),
 }
 
 impl RetentionState {
     /// The store was read.
-    pub(super) fn found(all: RetainedPolicies) -> Self {
+    pub(super) fn found(all: EnforcedPolicies) -> Self {
         Self {
             generations: all
                 .policies
                 .iter()
-                .map(|policy| (policy.uid.clone(), policy.generation))
+                .map(|policy| (policy.uid.to_string(), policy.generation))
                 .collect(),
             found: all
                 .policies
                 .into_iter()
-                .map(|policy| (policy.uid.clone(), policy))
+                .map(|policy| (policy.uid.to_string(), policy))
                 .collect(),
-            unreadable: all.unreadable,
+            unreadable: all.unreadable > 0,
             ..Self::default()
         }
     }
@@ -92,20 +67,26 @@ impl RetentionState {
     }
 
     /// A generation came into force.
-    pub(super) fn in_force(&mut self, policy: impl FnOnce() -> RetainedPolicy, uid: &str, generation: i64) {
+    pub(super) fn in_force(
+        &mut self,
+        policy: impl FnOnce() -> Option<EnforcedPolicy>,
+        uid: &str,
+        generation: i64,
+    ) {
         if self.generations.get(uid) == Some(&generation) && !self.found.contains_key(uid) {
             self.wanted.remove(uid);
             return;
         }
-        let policy = policy();
-        let same = |kept: &RetainedPolicy| {
+        // No API server gives an object a name or a UID that the store cannot keep.
+        let Some(policy) = policy() else { return };
+        let same = |kept: &EnforcedPolicy| {
             // Compared as it is meant: another version may write the same otherwise.
-            kept.generation == policy.generation && kept.parse() == policy.parse()
+            kept.generation == policy.generation && parsed(kept) == parsed(&policy)
         };
         if self.found.get(uid).is_some_and(same) {
             self.wanted.remove(uid);
         } else {
-            self.wanted.insert(policy.uid.clone(), policy);
+            self.wanted.insert(policy.uid.to_string(), policy);
         }
     }
 
@@ -134,16 +115,17 @@ impl RetentionState {
     }
 
     /// What has to be kept of a policy.
-    pub(super) fn wanted(&self, uid: &str) -> Option<RetainedPolicy> {
+    pub(super) fn wanted(&self, uid: &str) -> Option<EnforcedPolicy> {
         self.wanted.get(uid).cloned()
     }
 
     /// The store has it by now.
-    pub(super) fn kept(&mut self, policy: &RetainedPolicy) {
-        self.generations.insert(policy.uid.clone(), policy.generation);
-        self.found.remove(&policy.uid);
-        if self.wanted.get(&policy.uid) == Some(policy) {
-            self.wanted.remove(&policy.uid);
+    pub(super) fn kept(&mut self, policy: &EnforcedPolicy) {
+        let uid = policy.uid.as_str();
+        self.generations.insert(uid.to_owned(), policy.generation);
+        self.found.remove(uid);
+        if self.wanted.get(uid) == Some(policy) {
+            self.wanted.remove(uid);
         }
     }
 
@@ -164,32 +146,32 @@ impl RetentionState {
 mod tests {
     use super::*;
 
-    fn policy(uid: &str, generation: i64) -> RetainedPolicy {
-        RetainedPolicy {
-            uid: uid.to_owned(),
-            namespace: "shop".to_owned(),
+    fn policy(uid: &str, generation: i64) -> EnforcedPolicy {
+        EnforcedPolicy {
+            uid: uid.parse().unwrap(),
+            namespace: "shop".parse().unwrap(),
             name: format!("name-of-{uid}"),
             generation,
-            spec: format!(r#"{{"secrets":["s{generation}"],"statements":[]}}"#).into_bytes(),
+            statements: format!(r#"{{"secrets":["s{generation}"],"statements":[]}}"#).into_bytes(),
         }
     }
 
-    fn found(policies: &[RetainedPolicy]) -> RetentionState {
-        RetentionState::found(RetainedPolicies {
+    fn found(policies: &[EnforcedPolicy]) -> RetentionState {
+        RetentionState::found(EnforcedPolicies {
             policies: policies.to_vec(),
-            unreadable: false,
+            unreadable: 0,
         })
     }
 
-    fn in_force(keeping: &mut RetentionState, policy: &RetainedPolicy) {
-        keeping.in_force(|| policy.clone(), &policy.uid, policy.generation);
+    fn in_force(keeping: &mut RetentionState, policy: &EnforcedPolicy) {
+        keeping.in_force(|| Some(policy.clone()), policy.uid.as_str(), policy.generation);
     }
 
     #[test]
     fn what_is_kept_as_it_is_in_force_is_not_written_again() {
         let mut keeping = found(&[policy("a", 1), policy("b", 1), policy("c", 1)]);
-        let spaced = RetainedPolicy {
-            spec: br#"{ "statements": [], "secrets": ["s1"] }"#.to_vec(),
+        let spaced = EnforcedPolicy {
+            statements: br#"{ "statements": [], "secrets": ["s1"] }"#.to_vec(),
             ..policy("a", 1)
         };
         in_force(&mut keeping, &spaced);
@@ -197,7 +179,7 @@ mod tests {
         in_force(&mut keeping, &policy("b", 2));
         assert_eq!(keeping.wanted("b"), Some(policy("b", 2)));
         // The same number, and not the same: the objects came out of a backup.
-        let other = RetainedPolicy {
+        let other = EnforcedPolicy {
             generation: 1,
             ..policy("c", 2)
         };
@@ -237,9 +219,9 @@ mod tests {
 
     #[test]
     fn until_all_were_seen_any_may_be_the_one_that_cannot_be_read() {
-        let mut keeping = RetentionState::found(RetainedPolicies {
+        let mut keeping = RetentionState::found(EnforcedPolicies {
             policies: vec![policy("a", 1)],
-            unreadable: true,
+            unreadable: 1,
         });
         assert_eq!(keeping.lookup("a"), RetainedLookup::Policy(policy("a", 1)));
         assert_eq!(keeping.lookup("b"), RetainedLookup::Unreadable);

@@ -105,7 +105,7 @@ fn what_a_list_does_not_have_is_gone() {
 }
 
 /// The next process: it finds what the store kept, and lists what is there.
-fn next(kept: RetainedPolicies, there: &[ObservedPolicy]) -> Policies {
+fn next(kept: EnforcedPolicies, there: &[ObservedPolicy]) -> Policies {
     let policies = Policies::default();
     policies.load_retained(kept);
     policies.readers("shop", ("db", "uid-db"), "db", &["app".to_owned()]);
@@ -119,15 +119,15 @@ fn next(kept: RetainedPolicies, there: &[ObservedPolicy]) -> Policies {
 }
 
 /// What a process kept of generation 1 of a policy that says this.
-fn kept(effect: &str) -> RetainedPolicies {
+fn kept(effect: &str) -> EnforcedPolicies {
     let policies = listed();
     policies.policy("shop", "p", newest(1, None, effect, "secrets:GetSecretValue"));
     let kept = policies.to_keep("u").unwrap();
     policies.kept(&kept);
     assert_eq!(policies.to_keep("u"), None);
-    RetainedPolicies {
+    EnforcedPolicies {
         policies: vec![kept],
-        unreadable: false,
+        unreadable: 0,
     }
 }
 
@@ -165,11 +165,11 @@ fn what_does_not_fit_its_type_leaves_what_is_kept_in_force() {
     assert_eq!(policies.outcome("shop", "p").unwrap().in_force(), Some(1));
     // Without it, what the policy is attached to is denied; where nothing ever was in force, nothing is.
     assert_eq!(
-        allowed(&next(RetainedPolicies::default(), &[misfit(Some(1))])),
+        allowed(&next(EnforcedPolicies::default(), &[misfit(Some(1))])),
         Ok(false)
     );
     assert_eq!(
-        allowed(&next(RetainedPolicies::default(), &[misfit(None)])),
+        allowed(&next(EnforcedPolicies::default(), &[misfit(None)])),
         Ok(true)
     );
 }
@@ -177,20 +177,20 @@ fn what_does_not_fit_its_type_leaves_what_is_kept_in_force() {
 #[test]
 fn what_is_kept_and_cannot_be_trusted_denies() {
     let broken = || newest(3, Some(2), "Deny", "secrets:Nothing");
-    let unreadable = RetainedPolicies {
+    let unreadable = EnforcedPolicies {
         policies: Vec::new(),
-        unreadable: true,
+        unreadable: 1,
     };
     let of_another_version = || {
         let mut kept = kept("Allow");
         kept.policies[0].generation = 2;
-        kept.policies[0].spec = serde_json::to_vec(&spec("Allow", "secrets:Forgotten")).unwrap();
+        kept.policies[0].statements = serde_json::to_vec(&spec("Allow", "secrets:Forgotten")).unwrap();
         kept
     };
     for (kept, why) in [
         // Generation 2 was in force, and generation 1 is what the store has.
         (kept("Allow"), UnknownReason::Older { kept: 1, told: 2 }),
-        (RetainedPolicies::default(), UnknownReason::Lost { told: 2 }),
+        (EnforcedPolicies::default(), UnknownReason::Lost { told: 2 }),
         (unreadable.clone(), UnknownReason::Unreadable),
         (of_another_version(), UnknownReason::Unreadable),
     ] {
@@ -321,18 +321,18 @@ fn what_is_over_a_bound_denies_and_what_was_in_force_before_stays() {
 /// What an upgrade finds over the bounds is kept in the store by the version before.
 #[test]
 fn what_an_upgrade_finds_over_a_bound_stays_until_it_changes_and_says_so() {
-    let policy = |name: &str| RetainedPolicy {
-        uid: name.to_owned(),
-        namespace: "shop".to_owned(),
+    let policy = |name: &str| EnforcedPolicy {
+        uid: name.parse().unwrap(),
+        namespace: "shop".parse().unwrap(),
         name: name.to_owned(),
         generation: 1,
-        spec: serde_json::to_vec(&wild(64)).unwrap(),
+        statements: serde_json::to_vec(&wild(64)).unwrap(),
     };
     let names: Vec<String> = (0..20).map(|number| format!("p{number}")).collect();
     let policies = Policies::default();
-    policies.load_retained(RetainedPolicies {
+    policies.load_retained(EnforcedPolicies {
         policies: names.iter().map(|name| policy(name)).collect(),
-        unreadable: false,
+        unreadable: 0,
     });
     policies.readers_listed(|_, _| true);
     // One that the version before did not have takes nobody's room, though it comes first.

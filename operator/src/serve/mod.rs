@@ -39,6 +39,7 @@ use crate::lease::{Lease, LeaseError};
 use crate::own_secret::OwnSecret;
 use crate::policies::Policies;
 use crate::seal::SealSource;
+use crate::store_handle::{StoreHandle, store_time};
 
 /// How the process runs.
 #[derive(Clone, Debug)]
@@ -109,7 +110,7 @@ pub(crate) enum ServeError {
 
 /// The wall clock of the process: the one place that reads it for the store.
 pub(crate) fn now() -> Timestamp {
-    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+    store_time(jiff::Timestamp::now())
 }
 
 /// Serves until asked to stop, or until it must.
@@ -306,7 +307,7 @@ impl Components {
         };
         let controllers = tokio::spawn(controllers::run(
             self.client.clone(),
-            store.clone(),
+            StoreHandle::new(store.clone()),
             self.metrics.controllers,
             controllers::GatewayShared {
                 policies,

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use strongroom_value::{PRODUCT_SEPARATOR, SECRET_NAME_BYTES, is_secret_name_byte};
 
 use super::{AttributesError, FileContent, FileEntry, RequestedSecret, RequestedVersion, shown};
 use crate::document;
@@ -282,8 +283,7 @@ struct SetFile {
 
 impl Reference {
     fn wanted(self, alias: String) -> Result<RequestedSecret, AttributesError> {
-        let legal = |what, text: &str, most, extra: &[u8], rule| {
-            let alphabet = |c: u8| c.is_ascii_alphanumeric() || extra.contains(&c);
+        let legal = |what, text: &str, most, alphabet: fn(u8) -> bool, rule| {
             if text.is_empty() || text.len() > most || !text.bytes().all(alphabet) {
                 return Err(AttributesError::Name {
                     what,
@@ -294,22 +294,25 @@ impl Reference {
             Ok(())
         };
         let name = "up to 192 of letters, digits and `_/+=.-@!`";
-        legal("secret name", &self.name, 192, b"_/+=.-@!", name)?;
-        legal("alias", &alias, 192, b"_/+=.-@!", name)?;
+        let of_name: fn(u8) -> bool = |c| is_secret_name_byte(c) || char::from(c) == PRODUCT_SEPARATOR;
+        legal("secret name", &self.name, SECRET_NAME_BYTES, of_name, name)?;
+        legal("alias", &alias, SECRET_NAME_BYTES, of_name, name)?;
         if let Some(namespace) = &self.namespace {
             let rule = "up to 63 lower-case letters, digits and `-`";
-            legal("namespace", namespace, 63, b"-", rule)?;
+            let of_namespace: fn(u8) -> bool = |c| c.is_ascii_alphanumeric() || c == b'-';
+            legal("namespace", namespace, 63, of_namespace, rule)?;
         }
         let label = "up to 64 of letters, digits and `_.-`";
+        let of_label: fn(u8) -> bool = |c| c.is_ascii_alphanumeric() || b"_.-".contains(&c);
         let version = match (self.stage, self.version_id) {
             (Some(_), Some(_)) => return Err(AttributesError::StageAndVersion(self.name)),
             (None, Some(id)) => {
-                legal("version id", &id, 64, b"_.-", label)?;
+                legal("version id", &id, 64, of_label, label)?;
                 RequestedVersion::Id(id)
             }
             (stage, None) => {
                 let stage = stage.unwrap_or_else(|| "Current".to_owned());
-                legal("stage", &stage, 64, b"_.-", label)?;
+                legal("stage", &stage, 64, of_label, label)?;
                 RequestedVersion::Stage(stage)
             }
         };

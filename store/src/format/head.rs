@@ -11,7 +11,7 @@ use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{SecretName, Stage, VersionId};
 use crate::time::Timestamp;
 use crate::value::DataType;
-use crate::vault::{MaterializedObject, ObjectBinding, RotationState};
+use crate::vault::{ObjectRef, RotationState};
 
 /// The format of a head; format 2 ends with what follows its deletion, and is written only where that is not
 /// a window.
@@ -76,8 +76,8 @@ pub(crate) struct Head {
     pub(crate) updated: Timestamp,
     /// Counts changes of the head; part of what it is sealed under.
     pub(crate) revision: u64,
-    pub(crate) object: Option<ObjectBinding>,
-    pub(crate) materialized: Option<MaterializedObject>,
+    pub(crate) object: Option<ObjectRef>,
+    pub(crate) materialized: Option<ObjectRef>,
     pub(crate) rotation: RotationState,
     pub(crate) recovery: Recovery,
 }
@@ -180,13 +180,13 @@ impl Head {
             created: Timestamp::from_millis(r.i64()?),
             updated: Timestamp::from_millis(r.i64()?),
             object: r.option("object", |r| {
-                Ok(ObjectBinding {
+                Ok(ObjectRef {
                     uid: parsed(r, "object uid")?,
                     name: r.text("object name")?.to_owned(),
                 })
             })?,
             materialized: r.option("materialized", |r| {
-                Ok(MaterializedObject {
+                Ok(ObjectRef {
                     uid: parsed(r, "native uid")?,
                     name: r.text("native name")?.to_owned(),
                 })

@@ -7,26 +7,13 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{KeyId, NamespaceId};
 use crate::name::KeyName;
 use crate::time::Timestamp;
-use crate::vault::{KeyDeclaration, ObjectBinding};
+use crate::vault::{KeyDeclaration, ObjectRef};
 
 /// Format 2 has a declaration at its end.
 const FORMAT: u8 = 2;
 
-/// Whether an encryption key can be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KeyState {
-    /// What is under it can be read and written.
-    Enabled,
-    /// It refuses until somebody enables it.
-    Disabled,
-    /// It refuses, and is destroyed when the window closes.
-    PendingDeletion {
-        /// When the window closes.
-        until: Timestamp,
-    },
-    /// Its material is gone for good.
-    Destroyed,
-}
+/// Whether an encryption key can be used, with the times of the store.
+pub type KeyState = strongroom_value::KeyState<Timestamp>;
 
 /// One version of an encryption key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,7 +98,7 @@ impl KeyRecord {
 
 fn declaration(r: &mut Reader<'_>) -> Result<KeyDeclaration, DecodeError> {
     Ok(KeyDeclaration {
-        object: ObjectBinding {
+        object: ObjectRef {
             uid: parsed(r, "key object uid")?,
             name: r.text("key object name")?.to_owned(),
         },

@@ -16,7 +16,7 @@ use crate::name::Stage;
 use crate::secret::SecretBytes;
 use crate::time::Timestamp;
 use crate::value::DataType;
-use crate::vault::{KeyDeclaration, MaterializedObject, ObjectBinding, Quota, RotationState};
+use crate::vault::{KeyDeclaration, ObjectRef, Quota, RotationState};
 
 const TIME: Timestamp = Timestamp::from_millis(1_795_465_320_000);
 const READS: ReadHead = ReadHead {
@@ -67,11 +67,11 @@ fn head() -> Head {
         created: TIME,
         updated: TIME,
         revision: 0,
-        object: Some(ObjectBinding {
+        object: Some(ObjectRef {
             uid: "uid-1".parse().unwrap(),
             name: "checkout".to_owned(),
         }),
-        materialized: Some(MaterializedObject {
+        materialized: Some(ObjectRef {
             uid: "uid-2".parse().unwrap(),
             name: "checkout".to_owned(),
         }),
@@ -131,7 +131,7 @@ fn samples() -> BTreeMap<&'static str, Vec<u8>> {
         ],
         created: TIME,
         declaration: Some(KeyDeclaration {
-            object: ObjectBinding {
+            object: ObjectRef {
                 uid: "uid-2".parse().unwrap(),
                 name: "payments".to_owned(),
             },

@@ -1,5 +1,7 @@
 //! Why the store does not do what was asked. Must not hold a value.
 
+use strongroom_value::RECOVERY_WINDOW_DAYS;
+
 use super::quota::{HumanBytes, Quota, Usage};
 use crate::audit::AuditUnavailable;
 use crate::crypto::CryptoError;
@@ -71,8 +73,12 @@ pub enum Refusal {
     /// A recovery window and immediate destruction.
     #[error("a recovery window and immediate destruction exclude each other")]
     WindowAndForce,
-    /// Not 7 to 30 days.
-    #[error("a recovery window has 7 to 30 days, not {0}")]
+    /// Its days are not in [`RECOVERY_WINDOW_DAYS`].
+    #[error(
+        "a recovery window has {min} to {max} days, not {0}",
+        min = RECOVERY_WINDOW_DAYS.start(),
+        max = RECOVERY_WINDOW_DAYS.end()
+    )]
     WindowOutOfBounds(u32),
     /// A text or a list is over its bound; the message says which.
     #[error("{0}")]

@@ -8,6 +8,7 @@ use crate::audit::{Actor, Circumstances, Requester};
 pub use crate::format::{KeyState, Recovery, SecretState};
 use crate::id::{KeyId, NamespaceId, RequestId, SecretId};
 use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
+pub use crate::object_ref::ObjectRef;
 use crate::time::Timestamp;
 use crate::value::{DataType, Value};
 
@@ -43,25 +44,6 @@ impl Meta {
             ..asked.circumstances.clone()
         }))
     }
-}
-
-/// The outside object that declares a secret.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ObjectBinding {
-    /// What the outside system calls it for good.
-    pub uid: ExternalId,
-    /// What people call that object; a later one may be called the same.
-    pub name: String,
-}
-
-/// The outside object that a secret's current version is written to. It is ours exactly as long as its uid is
-/// this one.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MaterializedObject {
-    /// What the outside system calls it for good.
-    pub uid: ExternalId,
-    /// What people call that object; a later one may be called the same.
-    pub name: String,
 }
 
 /// An outside object that declares something.
@@ -158,6 +140,23 @@ pub enum KeyRef {
     Customer(KeyId),
 }
 
+impl KeyRef {
+    /// The customer's key; none: it is the namespace's own.
+    #[must_use]
+    pub const fn customer(self) -> Option<KeyId> {
+        match self {
+            Self::Default => None,
+            Self::Customer(key) => Some(key),
+        }
+    }
+}
+
+impl From<Option<KeyId>> for KeyRef {
+    fn from(key: Option<KeyId>) -> Self {
+        key.map_or(Self::Default, Self::Customer)
+    }
+}
+
 /// Everything about a secret but its values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SecretView {
@@ -186,9 +185,9 @@ pub struct SecretView {
     /// Counts its changes.
     pub revision: u64,
     /// What declares it.
-    pub object: Option<ObjectBinding>,
+    pub object: Option<ObjectRef>,
     /// What it is written to.
-    pub materialized: Option<MaterializedObject>,
+    pub materialized: Option<ObjectRef>,
     /// When it was last rotated, and which request asked for it.
     pub rotation: RotationState,
     /// What follows its deletion.
@@ -199,8 +198,41 @@ impl SecretView {
     /// The version that readers get by default.
     #[must_use]
     pub fn current(&self) -> Option<&VersionView> {
-        let id = self.stages.get(&Stage::Current)?;
+        let id = self.current_id()?;
         self.versions.iter().find(|version| version.id == *id)
+    }
+
+    /// The id of that version.
+    #[must_use]
+    pub fn current_id(&self) -> Option<&VersionId> {
+        self.stages.get(&Stage::Current)
+    }
+
+    /// Whether a version of this id is there.
+    #[must_use]
+    pub fn has_version(&self, id: &str) -> bool {
+        self.versions.iter().any(|version| version.id.as_str() == id)
+    }
+
+    /// Whether it can be used: it is not in a recovery window.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self.state, SecretState::Live)
+    }
+
+    /// When its recovery window closes; none while it is live.
+    #[must_use]
+    pub const fn until(&self) -> Option<Timestamp> {
+        match self.state {
+            SecretState::Live => None,
+            SecretState::PendingDeletion { until, .. } => Some(until),
+        }
+    }
+
+    /// When it was last rotated, or else made: the next rotation counts from then.
+    #[must_use]
+    pub fn last_rotation(&self) -> Timestamp {
+        self.rotation.last.unwrap_or(self.created)
     }
 }
 
@@ -256,7 +288,7 @@ pub struct DeletedSecret {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyDeclaration {
     /// The object that declares it.
-    pub object: ObjectBinding,
+    pub object: ObjectRef,
     /// Days between the deletion of the object and the destruction of the key, 7 to 30.
     pub window_days: u32,
     /// A person accepted that the key goes although something depends on it.

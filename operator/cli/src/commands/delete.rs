@@ -1,6 +1,9 @@
 //! `delete`.
 
+use std::ops::RangeInclusive;
+
 use http::Method;
+use strongroom_value::RECOVERY_WINDOW_DAYS;
 
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
@@ -15,8 +18,13 @@ pub(crate) struct Arguments {
     /// The secret, by its name in the store
     name: String,
     /// Days in which it can be restored; default: as its ManagedSecret says
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u8).range(7..=30))]
-    recovery_window_days: Option<u8>,
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(days()))]
+    recovery_window_days: Option<u32>,
+}
+
+/// As many as a recovery window may have.
+fn days() -> RangeInclusive<i64> {
+    i64::from(*RECOVERY_WINDOW_DAYS.start())..=i64::from(*RECOVERY_WINDOW_DAYS.end())
 }
 
 pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {

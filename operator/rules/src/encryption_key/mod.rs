@@ -7,6 +7,7 @@ mod verdict;
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};
+use strongroom_value::KeyState;
 
 pub use self::verdict::{KeyBlocker, KeyVerdict};
 use crate::managed_secret::facts::{Namespace, NamespaceBinding};
@@ -51,24 +52,11 @@ pub struct Declaration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredKey {
     /// Whether it can be used.
-    pub state: StoredKeyState,
+    pub state: KeyState<Timestamp>,
     /// When its primary version was made.
     pub rotated: Timestamp,
     /// What declared it last.
     pub declaration: Option<Declaration>,
-}
-
-/// Whether a key can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoredKeyState {
-    /// Values under it can be read and written.
-    Enabled,
-    /// It refuses until it is enabled.
-    Disabled,
-    /// It refuses, and is destroyed at this time.
-    PendingDeletion(Timestamp),
-    /// It is gone for good.
-    Destroyed,
 }
 
 /// What is to be done next, and what there is to say if that is nothing.
@@ -158,21 +146,21 @@ fn decide(facts: &KeyFacts, next_rotation: Option<Timestamp>, now: Timestamp) ->
         return Ok(KeyStep::Create);
     };
     match stored.state {
-        StoredKeyState::Destroyed => return Ok(KeyStep::Create),
+        KeyState::Destroyed => return Ok(KeyStep::Create),
         // The window is over, and the key as good as gone; the name is free when it is.
-        StoredKeyState::PendingDeletion(until) if now > until => {
+        KeyState::PendingDeletion { until } if now > until => {
             return Err(KeyVerdict::Blocked(KeyBlocker::Ending { until }));
         }
         // The object is there, so nobody wants the key destroyed.
-        StoredKeyState::PendingDeletion(_) => return Ok(KeyStep::CancelDeletion),
-        StoredKeyState::Enabled | StoredKeyState::Disabled => {}
+        KeyState::PendingDeletion { .. } => return Ok(KeyStep::CancelDeletion),
+        KeyState::Enabled | KeyState::Disabled => {}
     }
     if stored.declaration.as_ref() != Some(&facts.wanted.declaration) {
         return Ok(KeyStep::Declare);
     }
     match (stored.state, facts.wanted.enabled) {
-        (StoredKeyState::Enabled, false) => return Ok(KeyStep::Disable),
-        (StoredKeyState::Disabled, true) => return Ok(KeyStep::Enable),
+        (KeyState::Enabled, false) => return Ok(KeyStep::Disable),
+        (KeyState::Disabled, true) => return Ok(KeyStep::Enable),
         _ => {}
     }
     if next_rotation.is_some_and(|at| at <= now) {

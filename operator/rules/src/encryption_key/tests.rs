@@ -32,7 +32,7 @@ fn settled() -> KeyFacts {
             binding: NamespaceBinding::Bound,
         },
         stored: Some(StoredKey {
-            state: StoredKeyState::Enabled,
+            state: KeyState::Enabled,
             rotated: at(0),
             declaration: Some(declaration("object")),
         }),
@@ -87,7 +87,7 @@ fn each_state_has_its_one_next_step() {
         ("new", with(|f| f.stored = None), KeyStep::Create),
         (
             "destroyed",
-            with(|f| stored(f).state = StoredKeyState::Destroyed),
+            with(|f| stored(f).state = KeyState::Destroyed),
             KeyStep::Create,
         ),
         (
@@ -108,17 +108,17 @@ fn each_state_has_its_one_next_step() {
         ("to disable", with(|f| f.wanted.enabled = false), KeyStep::Disable),
         (
             "to enable",
-            with(|f| stored(f).state = StoredKeyState::Disabled),
+            with(|f| stored(f).state = KeyState::Disabled),
             KeyStep::Enable,
         ),
         (
             "to keep",
-            with(|f| stored(f).state = StoredKeyState::PendingDeletion(at(101))),
+            with(|f| stored(f).state = KeyState::PendingDeletion { until: at(101) }),
             KeyStep::CancelDeletion,
         ),
         (
             "too late to keep",
-            with(|f| stored(f).state = StoredKeyState::PendingDeletion(at(99))),
+            with(|f| stored(f).state = KeyState::PendingDeletion { until: at(99) }),
             KeyStep::Nothing,
         ),
         (
@@ -135,7 +135,7 @@ fn each_state_has_its_one_next_step() {
             "not to rotate while disabled",
             with(|f| {
                 (f.wanted.rotate_every, f.wanted.enabled) = (Some(DAY * 100), false);
-                stored(f).state = StoredKeyState::Disabled;
+                stored(f).state = KeyState::Disabled;
             }),
             KeyStep::Nothing,
         ),
@@ -156,10 +156,10 @@ fn it_wakes_for_the_next_version_and_says_when() {
     assert_eq!(plan_of(&rotating), (Some(at(7)), Some(at(7))));
     let disabled = with(|f| {
         (f.wanted.rotate_every, f.wanted.enabled) = (Some(DAY * 7), false);
-        stored(f).state = StoredKeyState::Disabled;
+        stored(f).state = KeyState::Disabled;
     });
     assert_eq!(plan_of(&disabled), (None, None));
-    let ending = with(|f| stored(f).state = StoredKeyState::PendingDeletion(at(2)));
+    let ending = with(|f| stored(f).state = KeyState::PendingDeletion { until: at(2) });
     assert_eq!(
         plan(&ending, at(3)).wake,
         at(3).checked_add(SignedDuration::from_mins(1)).ok()
@@ -182,10 +182,10 @@ fn what_is_said_fits_the_state() {
     assert_eq!(say(&settled()), Some(("True", "Ready")));
     let disabled = with(|f| {
         f.wanted.enabled = false;
-        stored(f).state = StoredKeyState::Disabled;
+        stored(f).state = KeyState::Disabled;
     });
     assert_eq!(say(&disabled), Some(("True", "KeyDisabled")));
-    let ending = with(|f| stored(f).state = StoredKeyState::PendingDeletion(at(2)));
+    let ending = with(|f| stored(f).state = KeyState::PendingDeletion { until: at(2) });
     assert_eq!(say(&ending), Some(("False", "KeyNotReady")));
     assert_eq!(say(&with(|f| f.leaving = true)), None);
 }
@@ -199,9 +199,9 @@ proptest! {
             if !bound { f.namespace.binding = NamespaceBinding::Unbound; }
             match state {
                 0 => f.stored = None,
-                1 => stored(f).state = StoredKeyState::Disabled,
-                2 => stored(f).state = StoredKeyState::PendingDeletion(at(200)),
-                3 => stored(f).state = StoredKeyState::Destroyed,
+                1 => stored(f).state = KeyState::Disabled,
+                2 => stored(f).state = KeyState::PendingDeletion { until: at(200) },
+                3 => stored(f).state = KeyState::Destroyed,
                 _ => {}
             }
             if let Some(stored) = &mut f.stored {
@@ -214,18 +214,18 @@ proptest! {
                 KeyStep::Nothing => break,
                 KeyStep::BindNamespace | KeyStep::AcceptNamespace => facts.namespace.binding = NamespaceBinding::Bound,
                 KeyStep::Create => {
-                    facts.stored = Some(StoredKey { state: StoredKeyState::Enabled, rotated: at(100), declaration: None });
+                    facts.stored = Some(StoredKey { state: KeyState::Enabled, rotated: at(100), declaration: None });
                 }
                 KeyStep::Declare => stored(&mut facts).declaration = Some(declaration("object")),
-                KeyStep::CancelDeletion | KeyStep::Enable => stored(&mut facts).state = StoredKeyState::Enabled,
-                KeyStep::Disable => stored(&mut facts).state = StoredKeyState::Disabled,
+                KeyStep::CancelDeletion | KeyStep::Enable => stored(&mut facts).state = KeyState::Enabled,
+                KeyStep::Disable => stored(&mut facts).state = KeyState::Disabled,
                 KeyStep::Rotate => stored(&mut facts).rotated = at(100),
             }
         }
         let plan = plan(&facts, at(100));
         prop_assert_eq!(plan.step, KeyStep::Nothing);
         prop_assert_eq!(plan.verdict, KeyVerdict::Ready { enabled });
-        let expected = if enabled { StoredKeyState::Enabled } else { StoredKeyState::Disabled };
+        let expected = if enabled { KeyState::Enabled } else { KeyState::Disabled };
         prop_assert_eq!(facts.stored.unwrap().state, expected);
     }
 }

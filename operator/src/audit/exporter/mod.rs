@@ -18,6 +18,7 @@ use crate::audit::line::{AuditLine, rolled_over};
 use crate::audit::metrics::SinkMetrics;
 use crate::audit::page::{AuditPage, AuditPosition, PageLimits, page_within};
 use crate::audit::sink::{AnswerKind, Batch, Sink, SinkError};
+use crate::store_handle::timestamp;
 
 /// How often to look for new records.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -115,8 +116,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
         if lost == 0 {
             return Ok((page, 0));
         }
-        let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(jiff::Timestamp::MAX);
-        let gap = AuditLine::new(rolled_over(place, cut, now));
+        let gap = AuditLine::new(rolled_over(place, cut, timestamp((self.now)())));
         let mut lines = vec![gap.map_err(|error| ExportError::Page(error.to_string()))?];
         lines.extend(page.lines);
         let next = AuditPosition {
@@ -164,7 +164,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
         };
         let next = page.next;
         let age = page.oldest.map_or(0, |oldest| {
-            let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(oldest);
+            let now = timestamp((self.now)());
             u64::try_from(now.duration_since(oldest).as_secs()).unwrap_or(0)
         });
         self.metrics.lag(age);
@@ -189,7 +189,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
     }
 
     async fn deliver(&self, lines: &[AuditLine], sink: &mut dyn Sink) -> Result<(), SinkError> {
-        let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(jiff::Timestamp::MAX);
+        let now = timestamp((self.now)());
         let timeout = sink.timeout();
         let delivered = tokio::time::timeout(timeout, sink.deliver(Batch { lines, now })).await;
         delivered.unwrap_or_else(|_| Err(SinkError::Io(std::io::ErrorKind::TimedOut.into())))

@@ -16,7 +16,7 @@ use strongroom_store::vault::DeclaredObject;
 
 use super::short;
 use crate::controllers::Ctx;
-use crate::controllers::store::{SecretStore, StoreFailure};
+use crate::store_handle::StoreFailure;
 
 /// The kind of Namespaces.
 const NAMESPACE: &str = "Namespace";
@@ -43,7 +43,7 @@ pub(super) enum WatchEvent {
 }
 
 /// Reads what is known. Must come before the watches.
-pub(crate) async fn begin<S: SecretStore>(ctx: &Ctx<S>) {
+pub(crate) async fn begin(ctx: &Ctx) {
     let begun = ctx.store.begin_attestations().await;
     let known = ctx.store.declarations_without(NAMESPACE, HashSet::new()).await;
     match begun.and(known) {
@@ -57,7 +57,7 @@ pub(crate) async fn begin<S: SecretStore>(ctx: &Ctx<S>) {
 }
 
 /// Has the store take in what the watches say, until it is dropped.
-pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
+pub(crate) async fn run(ctx: Arc<Ctx>) {
     let receiver = ctx.declarations.receiver.lock().take();
     if let Some(receiver) = receiver {
         receiver
@@ -73,7 +73,7 @@ pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
     std::future::pending::<()>().await;
 }
 
-pub(super) async fn take_in<S: SecretStore>(ctx: &Ctx<S>, event: WatchEvent) {
+pub(super) async fn take_in(ctx: &Ctx, event: WatchEvent) {
     let done = match event {
         WatchEvent::Gone(object, digest) => {
             let uid = object.uid.to_string();
@@ -98,11 +98,7 @@ fn kind_of(object: &DeclaredObject) -> &'static str {
         .unwrap_or("other")
 }
 
-async fn withdraw<S: SecretStore>(
-    ctx: &Ctx<S>,
-    object: DeclaredObject,
-    digest: Option<Digest>,
-) -> Result<(), StoreFailure> {
+async fn withdraw(ctx: &Ctx, object: DeclaredObject, digest: Option<Digest>) -> Result<(), StoreFailure> {
     let (kind, uid) = (kind_of(&object), object.uid.to_string());
     ctx.declarations.settled.lock().remove(&short(uid.as_bytes()));
     let taken = ctx.store.withdraw_declaration(object, digest).await?;
@@ -113,19 +109,15 @@ async fn withdraw<S: SecretStore>(
     Ok(())
 }
 
-async fn listed<S: SecretStore>(
-    ctx: &Ctx<S>,
-    kind: &'static str,
-    there: HashSet<String>,
-) -> Result<(), StoreFailure> {
+async fn listed(ctx: &Ctx, kind: &'static str, there: HashSet<String>) -> Result<(), StoreFailure> {
     for gone in ctx.store.declarations_without(kind, there).await? {
         withdraw(ctx, gone, None).await?;
     }
     Ok(())
 }
 
-async fn namespace<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn namespace(
+    ctx: &Ctx,
     object: DeclaredObject,
     created: Timestamp,
     digest: Digest,
@@ -142,8 +134,8 @@ async fn namespace<S: SecretStore>(
 
 /// Follows what Namespaces carry of ours, by the events of their watch. Of one that carries nothing, and
 /// never did, nothing is kept.
-pub(crate) fn saw_namespaces<S>(
-    ctx: &Ctx<S>,
+pub(crate) fn saw_namespaces(
+    ctx: &Ctx,
     listed: &mut HashSet<String>,
     event: &Event<PartialObjectMeta<Namespace>>,
 ) {
@@ -167,7 +159,7 @@ pub(crate) fn saw_namespaces<S>(
 }
 
 /// `just_now`: it was not so a moment ago, however old the Namespace is.
-fn saw<S>(ctx: &Ctx<S>, namespace: &PartialObjectMeta<Namespace>, just_now: bool) {
+fn saw(ctx: &Ctx, namespace: &PartialObjectMeta<Namespace>, just_now: bool) {
     // From here on nothing of it counts, and who deleted it is known now.
     if namespace.metadata.deletion_timestamp.is_some() {
         return gone(ctx, namespace);
@@ -194,7 +186,7 @@ fn saw<S>(ctx: &Ctx<S>, namespace: &PartialObjectMeta<Namespace>, just_now: bool
     }
 }
 
-fn gone<S>(ctx: &Ctx<S>, namespace: &PartialObjectMeta<Namespace>) {
+fn gone(ctx: &Ctx, namespace: &PartialObjectMeta<Namespace>) {
     let uid = namespace.uid().unwrap_or_default();
     ctx.declarations.settled.lock().remove(&short(uid.as_bytes()));
     if ctx.declarations.namespaces.lock().remove(&uid)

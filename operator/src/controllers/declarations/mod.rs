@@ -28,25 +28,11 @@ pub(crate) use self::events::{begin, run, saw_namespaces};
 use super::Ctx;
 use super::cached_object::CachedObject;
 use super::metrics::Metrics;
-use super::store::{SecretStore, StoreFailure};
 use crate::attestation::PendingAttestations;
+use crate::store_handle::StoreFailure;
 
 /// Most objects that are gone of which it is remembered who deleted them, until what follows is done.
 const MAX_WITHDRAWN: usize = 4_096;
-
-tokio::task_local! {
-    static REQUESTER: Option<Requester>;
-}
-
-/// Does work because of what somebody wrote: what it changes in the store is on record with that.
-pub(crate) async fn on_behalf_of<F: Future>(requester: Option<Requester>, work: F) -> F::Output {
-    REQUESTER.scope(requester, work).await
-}
-
-/// Whose wish this task carries out.
-pub(super) fn requester() -> Option<Requester> {
-    REQUESTER.try_with(Clone::clone).ok().flatten()
-}
 
 /// What is known of declarations beside what the store keeps.
 #[derive(Debug)]
@@ -188,8 +174,8 @@ impl Authorship {
 ///
 /// # Errors
 /// The store's.
-pub(crate) async fn take<K: Resource, S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(crate) async fn take<K: Resource>(
+    ctx: &Ctx,
     kind: &'static str,
     kept: &CachedObject<K>,
 ) -> Result<Authorship, StoreFailure> {

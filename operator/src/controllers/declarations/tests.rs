@@ -12,7 +12,6 @@ use strongroom_store::vault::{Attest, Meta, ObjectChange, ObjectDigest};
 
 use super::*;
 use crate::controllers::deletion;
-use crate::controllers::store::DeclarationStore as _;
 use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, now};
 
 /// A world in which changes count, and an object that is not reconciled yet.
@@ -55,7 +54,7 @@ fn attest(world: &ControllerFixture, user: &str, object: &Json, change: ObjectCh
         author,
         forget: Vec::new(),
     };
-    world.ctx.store.run(attest, meta()).unwrap();
+    world.ctx.store.blocking().run(attest, meta()).unwrap();
 }
 
 fn meta() -> Meta {
@@ -73,7 +72,7 @@ fn object(world: &ControllerFixture) -> Json {
 
 /// The records of changes since `after`, and where they end.
 fn records(world: &ControllerFixture, after: u64) -> (Vec<Entry>, u64) {
-    let all = world.ctx.store.mutations_after(after, 1_000).unwrap();
+    let all = world.ctx.store.blocking().mutations_after(after, 1_000).unwrap();
     let end = all.last().map_or(after, |(sequence, _)| *sequence);
     (all.into_iter().map(|(_, entry)| entry).collect(), end)
 }
@@ -338,7 +337,7 @@ async fn what_a_namespace_carries_of_ours_is_on_record_and_the_rest_is_not() {
             author,
             forget: Vec::new(),
         };
-        world.ctx.store.run(attest, meta()).unwrap();
+        world.ctx.store.blocking().run(attest, meta()).unwrap();
     };
     saw(&plain, false);
     attest("jane", &marked, ObjectChange::Written);
@@ -374,7 +373,7 @@ async fn each_kind_is_taken_in() {
         {"name": "p", "namespace": NS, "uid": "p-1", "generation": 1, "creationTimestamp": "2126-01-01T00:00:00Z"},
         "spec": {"secrets": ["*"], "statements": []}});
     let policy = serde_json::from_value(old.clone()).unwrap();
-    take::<strongroom_crds::v1alpha1::SecretPolicy, _>(&world.ctx, "SecretPolicy", &policy)
+    take::<strongroom_crds::v1alpha1::SecretPolicy>(&world.ctx, "SecretPolicy", &policy)
         .await
         .unwrap();
     let mut schedule = old;

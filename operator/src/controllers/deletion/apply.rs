@@ -2,15 +2,14 @@
 //! destruction is scheduled.
 
 use strongroom_store::id::SecretId;
-use strongroom_store::name::KeyName;
+use strongroom_store::vault::{KeyView, Recovery};
 
 use super::kind::{OwnedResource, StoredResource};
 use crate::controllers::Ctx;
-use crate::controllers::declarations;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::managed_secret::labels::{Deletion, deletion, former_natives};
 use crate::controllers::managed_secret::removal;
-use crate::controllers::store::{KeyChange, KeyView, Recovery, SecretStore, StoreFailure};
+use crate::store_handle::{KeyChange, StoreFailure, on_behalf_of};
 
 /// How a secret goes.
 #[derive(Clone, Copy, Debug)]
@@ -24,30 +23,21 @@ pub(super) struct DeletionMode {
 
 /// Deletes what belonged to an object that is gone. Each step can be repeated: a crash between two leaves a
 /// live secret without an object, and so the next look begins here again.
-pub(super) async fn delete<S: SecretStore>(
-    ctx: &Ctx<S>,
-    owned: &OwnedResource,
-    how: DeletionMode,
-) -> Result<(), Failure> {
+pub(super) async fn delete(ctx: &Ctx, owned: &OwnedResource, how: DeletionMode) -> Result<(), Failure> {
     let deleted = async {
         match &owned.resource {
             StoredResource::Secret(id) => delete_secret(ctx, owned, *id, how).await,
             StoredResource::Key(key) => schedule_key(ctx, owned, key).await,
         }
     };
-    let requester = ctx.declarations.deleted_by(&owned.object.uid).await;
-    declarations::on_behalf_of(requester, deleted).await
+    let requester = ctx.declarations.deleted_by(owned.object.uid.as_str()).await;
+    on_behalf_of(requester, deleted).await
 }
 
 /// The key refuses from now on, and is destroyed when its window ends.
-async fn schedule_key<S: SecretStore>(
-    ctx: &Ctx<S>,
-    owned: &OwnedResource,
-    seen: &KeyView,
-) -> Result<(), Failure> {
-    let name = KeyName::new(&seen.name).map_err(|error| Failure::Name(error.to_string()))?;
+async fn schedule_key(ctx: &Ctx, owned: &OwnedResource, seen: &KeyView) -> Result<(), Failure> {
     // The object may have been made again since the look.
-    let now = ctx.store.key(seen.namespace, &name).await?;
+    let now = ctx.store.key(seen.namespace, &seen.name).await?;
     let Some(declared) = now
         .filter(|key| key.id == seen.id && key.declaration == seen.declaration)
         .and_then(|key| key.declaration)
@@ -62,7 +52,7 @@ async fn schedule_key<S: SecretStore>(
     match ctx.store.change_key(seen.namespace, seen.id, change).await {
         Ok(()) => {
             ctx.metrics.deletions.inc();
-            tracing::warn!(namespace, name, days, "key deletion scheduled");
+            tracing::warn!(namespace, %name, days, "key deletion scheduled");
             Ok(())
         }
         // Something came under it since the look: it stays.
@@ -71,8 +61,8 @@ async fn schedule_key<S: SecretStore>(
     }
 }
 
-async fn delete_secret<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn delete_secret(
+    ctx: &Ctx,
     owned: &OwnedResource,
     id: SecretId,
     how: DeletionMode,
@@ -81,7 +71,7 @@ async fn delete_secret<S: SecretStore>(
     let Some(view) = ctx.store.describe(id).await? else {
         return Ok(());
     };
-    if view.until.is_some() || view.object.as_ref() != Some(&owned.object) {
+    if !view.is_live() || view.object.as_ref() != Some(&owned.object) {
         return Ok(());
     }
     let Deletion::Window(days) = deletion(&view.labels) else {
@@ -104,14 +94,14 @@ async fn delete_secret<S: SecretStore>(
         ctx.store.destroy(id).await?;
         if how.frees_namespace {
             ctx.store
-                .release_namespace(view.namespace, &owned.namespace_uid)
+                .release_namespace(view.namespace, owned.namespace_uid.clone())
                 .await?;
         }
     }
     ctx.metrics.deletions.inc();
     if let Some(object) = &view.object {
-        ctx.cluster.unsettle(&object.uid);
-        ctx.backoff.forget(&object.uid);
+        ctx.cluster.unsettle(object.uid.as_str());
+        ctx.backoff.forget(object.uid.as_str());
         let (namespace, name) = (&owned.namespace, &object.name);
         if how.recoverable {
             tracing::info!(namespace, name, secret = %id, days, "secret deleted, recovery window open");

@@ -19,7 +19,6 @@ use super::DeletionMemory;
 use super::kind::{DeletionCandidates, OwnedResource, OwnerKind};
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::store::SecretStore;
 use crate::kube::{EventMessage, EventReason, field_manager, in_words};
 
 /// So many bytes of lines, and as many of what is remembered, fit into the 1 MiB of a ConfigMap; the number
@@ -43,7 +42,7 @@ const NO_VERSION: &str = "1";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listing(BTreeMap<String, String>);
 
-fn api<S: SecretStore>(ctx: &Ctx<S>) -> Api<ConfigMap> {
+fn api(ctx: &Ctx) -> Api<ConfigMap> {
     Api::namespaced(ctx.client.clone(), &ctx.options.own_namespace)
 }
 
@@ -56,7 +55,7 @@ fn is_ours(found: &ObjectMeta) -> bool {
 
 /// The batch ids that are confirmed: one, or several with commas between them. In a ConfigMap of somebody
 /// else nothing is.
-pub(super) async fn read<S: SecretStore>(ctx: &Ctx<S>, kind: OwnerKind) -> Result<BTreeSet<String>, Failure> {
+pub(super) async fn read(ctx: &Ctx, kind: OwnerKind) -> Result<BTreeSet<String>, Failure> {
     let found = api(ctx).get_metadata_opt(kind.config_map()).await?;
     let found = found.filter(|found| is_ours(&found.metadata));
     let text = found.and_then(|found| found.annotations().get(CONFIRM).cloned());
@@ -69,7 +68,7 @@ pub(super) async fn read<S: SecretStore>(ctx: &Ctx<S>, kind: OwnerKind) -> Resul
 }
 
 /// Takes in what the process before left in the ConfigMap. Once is enough.
-pub(super) async fn recall<S: SecretStore>(ctx: &Ctx<S>, memory: &mut DeletionMemory) -> Result<(), Failure> {
+pub(super) async fn recall(ctx: &Ctx, memory: &mut DeletionMemory) -> Result<(), Failure> {
     if memory.published.is_some() {
         return Ok(());
     }
@@ -129,8 +128,8 @@ fn of_one_batch(data: &BTreeMap<String, String>) -> BTreeMap<String, PersistedLo
 }
 
 /// Brings the ConfigMap in line with what waits, and tells of what is new.
-pub(super) async fn publish<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn publish(
+    ctx: &Ctx,
     memory: &mut DeletionMemory,
     suspects: &DeletionCandidates,
     now: Timestamp,
@@ -167,8 +166,8 @@ pub(super) async fn publish<S: SecretStore>(
 }
 
 /// Writes the ConfigMap, unless it is somebody else's: that stays as it is, and is told once.
-async fn write<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn write(
+    ctx: &Ctx,
     memory: &mut DeletionMemory,
     listing: &Listing,
 ) -> Result<Option<ConfigMap>, Failure> {
@@ -197,7 +196,7 @@ async fn write<S: SecretStore>(
 }
 
 /// The ConfigMap's name is taken, so that nobody can confirm.
-async fn say_taken<S: SecretStore>(ctx: &Ctx<S>, name: &str, found: &ObjectMeta, manager: Option<&str>) {
+async fn say_taken(ctx: &Ctx, name: &str, found: &ObjectMeta, manager: Option<&str>) {
     let namespace = &ctx.options.own_namespace;
     let of = manager.map_or_else(String::new, |manager| {
         format!(", written by field manager `{manager}`,")
@@ -229,7 +228,7 @@ const fn warning(note: String) -> EventMessage {
 }
 
 /// The administrators, who can confirm.
-async fn tell<S: SecretStore>(ctx: &Ctx<S>, kind: OwnerKind, batch: &Batch, list: &ObjectReference) {
+async fn tell(ctx: &Ctx, kind: OwnerKind, batch: &Batch, list: &ObjectReference) {
     let (id, count, help) = (&batch.id, batch.count(), command(ctx, kind, &batch.id));
     tracing::warn!(
         batch = id,
@@ -247,8 +246,8 @@ async fn tell<S: SecretStore>(ctx: &Ctx<S>, kind: OwnerKind, batch: &Batch, list
 }
 
 /// The people of a namespace, by an Event on the first object that is gone.
-async fn tell_owner<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn tell_owner(
+    ctx: &Ctx,
     kind: OwnerKind,
     batch: &Batch,
     namespace: &str,
@@ -267,7 +266,7 @@ async fn tell_owner<S: SecretStore>(
         kind: Some(kind.name().to_owned()),
         namespace: Some(namespace.to_owned()),
         name: Some(owned.object.name.clone()),
-        uid: Some(owned.object.uid.clone()),
+        uid: Some(owned.object.uid.to_string()),
         ..ObjectReference::default()
     };
     let why = if batch.namespaces.len() > 1 {
@@ -291,13 +290,13 @@ async fn tell_owner<S: SecretStore>(
     }
 }
 
-fn command<S: SecretStore>(ctx: &Ctx<S>, kind: OwnerKind, id: &str) -> String {
+fn command(ctx: &Ctx, kind: OwnerKind, id: &str) -> String {
     let (name, namespace) = (kind.config_map(), &ctx.options.own_namespace);
     format!("kubectl annotate configmap {name} -n {namespace} --overwrite {CONFIRM}={id}")
 }
 
 /// What the ConfigMap has to say.
-fn listing<S: SecretStore>(ctx: &Ctx<S>, memory: &DeletionMemory, suspects: &DeletionCandidates) -> Listing {
+fn listing(ctx: &Ctx, memory: &DeletionMemory, suspects: &DeletionCandidates) -> Listing {
     let batches = memory.losses.batches();
     let ids: Vec<&str> = batches.iter().map(|batch| batch.id.as_str()).collect();
     let count: usize = batches.iter().map(Batch::count).sum();

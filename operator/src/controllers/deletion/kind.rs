@@ -6,18 +6,21 @@ use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 use kube::core::NamespaceResourceScope;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector;
 use kube::{Api, CustomResourceExt, Resource, ResourceExt};
 use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret};
 use strongroom_rules::encryption_key::goes_with_its_object;
 use strongroom_store::id::SecretId;
+use strongroom_store::name::ExternalId;
+use strongroom_store::object_ref::ObjectRef;
+use strongroom_store::vault::{KeyView, Recovery};
 
 use super::DeletionSignals;
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::managed_secret::labels::{Deletion, deletion, recovery};
-use crate::controllers::store::{self, BoundObject, KeyView, OwnedKey, Recovery, SecretStore};
 use crate::kube::watch::{self, Selection};
+use crate::store_handle::{OwnedKey, OwnedSecret, timestamp};
 
 /// A kind whose absent objects mean something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,9 +40,9 @@ pub(super) struct OwnedResource {
     /// Name of its namespace.
     pub(super) namespace: String,
     /// UID of the Namespace that the store recorded.
-    pub(super) namespace_uid: String,
+    pub(super) namespace_uid: ExternalId,
     /// The object that declares it, by name and UID.
-    pub(super) object: BoundObject,
+    pub(super) object: ObjectRef,
     /// When it was made.
     pub(super) created: Timestamp,
     /// What follows its deletion, by what the store has.
@@ -95,7 +98,7 @@ impl OwnerKind {
     }
 
     /// What the watches tell about it.
-    pub(super) const fn signals<S>(self, ctx: &Ctx<S>) -> &DeletionSignals {
+    pub(super) const fn signals(self, ctx: &Ctx) -> &DeletionSignals {
         match self {
             Self::ManagedSecret => &ctx.deletion_signals,
             Self::EncryptionKey => &ctx.key_deletion_signals,
@@ -103,18 +106,18 @@ impl OwnerKind {
     }
 
     /// Whether our cache has an object of this name. One that was made anew takes over in its own turn.
-    pub(super) fn is_there<S>(self, ctx: &Ctx<S>, namespace: &str, name: &str) -> bool {
+    pub(super) fn is_there(self, ctx: &Ctx, namespace: &str, name: &str) -> bool {
         match self {
             Self::ManagedSecret => ctx
                 .managed_secrets
-                .get(&ObjectRef::new(name).within(namespace))
+                .get(&reflector::ObjectRef::new(name).within(namespace))
                 .is_some(),
             Self::EncryptionKey => ctx.keys.has_object(namespace, name),
         }
     }
 
     /// UIDs of the objects in our cache.
-    pub(super) fn uids<S>(self, ctx: &Ctx<S>) -> Vec<String> {
+    pub(super) fn uids(self, ctx: &Ctx) -> Vec<String> {
         match self {
             Self::ManagedSecret => ctx
                 .managed_secrets
@@ -127,10 +130,7 @@ impl OwnerKind {
     }
 
     /// Compares the store with our cache.
-    pub(super) async fn candidates<S: SecretStore>(
-        self,
-        ctx: &Ctx<S>,
-    ) -> Result<DeletionCandidates, Failure> {
+    pub(super) async fn candidates(self, ctx: &Ctx) -> Result<DeletionCandidates, Failure> {
         let mut suspects = DeletionCandidates::default();
         // Namespace and id of what has its object.
         let mut places: Vec<(String, String)> = Vec::new();
@@ -142,15 +142,15 @@ impl OwnerKind {
                         suspects.keep.push(owned.view.id);
                     }
                     let Some(object) = owned.view.object else { continue };
-                    if self.is_there(ctx, &owned.namespace, &object.name) {
-                        places.push((owned.namespace, id));
+                    if self.is_there(ctx, &owned.namespace.name, &object.name) {
+                        places.push((owned.namespace.name, id));
                     } else if deletion(&owned.view.labels) != Deletion::Retain {
                         suspects.owned.push(OwnedResource {
                             id,
-                            namespace: owned.namespace,
-                            namespace_uid: owned.namespace_uid,
+                            namespace: owned.namespace.name,
+                            namespace_uid: owned.namespace.uid,
                             object,
-                            created: owned.view.created,
+                            created: timestamp(owned.view.created),
                             recovery: owned.view.recovery,
                             resource: StoredResource::Secret(owned.view.id),
                         });
@@ -162,8 +162,8 @@ impl OwnerKind {
                     let Some(declared) = &owned.key.declaration else {
                         continue;
                     };
-                    if self.is_there(ctx, &owned.namespace, &declared.object.name) {
-                        places.push((owned.namespace, owned.key.id.to_string()));
+                    if self.is_there(ctx, &owned.namespace.name, &declared.object.name) {
+                        places.push((owned.namespace.name, owned.key.id.to_string()));
                     } else {
                         suspects.owned.extend(deletable(ctx, owned).await?);
                     }
@@ -182,21 +182,18 @@ impl OwnerKind {
     }
 
     /// Namespace and name of every object there is.
-    pub(super) async fn list<S: SecretStore>(
-        self,
-        ctx: &Ctx<S>,
-    ) -> Result<HashSet<(String, String)>, Failure> {
+    pub(super) async fn list(self, ctx: &Ctx) -> Result<HashSet<(String, String)>, Failure> {
         match self {
-            Self::ManagedSecret => list::<ManagedSecret, S>(ctx).await,
-            Self::EncryptionKey => list::<EncryptionKey, S>(ctx).await,
+            Self::ManagedSecret => list::<ManagedSecret>(ctx).await,
+            Self::EncryptionKey => list::<EncryptionKey>(ctx).await,
         }
     }
 }
 
 /// Whether a secret was made where nothing is kept, and that is not so any more.
-fn is_retained_now<S>(ctx: &Ctx<S>, owned: &store::OwnedSecret) -> bool {
-    let labelled = match ctx.cluster.namespace(&owned.namespace) {
-        Some(seen) if seen.uid == owned.namespace_uid => seen.keeps_nothing,
+fn is_retained_now(ctx: &Ctx, owned: &OwnedSecret) -> bool {
+    let labelled = match ctx.cluster.namespace(&owned.namespace.name) {
+        Some(seen) if seen.uid == owned.namespace.uid.as_str() => seen.keeps_nothing,
         // Gone, or not seen yet: as far as is known the label stood to the end.
         _ => true,
     };
@@ -204,7 +201,7 @@ fn is_retained_now<S>(ctx: &Ctx<S>, owned: &store::OwnedSecret) -> bool {
 }
 
 /// A key whose object is gone, if it goes with it.
-async fn deletable<S: SecretStore>(ctx: &Ctx<S>, owned: OwnedKey) -> Result<Option<OwnedResource>, Failure> {
+async fn deletable(ctx: &Ctx, owned: OwnedKey) -> Result<Option<OwnedResource>, Failure> {
     let Some(declared) = owned.key.declaration.clone() else {
         return Ok(None);
     };
@@ -215,17 +212,17 @@ async fn deletable<S: SecretStore>(ctx: &Ctx<S>, owned: OwnedKey) -> Result<Opti
     }
     Ok(Some(OwnedResource {
         id: owned.key.id.to_string(),
-        namespace: owned.namespace,
-        namespace_uid: owned.namespace_uid,
+        namespace: owned.namespace.name,
+        namespace_uid: owned.namespace.uid,
         object: declared.object,
-        created: owned.key.created,
+        created: timestamp(owned.key.created),
         recovery: Recovery::Window,
         resource: StoredResource::Key(Box::new(owned.key)),
     }))
 }
 
 /// A consistent list: it is no older than the request.
-async fn list<K, S>(ctx: &Ctx<S>) -> Result<HashSet<(String, String)>, Failure>
+async fn list<K>(ctx: &Ctx) -> Result<HashSet<(String, String)>, Failure>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
 {

@@ -27,7 +27,6 @@ use self::kind::DeletionCandidates;
 pub(crate) use self::kind::OwnerKind;
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::store::SecretStore;
 
 /// How often to look without cause.
 const IDLE_INTERVAL: Duration = Duration::from_secs(3600);
@@ -152,7 +151,7 @@ impl DeletionMemory {
 }
 
 /// Looks for absences until it is dropped.
-pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, kind: OwnerKind) {
+pub(crate) async fn run(ctx: Arc<Ctx>, kind: OwnerKind) {
     let mut memory = DeletionMemory::new(kind);
     loop {
         let pause = match pass(&ctx, &mut memory, Timestamp::now()).await {
@@ -177,7 +176,7 @@ fn until(at: Timestamp, now: Timestamp) -> Duration {
 }
 
 /// Waits until a person confirmed what waits, something else may be gone, or `pause` is over.
-async fn wait_for_confirmation<S: SecretStore>(ctx: &Ctx<S>, memory: &DeletionMemory, pause: Duration) {
+async fn wait_for_confirmation(ctx: &Ctx, memory: &DeletionMemory, pause: Duration) {
     let batches = memory.losses.batches();
     let confirmed = async {
         loop {
@@ -196,8 +195,8 @@ async fn wait_for_confirmation<S: SecretStore>(ctx: &Ctx<S>, memory: &DeletionMe
 }
 
 /// One look. Answers when to look again although nothing happens.
-pub(crate) async fn pass<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(crate) async fn pass(
+    ctx: &Ctx,
     memory: &mut DeletionMemory,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Failure> {

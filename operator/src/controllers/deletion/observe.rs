@@ -9,17 +9,17 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Api;
 use strongroom_rules::deletion::{CrdState, DeletionFacts, MissingObject, NamespaceState};
 use strongroom_rules::uid::Uid;
+use strongroom_store::vault::Recovery;
 
 use super::kind::DeletionCandidates;
 use super::{DeletionMemory, confirmation};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::SeenNamespace;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::store::{Recovery, SecretStore};
 
 /// The facts, each read from the API server just now.
-pub(super) async fn facts<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn facts(
+    ctx: &Ctx,
     memory: &mut DeletionMemory,
     suspects: &DeletionCandidates,
 ) -> Result<DeletionFacts, Failure> {
@@ -50,7 +50,7 @@ pub(super) async fn facts<S: SecretStore>(
             homes.insert(&owned.namespace, home(ctx, &owned.namespace).await?);
         }
         let seen = homes.get(owned.namespace.as_str()).and_then(Option::as_ref);
-        let seen = seen.filter(|seen| seen.uid == owned.namespace_uid);
+        let seen = seen.filter(|seen| seen.uid == owned.namespace_uid.as_str());
         let home = match seen {
             Some(seen) if seen.terminating => NamespaceState::Terminating,
             Some(_) => NamespaceState::Active,
@@ -61,10 +61,10 @@ pub(super) async fn facts<S: SecretStore>(
             secret: owned.id.clone(),
             namespace: owned.namespace.clone(),
             object: object.name.clone(),
-            uid: Uid::new(&object.uid),
+            uid: Uid::new(object.uid.as_str()),
             home,
             crd_replaced: made.is_some_and(|made| made > owned.created)
-                && !memory.kind.signals(ctx).has_seen(&object.uid),
+                && !memory.kind.signals(ctx).has_seen(object.uid.as_str()),
             recoverable: owned.recovery == Recovery::Window || seen.is_some_and(|seen| !seen.keeps_nothing),
         });
     }
@@ -77,10 +77,7 @@ pub(super) async fn facts<S: SecretStore>(
 }
 
 /// The CRD, and when it was made.
-async fn crd<S: SecretStore>(
-    ctx: &Ctx<S>,
-    memory: &mut DeletionMemory,
-) -> Result<(CrdState, Option<Timestamp>), Failure> {
+async fn crd(ctx: &Ctx, memory: &mut DeletionMemory) -> Result<(CrdState, Option<Timestamp>), Failure> {
     let api: Api<CustomResourceDefinition> = Api::all(ctx.client.clone());
     let Some(crd) = api.get_metadata_opt(memory.kind.crd_name()).await? else {
         return Ok((CrdState::Missing, None));
@@ -103,7 +100,7 @@ async fn crd<S: SecretStore>(
 }
 
 /// A Namespace as it is; `None` when there is none.
-async fn home<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<Option<SeenNamespace>, Failure> {
+async fn home(ctx: &Ctx, name: &str) -> Result<Option<SeenNamespace>, Failure> {
     let api: Api<Namespace> = Api::all(ctx.client.clone());
     let found = api.get_metadata_opt(name).await?;
     Ok(found.as_ref().map(SeenNamespace::from_metadata))

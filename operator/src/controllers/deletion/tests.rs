@@ -3,9 +3,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use strongroom_store::vault::SecretView;
 
 use super::{DeletionMemory, pass};
-use crate::controllers::store::SecretRecord;
 use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, now, says};
 
 const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/managedsecrets.strongroom.dev";
@@ -32,7 +32,7 @@ async fn looks(world: &ControllerFixture, memory: &mut DeletionMemory) {
     pass(&world.ctx, memory, at(31)).await.unwrap();
 }
 
-async fn view(world: &ControllerFixture, name: &str) -> SecretRecord {
+async fn view(world: &ControllerFixture, name: &str) -> SecretView {
     world.view(name).await.unwrap()
 }
 
@@ -47,16 +47,13 @@ async fn a_deleted_object_opens_the_window_after_half_a_minute() {
     let mut memory = DeletionMemory::default();
     let wake = pass(&world.ctx, &mut memory, at(0)).await.unwrap();
     assert_eq!(wake, Some(at(30)));
-    assert!(
-        view(&world, "db-0").await.until.is_none(),
-        "nothing happens at once"
-    );
+    assert!(view(&world, "db-0").await.is_live(), "nothing happens at once");
     pass(&world.ctx, &mut memory, at(30)).await.unwrap();
     let gone = view(&world, "db-0").await;
-    assert!(gone.until.is_some() && gone.materialized.is_none());
+    assert!(!gone.is_live() && gone.materialized.is_none());
     assert_eq!(world.api.get(&native("db-0")), None);
     assert!(world.api.get(&native("db-1")).is_some());
-    assert!(view(&world, "db-1").await.until.is_none());
+    assert!(view(&world, "db-1").await.is_live());
 }
 
 #[tokio::test]
@@ -68,7 +65,7 @@ async fn a_native_secret_before_a_rename_goes_with_the_new_one() {
     assert!(world.api.get(&native("db-0")).is_some() && world.api.get(&native("renamed")).is_some());
     world.delete("db-0");
     looks(&world, &mut DeletionMemory::default()).await;
-    assert!(view(&world, "db-0").await.until.is_some());
+    assert!(!view(&world, "db-0").await.is_live());
     assert_eq!(world.api.get(&native("db-0")), None);
     assert_eq!(world.api.get(&native("renamed")), None);
 }
@@ -123,7 +120,7 @@ async fn an_object_made_again_in_time_keeps_its_secret() {
     pass(&world.ctx, &mut memory, at(31)).await.unwrap();
     let after = view(&world, "db-0").await;
     assert_eq!(
-        (after.id, after.until, after.versions),
+        (after.id, after.until(), after.versions),
         (before.id, None, before.versions)
     );
     assert_ne!(after.object, before.object, "it belongs to the new object");
@@ -139,7 +136,7 @@ async fn our_cache_alone_proves_nothing() {
     // The API server has it still: the watch was wrong, or late.
     world.api.put(&path, object);
     looks(&world, &mut DeletionMemory::default()).await;
-    assert!(view(&world, "db-0").await.until.is_none());
+    assert!(view(&world, "db-0").await.is_live());
     assert!(world.api.get(&native("db-0")).is_some());
 }
 
@@ -154,7 +151,7 @@ async fn a_missing_or_terminating_crd_stops_everything() {
         }
         world.delete("db-0");
         looks(&world, &mut DeletionMemory::default()).await;
-        assert!(view(&world, "db-0").await.until.is_none());
+        assert!(view(&world, "db-0").await.is_live());
         assert!(world.api.get(&native("db-0")).is_some());
     }
 }
@@ -169,7 +166,7 @@ async fn what_an_earlier_crd_took_along_waits_for_a_person() {
     let mut memory = DeletionMemory::default();
     looks(&world, &mut memory).await;
     assert!(memory.waits());
-    assert!(view(&world, "db-0").await.until.is_none());
+    assert!(view(&world, "db-0").await.is_live());
 }
 
 #[tokio::test]
@@ -181,14 +178,14 @@ async fn each_deletion_has_its_own_half_minute() {
     world.delete("db-1");
     assert_eq!(pass(&world.ctx, &mut memory, at(24)).await.unwrap(), Some(at(30)));
     assert_eq!(pass(&world.ctx, &mut memory, at(30)).await.unwrap(), Some(at(54)));
-    assert!(view(&world, "db-0").await.until.is_some());
-    assert!(view(&world, "db-1").await.until.is_none());
+    assert!(!view(&world, "db-0").await.is_live());
+    assert!(view(&world, "db-1").await.is_live());
     assert!(world.api.get(&native("db-1")).is_some());
     world.apply("db-1", generated("db-1"));
     world.reconcile("db-1").await;
     pass(&world.ctx, &mut memory, at(54)).await.unwrap();
     assert_eq!(world.ready("db-1"), says("True", "Ready"));
-    assert!(view(&world, "db-1").await.until.is_none());
+    assert!(view(&world, "db-1").await.is_live());
 }
 
 #[tokio::test]
@@ -200,9 +197,9 @@ async fn an_object_that_came_and_went_between_two_looks_begins_anew() {
     world.ctx.deletion_signals.saw(NS, "db-0", "another");
     pass(&world.ctx, &mut memory, at(29)).await.unwrap();
     pass(&world.ctx, &mut memory, at(31)).await.unwrap();
-    assert!(view(&world, "db-0").await.until.is_none());
+    assert!(view(&world, "db-0").await.is_live());
     pass(&world.ctx, &mut memory, at(59)).await.unwrap();
-    assert!(view(&world, "db-0").await.until.is_some());
+    assert!(!view(&world, "db-0").await.is_live());
 }
 
 #[tokio::test]
@@ -222,7 +219,7 @@ async fn much_at_once_waits_for_a_person() {
             .unwrap()
             .contains("shop/db-1 secret=")
     );
-    assert!(view(&world, "db-0").await.until.is_none());
+    assert!(view(&world, "db-0").await.is_live());
     assert_eq!(world.ctx.metrics.deletions_waiting("ManagedSecret"), 3);
     // The log is taken each time: Events to the administrators, Events to the owners, and writes of the
     // ConfigMap since the last time.
@@ -250,17 +247,17 @@ async fn much_at_once_waits_for_a_person() {
     confirmed["metadata"]["annotations"] = json!({"strongroom.dev/confirm": "another"});
     world.api.put(DELETIONS, confirmed.clone());
     pass(&world.ctx, &mut memory, at(60)).await.unwrap();
-    assert!(view(&world, "db-0").await.until.is_none());
+    assert!(view(&world, "db-0").await.is_live());
     assert_eq!(told().2, 0);
 
     confirmed["metadata"]["annotations"] = json!({"strongroom.dev/confirm": batch});
     world.api.put(DELETIONS, confirmed);
     pass(&world.ctx, &mut memory, at(90)).await.unwrap();
     for name in ["db-0", "db-1", "db-2"] {
-        assert!(view(&world, name).await.until.is_some(), "{name}");
+        assert!(!view(&world, name).await.is_live(), "{name}");
         assert_eq!(world.api.get(&native(name)), None);
     }
-    assert!(view(&world, "db-3").await.until.is_none());
+    assert!(view(&world, "db-3").await.is_live());
     pass(&world.ctx, &mut memory, at(120)).await.unwrap();
     assert_eq!(world.ctx.metrics.deletions_waiting("ManagedSecret"), 0);
     assert_eq!(world.api.get(DELETIONS).unwrap()["data"]["count"], "0");
@@ -286,7 +283,7 @@ async fn a_wait_outlives_the_process_with_its_id_and_its_measure() {
     pass(&world.ctx, &mut memory, at(131)).await.unwrap();
     assert_eq!(batch(&world), before);
     assert!(
-        view(&world, "db-0").await.until.is_none(),
+        view(&world, "db-0").await.is_live(),
         "three of four, whatever was made since"
     );
 
@@ -295,13 +292,10 @@ async fn a_wait_outlives_the_process_with_its_id_and_its_measure() {
     world.api.put(DELETIONS, confirmed);
     world.delete("db-3");
     pass(&world.ctx, &mut memory, at(140)).await.unwrap();
-    assert!(view(&world, "db-0").await.until.is_some());
-    assert!(view(&world, "db-3").await.until.is_none(), "it was not listed");
+    assert!(!view(&world, "db-0").await.is_live());
+    assert!(view(&world, "db-3").await.is_live(), "it was not listed");
     pass(&world.ctx, &mut memory, at(171)).await.unwrap();
-    assert!(
-        view(&world, "db-3").await.until.is_some(),
-        "one of six is not much"
-    );
+    assert!(!view(&world, "db-3").await.is_live(), "one of six is not much");
 }
 
 #[tokio::test]
@@ -325,13 +319,13 @@ async fn what_the_version_before_had_waiting_goes_on_waiting() {
     );
     let mut memory = DeletionMemory::default();
     looks(&world, &mut memory).await;
-    assert!(view(&world, "db-0").await.until.is_none());
+    assert!(view(&world, "db-0").await.is_live());
     let mut listed = world.api.get(DELETIONS).unwrap();
     assert_eq!(listed["data"]["batch"], "fedcba9876543210");
     listed["metadata"]["annotations"] = json!({"strongroom.dev/confirm": "fedcba9876543210"});
     world.api.put(DELETIONS, listed);
     pass(&world.ctx, &mut memory, at(40)).await.unwrap();
-    assert!(view(&world, "db-0").await.until.is_some());
+    assert!(!view(&world, "db-0").await.is_live());
 }
 
 /// The Namespace of the tests, with this UID and these labels.
@@ -344,7 +338,7 @@ fn preview() -> serde_json::Value {
 }
 
 fn destructions(world: &ControllerFixture) -> Vec<String> {
-    let entries = world.ctx.store.mutations_after(0, 1000).unwrap();
+    let entries = world.ctx.store.blocking().mutations_after(0, 1000).unwrap();
     let details = entries.into_iter().map(|(_, entry)| entry.detail);
     details
         .filter(|detail| detail.contains("strongroom.dev/recovery=none"))
@@ -412,7 +406,7 @@ async fn what_was_made_without_the_label_keeps_its_window_and_its_namespace() {
     world.delete("db-0");
     world.delete("db-1");
     looks(&world, &mut DeletionMemory::default()).await;
-    assert!(view(&world, "db-0").await.until.is_some());
+    assert!(!view(&world, "db-0").await.is_live());
     assert!(world.view("db-1").await.is_none());
     labelled(&world, "ns-2", preview());
     world.apply("db-0", generated("db-0"));
@@ -435,7 +429,7 @@ async fn a_label_that_goes_gives_the_window_back_for_good() {
         json!({"metadata": {"name": NS, "uid": "ns-1"}}),
     );
     looks(&world, &mut DeletionMemory::default()).await;
-    assert!(view(&world, "db-0").await.until.is_some());
+    assert!(!view(&world, "db-0").await.is_live());
 
     labelled(&world, "ns-1", json!({}));
     let mut memory = DeletionMemory::default();
@@ -444,10 +438,7 @@ async fn a_label_that_goes_gives_the_window_back_for_good() {
     world.delete("db-1");
     pass(&world.ctx, &mut memory, at(70)).await.unwrap();
     pass(&world.ctx, &mut memory, at(101)).await.unwrap();
-    assert!(
-        view(&world, "db-1").await.until.is_some(),
-        "the label was away once"
-    );
+    assert!(!view(&world, "db-1").await.is_live(), "the label was away once");
     assert_eq!(destructions(&world), Vec::<String>::new());
 }
 
@@ -463,7 +454,7 @@ async fn a_retained_secret_is_kept_where_nothing_is() {
     world.reconcile("db").await;
     world.delete("db");
     looks(&world, &mut DeletionMemory::default()).await;
-    assert!(view(&world, "db").await.until.is_none());
+    assert!(view(&world, "db").await.is_live());
     labelled(&world, "ns-2", preview());
     world.apply("db", generated("db"));
     world.reconcile("db").await;
@@ -481,13 +472,10 @@ async fn a_deleted_namespace_opens_the_windows_once_it_is_gone() {
     world.delete("db-0");
     let mut memory = DeletionMemory::default();
     looks(&world, &mut memory).await;
-    assert!(
-        view(&world, "db-0").await.until.is_none(),
-        "terminating is not gone"
-    );
+    assert!(view(&world, "db-0").await.is_live(), "terminating is not gone");
     world.api.remove(&path);
     pass(&world.ctx, &mut memory, at(62)).await.unwrap();
-    assert!(view(&world, "db-0").await.until.is_some());
+    assert!(!view(&world, "db-0").await.is_live());
 }
 
 #[tokio::test]
@@ -499,7 +487,7 @@ async fn a_retained_secret_stays_with_its_native_secret() {
     world.reconcile("db").await;
     world.delete("db");
     looks(&world, &mut DeletionMemory::default()).await;
-    assert!(view(&world, "db").await.until.is_none());
+    assert!(view(&world, "db").await.is_live());
     assert!(world.api.get(&native("db")).is_some());
 }
 
@@ -512,7 +500,7 @@ async fn a_native_secret_of_others_is_not_deleted() {
         .put(&native("db-0"), json!({"metadata": {"name": "db-0"}, "data": {}}));
     world.delete("db-0");
     looks(&world, &mut DeletionMemory::default()).await;
-    assert!(view(&world, "db-0").await.until.is_some());
+    assert!(!view(&world, "db-0").await.is_live());
     assert_eq!(world.api.get(&native("db-0")), Some(theirs));
 }
 
@@ -539,7 +527,7 @@ async fn a_native_secret_that_was_replaced_within_the_half_minute_stays() {
     pass(&world.ctx, &mut memory, at(31)).await.unwrap();
     assert_eq!(world.api.get(&native("db-0")), Some(theirs));
     let gone = view(&world, "db-0").await;
-    assert!(gone.until.is_some() && gone.materialized.is_none());
+    assert!(!gone.is_live() && gone.materialized.is_none());
     assert!(said_to_stay(&world).contains("`db-0` is not deleted: it was replaced"));
 }
 
@@ -578,9 +566,9 @@ async fn a_failure_in_the_middle_is_finished_later() {
     world.api.fail("DELETE", 500);
     let again = pass(&world.ctx, &mut memory, at(31)).await.unwrap();
     assert!(again.is_some());
-    assert!(view(&world, "db-0").await.until.is_none());
+    assert!(view(&world, "db-0").await.is_live());
     pass(&world.ctx, &mut memory, at(42)).await.unwrap();
-    assert!(view(&world, "db-0").await.until.is_some());
+    assert!(!view(&world, "db-0").await.is_live());
     assert_eq!(world.api.get(&native("db-0")), None);
 }
 
@@ -604,7 +592,7 @@ async fn a_list_of_deletions_of_somebody_else_stays_and_an_event_says_so() {
     pass(&world.ctx, &mut memory, at(40)).await.unwrap();
     assert_eq!(world.api.get(DELETIONS).unwrap(), theirs);
     assert!(
-        view(&world, "db-0").await.until.is_none(),
+        view(&world, "db-0").await.is_live(),
         "it waits for a confirmation"
     );
     let said = world.api.events();
@@ -618,7 +606,7 @@ async fn a_list_of_deletions_of_somebody_else_stays_and_an_event_says_so() {
     confirmed["metadata"]["annotations"] = json!({"strongroom.dev/confirm": batch});
     world.api.put_as("kubectl-annotate", DELETIONS, confirmed);
     pass(&world.ctx, &mut memory, at(50)).await.unwrap();
-    assert!(view(&world, "db-0").await.until.is_none());
+    assert!(view(&world, "db-0").await.is_live());
     // The name is free: ours is there at the next look, and a confirmation counts.
     world.api.remove(DELETIONS);
     pass(&world.ctx, &mut memory, at(60)).await.unwrap();
@@ -627,5 +615,5 @@ async fn a_list_of_deletions_of_somebody_else_stays_and_an_event_says_so() {
     ours["metadata"]["annotations"] = json!({"strongroom.dev/confirm": batch});
     world.api.put_as("kubectl-annotate", DELETIONS, ours);
     pass(&world.ctx, &mut memory, at(70)).await.unwrap();
-    assert!(view(&world, "db-0").await.until.is_some());
+    assert!(!view(&world, "db-0").await.is_live());
 }

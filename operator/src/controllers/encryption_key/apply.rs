@@ -1,15 +1,16 @@
 //! Carrying out one step for an `EncryptionKey`. Nothing is decided here.
 
 use strongroom_rules::encryption_key::KeyStep;
+use strongroom_store::vault::KeyDeclaration;
 
 use super::observe::ObservedKey;
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::store::{BoundObject, DeclaredKey, KeyChange, SecretStore};
+use crate::store_handle::KeyChange;
 
-pub(super) async fn apply<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn apply(
+    ctx: &Ctx,
     observed: &ObservedKey,
     identity: &Identity,
     step: KeyStep,
@@ -41,32 +42,21 @@ pub(super) async fn apply<S: SecretStore>(
     Ok(())
 }
 
-async fn declare<S: SecretStore>(
-    ctx: &Ctx<S>,
-    observed: &ObservedKey,
-    identity: &Identity,
-) -> Result<(), Failure> {
+async fn declare(ctx: &Ctx, observed: &ObservedKey, identity: &Identity) -> Result<(), Failure> {
     let key = observed
         .key
         .as_ref()
         .ok_or(Failure::Inconsistent("a step without a key"))?;
     let wanted = &observed.facts.wanted.declaration;
-    let declared = DeclaredKey {
-        object: BoundObject {
-            name: identity.name.clone(),
-            uid: identity.uid.clone(),
-        },
+    let declared = KeyDeclaration {
+        object: identity.object_ref()?,
         window_days: wanted.window_days,
         loss_accepted: wanted.loss_accepted,
     };
     Ok(ctx.store.declare_key(key.namespace, key.id, declared).await?)
 }
 
-async fn change<S: SecretStore>(
-    ctx: &Ctx<S>,
-    observed: &ObservedKey,
-    change: KeyChange,
-) -> Result<(), Failure> {
+async fn change(ctx: &Ctx, observed: &ObservedKey, change: KeyChange) -> Result<(), Failure> {
     let key = observed
         .key
         .as_ref()

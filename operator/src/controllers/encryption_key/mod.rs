@@ -27,23 +27,22 @@ use crate::controllers::declarations::{self, Authorship};
 use crate::controllers::identity::Identity;
 use crate::controllers::left_out;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::store::SecretStore;
 
 /// More steps than any walk has.
 const MAX_STEPS: usize = 8;
 
 /// Brings one object to what it asks for, and says how it went.
-pub(crate) async fn reconcile<S: SecretStore>(
+pub(crate) async fn reconcile(
     kept: Arc<CachedObject<EncryptionKey>>,
-    ctx: Arc<Ctx<S>>,
+    ctx: Arc<Ctx>,
 ) -> Result<Action, Failure> {
     reconcile_at(&kept, &ctx, Timestamp::now()).await
 }
 
 /// [`reconcile`] at a given time.
-pub(crate) async fn reconcile_at<S: SecretStore>(
+pub(crate) async fn reconcile_at(
     kept: &CachedObject<EncryptionKey>,
-    ctx: &Ctx<S>,
+    ctx: &Ctx,
     now: Timestamp,
 ) -> Result<Action, Failure> {
     if let Extent::Nothing(why) = kept.extent() {
@@ -81,8 +80,8 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
 }
 
 /// Takes steps until none is left.
-async fn walk<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn walk(
+    ctx: &Ctx,
     object: &EncryptionKey,
     identity: &Identity,
     authorship: &Authorship,
@@ -112,7 +111,7 @@ async fn walk<S: SecretStore>(
             | KeyStep::Disable => authorship.requester().clone(),
         };
         let applied = apply::apply(ctx, &observed, identity, plan.step);
-        declarations::on_behalf_of(requester, applied).await?;
+        crate::store_handle::on_behalf_of(requester, applied).await?;
     }
     Err(Failure::NoEnd)
 }

@@ -8,17 +8,15 @@ use strongroom_crds::v1alpha1::EncryptionKey;
 use strongroom_rules::encryption_key::{Declaration, DesiredKeyState, KeyFacts, StoredKey};
 use strongroom_rules::managed_secret::facts::NamespaceBinding;
 use strongroom_rules::uid::Uid;
+use strongroom_rules::value::{DEFAULT_RECOVERY_WINDOW_DAYS, RECOVERY_WINDOW_DAYS};
 use strongroom_store::id::NamespaceId;
 use strongroom_store::name::KeyName;
-use strongroom_store::vault::KeyUsage;
+use strongroom_store::vault::{KeyUsage, KeyView};
 
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
 use crate::controllers::managed_secret::{Failure, namespace_facts};
-use crate::controllers::store::{KeyView, SecretStore};
-
-/// Days between the deletion of the object and the destruction of its key, where the spec says nothing.
-const WINDOW_DAYS: u32 = 30;
+use crate::store_handle::timestamp;
 
 /// What was read of one object.
 pub(super) struct ObservedKey {
@@ -35,8 +33,8 @@ pub(super) struct ObservedKey {
 }
 
 /// Reads everything.
-pub(super) async fn observe<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn observe(
+    ctx: &Ctx,
     object: &EncryptionKey,
     identity: &Identity,
 ) -> Result<ObservedKey, Failure> {
@@ -77,9 +75,10 @@ fn wanted(object: &EncryptionKey, identity: &Identity) -> DesiredKeyState {
             .map(|rotation| SignedDuration::from_secs(rotation.every.seconds())),
         declaration: Declaration {
             uid: Uid::new(&identity.uid),
-            // The schema has 7 to 30.
-            window_days: window.map_or(WINDOW_DAYS, |window| {
-                u32::try_from(window.seconds() / 86_400).map_or(WINDOW_DAYS, |days| days.clamp(7, 30))
+            window_days: window.map_or(DEFAULT_RECOVERY_WINDOW_DAYS, |window| {
+                let days = u32::try_from(window.whole_days()).unwrap_or(DEFAULT_RECOVERY_WINDOW_DAYS);
+                // The schema lets no others through.
+                days.clamp(*RECOVERY_WINDOW_DAYS.start(), *RECOVERY_WINDOW_DAYS.end())
             }),
             loss_accepted: object
                 .annotations()
@@ -91,10 +90,10 @@ fn wanted(object: &EncryptionKey, identity: &Identity) -> DesiredKeyState {
 
 fn stored(key: &KeyView) -> StoredKey {
     StoredKey {
-        state: key.state,
-        rotated: key.rotated,
+        state: key.state.map(timestamp),
+        rotated: timestamp(key.primary_created),
         declaration: key.declaration.as_ref().map(|declared| Declaration {
-            uid: Uid::new(&declared.object.uid),
+            uid: Uid::new(declared.object.uid.as_str()),
             window_days: declared.window_days,
             loss_accepted: declared.loss_accepted,
         }),

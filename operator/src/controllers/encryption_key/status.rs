@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{EncryptionKey, EncryptionKeyState, EncryptionKeyStatus};
-use strongroom_rules::encryption_key::{KeyPlan, StoredKeyState};
+use strongroom_rules::encryption_key::KeyPlan;
 use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
+use strongroom_store::vault::KeyState;
 
 use super::observe::ObservedKey;
 use crate::controllers::Ctx;
@@ -13,14 +14,14 @@ use crate::controllers::cached_object::{CachedObject, SchemaMismatch, TooLarge};
 use crate::controllers::identity::Identity;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::report::{self, StatusSubject, time};
-use crate::controllers::store::SecretStore;
+use crate::store_handle::timestamp;
 
 /// Seconds to which the last use is told: each read would be a write otherwise.
 const USED_STEP: i64 = 3_600;
 
 /// Writes how an attempt ended.
-pub(super) async fn report<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn report(
+    ctx: &Ctx,
     object: &EncryptionKey,
     identity: &Identity,
     outcome: &Result<(ObservedKey, KeyPlan), Failure>,
@@ -41,8 +42,8 @@ pub(super) async fn report<S: SecretStore>(
 }
 
 /// Writes that the object does not fit its type: an older CRD let it in.
-pub(super) async fn unreadable<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn unreadable(
+    ctx: &Ctx,
     kept: &CachedObject<EncryptionKey>,
     identity: &Identity,
     misfit: &SchemaMismatch,
@@ -53,8 +54,8 @@ pub(super) async fn unreadable<S: SecretStore>(
 }
 
 /// Writes that nothing is done for the object, for want of room.
-pub(super) async fn left_out<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn left_out(
+    ctx: &Ctx,
     kept: &CachedObject<EncryptionKey>,
     why: TooLarge,
     now: Timestamp,
@@ -64,8 +65,8 @@ pub(super) async fn left_out<S: SecretStore>(
 }
 
 /// Writes how an object stands of which nothing else is known.
-async fn write_summary<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn write_summary(
+    ctx: &Ctx,
     kept: &CachedObject<EncryptionKey>,
     identity: &Identity,
     standing: &ReadySummary,
@@ -75,8 +76,8 @@ async fn write_summary<S: SecretStore>(
     write(ctx, identity, &before, standing, before.clone(), now).await
 }
 
-async fn write<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn write(
+    ctx: &Ctx,
     identity: &Identity,
     before: &EncryptionKeyStatus,
     standing: &ReadySummary,
@@ -99,8 +100,8 @@ async fn write<S: SecretStore>(
 }
 
 /// What the store says about the key.
-fn described<S: SecretStore>(
-    ctx: &Ctx<S>,
+fn described(
+    ctx: &Ctx,
     before: &EncryptionKeyStatus,
     observed: &ObservedKey,
     plan: &KeyPlan,
@@ -119,16 +120,16 @@ fn described<S: SecretStore>(
     EncryptionKeyStatus {
         key_id: Some(key.id.to_string()),
         state: match key.state {
-            StoredKeyState::Enabled => Some(EncryptionKeyState::Enabled),
-            StoredKeyState::Disabled => Some(EncryptionKeyState::Disabled),
-            StoredKeyState::PendingDeletion(_) => Some(EncryptionKeyState::PendingDeletion),
-            StoredKeyState::Destroyed => None,
+            KeyState::Enabled => Some(EncryptionKeyState::Enabled),
+            KeyState::Disabled => Some(EncryptionKeyState::Disabled),
+            KeyState::PendingDeletion { .. } => Some(EncryptionKeyState::PendingDeletion),
+            KeyState::Destroyed => None,
         },
         primary_version: Some(key.primary.into()),
         secrets: count(observed.usage.secrets),
         secret_versions: count(observed.usage.versions),
         rewrap_pending: count(observed.usage.waiting),
-        last_rotation: (key.primary > 1).then(|| time(key.rotated)),
+        last_rotation: (key.primary > 1).then(|| time(timestamp(key.primary_created))),
         next_rotation: plan.next_rotation.map(time),
         last_used: used.max(used_before).map(Time),
         ..EncryptionKeyStatus::default()

@@ -2,12 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
-use strongroom_rules::encryption_key::StoredKeyState;
+use strongroom_store::vault::{KeyState, KeyView};
 
 use crate::controllers::deletion::{DeletionMemory, OwnerKind, pass};
 use crate::controllers::rewrap;
-use crate::controllers::store::{KeyStore, KeyView, SecretStore};
 use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, now, says};
+use crate::store_handle::timestamp;
 
 const KEY_DELETIONS: &str = "/api/v1/namespaces/strongroom/configmaps/strongroom-key-deletions";
 
@@ -27,13 +27,9 @@ fn under(key: &str, native: &str) -> Json {
 }
 
 async fn stored(world: &ControllerFixture, name: &str) -> KeyView {
-    let namespace = SecretStore::namespace(&world.ctx.store, NS)
-        .await
-        .unwrap()
-        .unwrap();
-    world
-        .ctx
-        .store
+    let store = &world.ctx.store;
+    let namespace = store.namespace(NS).await.unwrap().unwrap();
+    store
         .key(namespace.id, &name.parse().unwrap())
         .await
         .unwrap()
@@ -175,8 +171,7 @@ async fn a_key_rotates_in_time_and_its_old_version_goes() {
     assert_eq!(world.key_status("pay")["primaryVersion"], 1);
     assert!(world.key_status("pay")["nextRotation"].is_string());
     let key = stored(&world, "pay").await;
-    let late = key
-        .rotated
+    let late = timestamp(key.primary_created)
         .checked_add(SignedDuration::from_hours(7 * 24))
         .unwrap();
     world.key_at("pay", spec, json!({}), late).await;
@@ -199,7 +194,7 @@ async fn a_key_that_secrets_depend_on_outlives_its_object() {
     let id = stored(&world, "pay").await.id;
     world.delete_key("pay");
     looks(&world).await;
-    assert_eq!(stored(&world, "pay").await.state, StoredKeyState::Enabled);
+    assert_eq!(stored(&world, "pay").await.state, KeyState::Enabled);
     world.reconcile("card").await;
     assert_eq!(world.ready("card"), says("False", "KeyObjectMissing"));
     world.annotate("card", "strongroom.dev/rotate-now", "please");
@@ -218,7 +213,7 @@ async fn a_key_that_secrets_depend_on_outlives_its_object() {
     looks(&world).await;
     assert!(matches!(
         stored(&world, "pay").await.state,
-        StoredKeyState::PendingDeletion(_)
+        KeyState::PendingDeletion { .. }
     ));
 }
 
@@ -230,9 +225,10 @@ async fn with_consent_a_key_goes_and_applying_it_again_keeps_it() {
     world.key_at("pay", spec.clone(), consent, now()).await;
     world.delete_key("pay");
     looks(&world).await;
-    let StoredKeyState::PendingDeletion(until) = stored(&world, "pay").await.state else {
+    let KeyState::PendingDeletion { until } = stored(&world, "pay").await.state else {
         panic!("it stays");
     };
+    let until = timestamp(until);
     assert!(
         until > days(6)
             && until
@@ -243,7 +239,7 @@ async fn with_consent_a_key_goes_and_applying_it_again_keeps_it() {
     world.reconcile("card").await;
     assert_eq!(world.ready("card"), says("False", "KeyDisabled"));
     world.key("pay", spec).await;
-    assert_eq!(stored(&world, "pay").await.state, StoredKeyState::Enabled);
+    assert_eq!(stored(&world, "pay").await.state, KeyState::Enabled);
     world.reconcile("card").await;
     assert_eq!(world.ready("card"), says("True", "Ready"));
 }
@@ -258,7 +254,7 @@ async fn many_keys_that_vanish_at_once_wait_for_a_person() {
         world.delete_key(&format!("key-{number}"));
     }
     let mut memory = looks(&world).await;
-    assert_eq!(stored(&world, "key-0").await.state, StoredKeyState::Enabled);
+    assert_eq!(stored(&world, "key-0").await.state, KeyState::Enabled);
     assert_eq!(world.ctx.metrics.deletions_waiting("EncryptionKey"), 3);
     let mut asked = world.api.get(KEY_DELETIONS).unwrap();
     let batch = asked["data"]["batch"].clone();
@@ -274,11 +270,11 @@ async fn many_keys_that_vanish_at_once_wait_for_a_person() {
     for number in 0..3 {
         let state = stored(&world, &format!("key-{number}")).await.state;
         assert!(
-            matches!(state, StoredKeyState::PendingDeletion(_)),
+            matches!(state, KeyState::PendingDeletion { .. }),
             "{number}: {state:?}"
         );
     }
-    assert_eq!(stored(&world, "key-3").await.state, StoredKeyState::Enabled);
+    assert_eq!(stored(&world, "key-3").await.state, KeyState::Enabled);
 }
 
 #[tokio::test]
@@ -289,5 +285,5 @@ async fn a_key_whose_crd_is_gone_stays() {
     let crd = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/encryptionkeys.strongroom.dev";
     world.api.remove(crd);
     looks(&world).await;
-    assert_eq!(stored(&world, "pay").await.state, StoredKeyState::Enabled);
+    assert_eq!(stored(&world, "pay").await.state, KeyState::Enabled);
 }

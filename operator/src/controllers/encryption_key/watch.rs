@@ -7,16 +7,16 @@ use futures::{Stream, StreamExt};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::watcher::Event;
-use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret};
+use strongroom_crds::v1alpha1::{EncryptionKey, EncryptionKeyState, ManagedSecret};
+use strongroom_crds::view::{KeyReference, KeyRequirement, ObservedKeyState, PartialObject};
 
 use crate::controllers::cached_object::CachedObject;
-use crate::controllers::store::SecretStore;
 use crate::controllers::watches::{cached_event, events_of_kind, reflected};
 use crate::controllers::{Ctx, Triggers};
 
 /// The `EncryptionKey`s, kept in `writer`; the answer is what has to be looked at.
-pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
-    ctx: Arc<Ctx<S>>,
+pub(in crate::controllers) fn encryption_keys(
+    ctx: Arc<Ctx>,
     writer: Writer<CachedObject<EncryptionKey>>,
     triggers: Triggers,
 ) -> impl Stream<Item = ObjectRef<CachedObject<EncryptionKey>>> {
@@ -35,8 +35,8 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
 }
 
 /// What follows from an event.
-fn follow<S: SecretStore>(
-    ctx: &Ctx<S>,
+fn follow(
+    ctx: &Ctx,
     triggers: &Triggers,
     cache: &Store<CachedObject<EncryptionKey>>,
     listed: &mut HashMap<(String, String), String>,
@@ -90,50 +90,22 @@ fn follow<S: SecretStore>(
 
 /// `spec.requiredFor` of a key.
 fn required_for(key: &CachedObject<EncryptionKey>) -> Option<Vec<String>> {
-    #[derive(Default, serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Spec {
-        #[serde(default)]
-        required_for: Option<Vec<String>>,
-    }
-    #[derive(serde::Deserialize)]
-    struct PartialObject {
-        #[serde(default)]
-        spec: Spec,
-    }
-    key.parse_as::<PartialObject>().ok()?.spec.required_for
+    let view: PartialObject<KeyRequirement> = key.parse_as().ok()?;
+    view.spec.required_for
 }
 
 /// The state of a key as its status tells it.
-fn key_state(key: &CachedObject<EncryptionKey>) -> Option<String> {
-    #[derive(Default, serde::Deserialize)]
-    struct Status {
-        #[serde(default)]
-        state: Option<String>,
-    }
-    #[derive(serde::Deserialize)]
-    struct PartialObject {
-        #[serde(default)]
-        status: Status,
-    }
-    key.parse_as::<PartialObject>().ok()?.status.state
+fn key_state(key: &CachedObject<EncryptionKey>) -> Option<EncryptionKeyState> {
+    key.status::<ObservedKeyState>()?.state
 }
 
 /// Has every `ManagedSecret` looked at that names this key, or any key.
-fn touch_users<S>(ctx: &Ctx<S>, triggers: &Triggers, namespace: Option<&str>, name: Option<&str>) {
-    #[derive(Default, serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Spec {
-        #[serde(default)]
-        encryption_key: Option<String>,
-    }
-    #[derive(serde::Deserialize)]
-    struct PartialObject {
-        #[serde(default)]
-        spec: Spec,
-    }
+fn touch_users(ctx: &Ctx, triggers: &Triggers, namespace: Option<&str>, name: Option<&str>) {
     let uses = |object: &CachedObject<ManagedSecret>| {
-        let key = || object.parse_as::<PartialObject>().ok()?.spec.encryption_key;
+        let key = || {
+            let view: PartialObject<KeyReference> = object.parse_as().ok()?;
+            view.spec.encryption_key
+        };
         namespace.is_none_or(|namespace| object.namespace().as_deref() == Some(namespace))
             && key().is_some_and(|key| name.is_none_or(|name| key == name))
     };

@@ -18,8 +18,10 @@ use strongroom_rules::managed_secret::renewal::CertificateChange;
 use strongroom_rules::managed_secret::verdict::SecretBlocker;
 use strongroom_rules::native_secret::{HELD_ANNOTATION, claim, owners};
 use strongroom_store::id::SecretId;
-use strongroom_store::name::SecretName;
+use strongroom_store::name::{SecretName, VersionId};
+use strongroom_store::object_ref::ObjectRef;
 use strongroom_store::value::Value;
+use strongroom_store::vault::{CreateSecret, EnsureVersion, Recovery, RotationMark, SecretView};
 
 use super::native::{self, RenderedSecret};
 use super::observe::ObservedSecret;
@@ -28,14 +30,12 @@ use super::{
 };
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, SettledState};
-use crate::controllers::store::{
-    BoundObject, NewSecret, NewVersion, Recovery, RotationCause, SecretRecord, SecretStore,
-};
 use crate::kube::{EventMessage, EventReason, field_manager};
+use crate::store_handle::{StoreFailure, store_time};
 
 /// Carries out `step`. Answers how closely to look next.
-pub(super) async fn apply<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn apply(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     step: &SecretStep,
     now: Timestamp,
@@ -55,7 +55,7 @@ pub(super) async fn apply<S: SecretStore>(
         }
         SecretStep::BindObject => {
             ctx.store
-                .bind_object(secret(observed)?.id, object(observed))
+                .bind_object(secret(observed)?.id, observed.identity.object_ref()?)
                 .await?;
             // What it says of readers and delivery counts from now on.
             ctx.policies.notify_changed();
@@ -89,7 +89,7 @@ pub(super) async fn apply<S: SecretStore>(
 }
 
 /// The secret that the step speaks of. The plan never takes such a step without one.
-fn secret(observed: &ObservedSecret) -> Result<&SecretRecord, Failure> {
+fn secret(observed: &ObservedSecret) -> Result<&SecretView, Failure> {
     observed
         .view
         .as_ref()
@@ -103,15 +103,8 @@ fn desired(observed: &ObservedSecret) -> Result<&RenderedSecret, Failure> {
         .ok_or(Failure::Inconsistent("a native step without a value"))
 }
 
-fn object(observed: &ObservedSecret) -> BoundObject {
-    BoundObject {
-        name: observed.identity.name.clone(),
-        uid: observed.identity.uid.clone(),
-    }
-}
-
-async fn create<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn create(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     first: FirstVersionSource,
     now: Timestamp,
@@ -161,16 +154,16 @@ async fn create<S: SecretStore>(
         }
     };
     let name = SecretName::new(&wanted.store_name).map_err(|error| Failure::Name(error.to_string()))?;
-    let new = NewSecret {
+    let new = CreateSecret {
         id,
         namespace,
         name,
         labels,
         description: wanted.description.clone(),
-        key: observed.key,
-        object: object(observed),
+        key: observed.key.into(),
+        object: Some(observed.identity.object_ref()?),
         recovery: labels::recovery(&wanted.labels, keeps_nothing(ctx, observed)),
-        version,
+        version: version_id(&version)?,
         value,
     };
     ctx.store.create(new).await?;
@@ -178,34 +171,39 @@ async fn create<S: SecretStore>(
     Ok(())
 }
 
+/// A version's id, as a cause makes it.
+fn version_id(text: &str) -> Result<VersionId, StoreFailure> {
+    Ok(VersionId::new(text)?)
+}
+
 /// Whether nothing of the object's namespace is kept when it is deleted.
-fn keeps_nothing<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret) -> bool {
+fn keeps_nothing(ctx: &Ctx, observed: &ObservedSecret) -> bool {
     let seen = ctx.cluster.namespace(&observed.identity.namespace);
     seen.is_some_and(|seen| seen.keeps_nothing && seen.uid == observed.facts.namespace.uid.as_str())
 }
 
 /// Tells the controller of keys that another version lies under the object's key.
-fn used<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret) {
+fn used(ctx: &Ctx, observed: &ObservedSecret) {
     ctx.keys.used(
         &observed.identity.namespace,
         observed.object.spec.encryption_key.as_deref(),
     );
 }
 
-async fn ensure<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn ensure(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     why: &VersionReason,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let view = secret(observed)?;
     let opened;
-    let (base, current): (&str, &Value) = match &observed.current {
+    let (base, current): (&VersionId, &Value) = match &observed.current {
         Some((version, value)) => (version, value),
         // The current version was known to be right and not opened; a new one keeps some of its keys.
         None => {
             let version = view
-                .current()
+                .current_id()
                 .ok_or(Failure::Inconsistent("a secret without a current version"))?;
             opened = ctx.store.open(view.id, version).await?;
             (version, &opened)
@@ -220,7 +218,8 @@ async fn ensure<S: SecretStore>(
     let named = observed.rotated_keys.as_ref();
     // What a rotation makes by another generator than the one before is a larger value, where it is larger.
     let mut applies_changes = false;
-    let (cause, made, rotation) = match why {
+    // Of a rotation what a person asked for, where one did.
+    let (cause, made, rotation): (_, _, Option<Option<String>>) = match why {
         VersionReason::SpecChanged => {
             let made = value_generation::next(ctx, observed, (view, current), |_, _| false, now).await?;
             (spec_cause(view, observed), Ok(made), None)
@@ -243,8 +242,8 @@ async fn ensure<S: SecretStore>(
                     CertificateChange::FollowAuthority => "follow",
                     CertificateChange::DropOldRoots => "roots",
                 },
-                base: base.to_owned(),
-                newest: view.versions.last().map_or(0, |version| version.seq),
+                base: base.to_string(),
+                newest: view.versions.last().map_or(0, |version| version.sequence.into()),
             };
             let made = value_generation::certified(ctx, observed, (view, current), *change, now).await?;
             (cause, Ok(made), None)
@@ -257,7 +256,7 @@ async fn ensure<S: SecretStore>(
             let again = |name: &str, source: &KeySource| value_generation::rotates(named, name, source);
             applies_changes = changes_generators(observed, again);
             let made = value_generation::next(ctx, observed, (view, current), again, now).await?;
-            (cause, Ok(made), Some(RotationCause::Scheduled))
+            (cause, Ok(made), Some(None))
         }
         VersionReason::Asked(asked) => {
             let cause = Cause::Now {
@@ -273,8 +272,7 @@ async fn ensure<S: SecretStore>(
             };
             applies_changes = changes_generators(observed, again);
             let made = value_generation::next(ctx, observed, (view, current), again, now).await?;
-            let rotation = RotationCause::Asked { text: asked.clone() };
-            (cause, Ok(made), Some(rotation))
+            (cause, Ok(made), Some(Some(asked.clone())))
         }
     };
     let value = match made {
@@ -284,13 +282,16 @@ async fn ensure<S: SecretStore>(
         }
         Err(imported) => imported,
     };
-    let new = NewVersion {
+    let new = EnsureVersion {
         secret: view.id,
-        version: cause.version_id(view.id.as_bytes()),
+        version: version_id(&cause.version_id(view.id.as_bytes()))?,
         value,
-        base: base.to_owned(),
+        base: Some(base.clone()),
         may_grow: (rotation.is_some() && !applies_changes) || matches!(why, VersionReason::Certificate(_)),
-        rotation: rotation.map(|rotation| (rotation, now)),
+        rotation: rotation.map(|trigger| RotationMark {
+            at: store_time(now),
+            trigger,
+        }),
         labels: Some(labels),
     };
     ctx.store.ensure(new).await?;
@@ -309,7 +310,7 @@ fn changes_generators(observed: &ObservedSecret, again: impl Fn(&str, &KeySource
 
 /// The cause of a version that a changed spec asks for. It differs where the version of this generation is
 /// there already, and one from before it was made current again.
-fn spec_cause(view: &SecretRecord, observed: &ObservedSecret) -> Cause {
+fn spec_cause(view: &SecretView, observed: &ObservedSecret) -> Cause {
     let (uid, generation) = (observed.identity.uid.clone(), observed.identity.generation);
     let cause = Cause::Spec {
         uid: uid.clone(),
@@ -319,7 +320,7 @@ fn spec_cause(view: &SecretRecord, observed: &ObservedSecret) -> Cause {
         Some(newest) if view.has_version(&cause.version_id(view.id.as_bytes())) => Cause::SpecAgain {
             uid,
             generation,
-            after: newest.id.clone(),
+            after: newest.id.to_string(),
         },
         _ => cause,
     }
@@ -327,7 +328,7 @@ fn spec_cause(view: &SecretRecord, observed: &ObservedSecret) -> Cause {
 
 /// A new version where what stands in the object is another value than the current one; then the record that
 /// it was taken.
-async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret) -> Result<(), Failure> {
+async fn take_sealed(ctx: &Ctx, observed: &ObservedSecret) -> Result<(), Failure> {
     let view = secret(observed)?;
     let wanted = observed
         .facts
@@ -337,7 +338,7 @@ async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret) ->
     let declared = labels::sealed_digest(sealed::source(observed)?);
     let value = sealed::value(ctx, observed)?;
     let base = view
-        .current()
+        .current_id()
         .ok_or(Failure::Inconsistent("a secret without a current version"))?;
     let same = match &observed.current {
         Some((_, current)) => *current == value,
@@ -353,13 +354,13 @@ async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret) ->
         }
         let cause = Cause::Sealed {
             declared: declared.clone(),
-            base: base.to_owned(),
+            base: base.to_string(),
         };
-        let new = NewVersion {
+        let new = EnsureVersion {
             secret: view.id,
-            version: cause.version_id(view.id.as_bytes()),
+            version: version_id(&cause.version_id(view.id.as_bytes()))?,
             value,
-            base: base.to_owned(),
+            base: Some(base.clone()),
             rotation: None,
             may_grow: false,
             labels: None,
@@ -376,8 +377,8 @@ async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret) ->
     Ok(())
 }
 
-async fn native_step<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn native_step(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     step: &NativeStep,
     now: Timestamp,
@@ -389,10 +390,7 @@ async fn native_step<S: SecretStore>(
         NativeStep::Create => return replace::create(ctx, observed, (view, desired(observed)?), now).await,
         NativeStep::Adopt { uid } => {
             let name = target(observed)?;
-            let ours = BoundObject {
-                name,
-                uid: uid.as_str().to_owned(),
-            };
+            let ours = ObjectRef::new(name, uid.as_str()).map_err(StoreFailure::from)?;
             binding::record(ctx, observed, view, ours).await?;
         }
         NativeStep::Apply { .. } => {
@@ -436,10 +434,7 @@ async fn native_step<S: SecretStore>(
         }
         NativeStep::Remove { name, uid } => {
             ctx.cluster.unsettle(&observed.identity.uid);
-            let native = BoundObject {
-                name: name.clone(),
-                uid: uid.as_str().to_owned(),
-            };
+            let native = ObjectRef::new(name, uid.as_str()).map_err(StoreFailure::from)?;
             removal::release(ctx, namespace, &native, view).await?;
             binding::forget(ctx, observed, view, name, uid.as_str()).await?;
         }
@@ -461,8 +456,8 @@ pub(super) fn target(observed: &ObservedSecret) -> Result<String, Failure> {
 
 /// Applies what is desired over a Secret of ours. Each write carries its UID and the `resourceVersion` that
 /// was judged, so that a Secret that was deleted or changed in between is never written.
-async fn write_over<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn write_over(
+    ctx: &Ctx,
     api: &Api<Secret>,
     observed: &ObservedSecret,
     desired: &RenderedSecret,
@@ -530,12 +525,7 @@ async fn write_over<S: SecretStore>(
     Ok(written)
 }
 
-async fn say_copies_went<S: SecretStore>(
-    ctx: &Ctx<S>,
-    observed: &ObservedSecret,
-    native: &str,
-    copies: &[&str],
-) {
+async fn say_copies_went(ctx: &Ctx, observed: &ObservedSecret, native: &str, copies: &[&str]) {
     let note = format!(
         "removed from Secret `{native}` what a tool had left there as a copy of its content: annotation `{}`. Whoever could read the \
          Secret's metadata could read it: rotate the value if that was not meant",
@@ -572,8 +562,8 @@ pub(super) fn merging() -> PatchParams {
 }
 
 /// Remembers what was written, so that nothing has to be read to know that it is right.
-pub(super) fn wrote<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) fn wrote(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     desired: &RenderedSecret,
     mut written: Secret,

@@ -3,18 +3,20 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_store::object_ref::ObjectRef;
+use strongroom_store::vault::SecretView;
+
 use super::observe::ObservedSecret;
 use super::{Failure, labels};
 use crate::controllers::Ctx;
-use crate::controllers::store::{BoundObject, SecretRecord, SecretStore};
 
 /// Records the native Secret that is ours from now on. One of another name that was, has to go: it is
 /// recorded first, so that no crash leaves a Secret that nobody remembers.
-pub(super) async fn record<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn record(
+    ctx: &Ctx,
     observed: &ObservedSecret,
-    view: &SecretRecord,
-    ours: BoundObject,
+    view: &SecretView,
+    ours: ObjectRef,
 ) -> Result<(), Failure> {
     if let Some(before) = view
         .materialized
@@ -31,17 +33,21 @@ pub(super) async fn record<S: SecretStore>(
 }
 
 /// Forgets a native Secret that is gone.
-pub(super) async fn forget<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn forget(
+    ctx: &Ctx,
     observed: &ObservedSecret,
-    view: &SecretRecord,
+    view: &SecretView,
     name: &str,
     uid: &str,
 ) -> Result<(), Failure> {
-    if view.materialized.as_ref().is_some_and(|ours| ours.uid == uid) {
+    if view
+        .materialized
+        .as_ref()
+        .is_some_and(|ours| ours.uid.as_str() == uid)
+    {
         ctx.store.bind_materialized(view.id, None).await?;
     }
-    if labels::former_natives(&view.labels).any(|former| former.uid == uid) {
+    if labels::former_natives(&view.labels).any(|former| former.uid.as_str() == uid) {
         change_labels(ctx, observed, view, |labels| {
             labels::forget_former_native(labels, name);
         })
@@ -51,10 +57,10 @@ pub(super) async fn forget<S: SecretStore>(
 }
 
 /// Changes the labels that the secret carries in the store, beside those that it has to carry.
-async fn change_labels<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn change_labels(
+    ctx: &Ctx,
     observed: &ObservedSecret,
-    view: &SecretRecord,
+    view: &SecretView,
     change: impl FnOnce(&mut BTreeMap<String, String>),
 ) -> Result<(), Failure> {
     let wanted = observed

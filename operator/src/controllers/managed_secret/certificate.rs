@@ -12,11 +12,14 @@ use strongroom_crds::condition::ConditionType;
 use strongroom_crds::v1alpha1::{
     CertificateStatus, ManagedCertificateAuthority, ManagedSecretStatus, RenewBefore, Source, X509Source,
 };
+use strongroom_crds::view::{PartialObject, ValueOrigin};
 use strongroom_rules::generate::{self, Chain};
 use strongroom_rules::managed_secret::certificate_condition::CertificateProblem;
 use strongroom_rules::managed_secret::renewal::{
     CertificateFacts, OldRoots, Renewal, RenewalPolicy, RootsStatus, Signature,
 };
+use strongroom_store::name::VersionId;
+use strongroom_store::vault::SecretView;
 
 use super::observe::ObservedSecret;
 use super::{Failure, key_check, value_generation};
@@ -25,8 +28,8 @@ use crate::controllers::certificates::{AuthorityLeaf, LeafProgress, VersionCerti
 use crate::controllers::identity::Identity;
 use crate::controllers::metrics::CertificateTimes;
 use crate::controllers::report::time;
-use crate::controllers::store::{SecretRecord, SecretStore};
 use crate::kube::{EventMessage, EventReason};
+use crate::store_handle::timestamp;
 
 /// Certificates begin so long before they are made.
 const BACKDATE: SignedDuration = SignedDuration::from_mins(1);
@@ -37,10 +40,7 @@ const AUTHORITY_KEY: &str = "ca";
 
 /// Looks at the certificate of the current version. A value is opened only where the version was not seen
 /// before.
-pub(super) async fn observe<S: SecretStore>(
-    ctx: &Ctx<S>,
-    observed: &mut ObservedSecret,
-) -> Result<(), Failure> {
+pub(super) async fn observe(ctx: &Ctx, observed: &mut ObservedSecret) -> Result<(), Failure> {
     let (namespace, name) = (&observed.identity.namespace, &observed.identity.name);
     let own = own_source(observed);
     let mut keys: BTreeSet<Box<str>> = ctx.certificates.issuing(namespace, name);
@@ -95,7 +95,7 @@ fn comes_from_elsewhere(observed: &ObservedSecret) -> bool {
 }
 
 /// What there is to know of a certificate that comes from elsewhere.
-fn watched_facts<S>(ctx: &Ctx<S>, view: &SecretRecord, chain: &Chain) -> CertificateFacts {
+fn watched_facts(ctx: &Ctx, view: &SecretView, chain: &Chain) -> CertificateFacts {
     let made = made(chain);
     CertificateFacts {
         key: format!("{TLS}.crt"),
@@ -104,7 +104,7 @@ fn watched_facts<S>(ctx: &Ctx<S>, view: &SecretRecord, chain: &Chain) -> Certifi
         policy: RenewalPolicy::Elsewhere,
         signature: Signature::Own { old_roots: None },
         valid_for: chain.own.not_after.duration_since(made),
-        rotated: view.rotated.unwrap_or(view.created),
+        rotated: timestamp(view.last_rotation()),
         started: ctx.certificates.started(),
     }
 }
@@ -114,35 +114,30 @@ fn authority(source: &X509Source) -> Option<&ManagedCertificateAuthority> {
 }
 
 /// The live secret of the object.
-fn live(observed: &ObservedSecret) -> Option<&SecretRecord> {
-    let bound = |view: &&SecretRecord| {
+fn live(observed: &ObservedSecret) -> Option<&SecretView> {
+    let bound = |view: &&SecretView| {
         view.object
             .as_ref()
-            .is_some_and(|object| object.uid == observed.identity.uid)
+            .is_some_and(|object| object.uid.as_str() == observed.identity.uid)
     };
-    observed
-        .view
-        .as_ref()
-        .filter(|view| view.until.is_none())
-        .filter(bound)
+    observed.view.as_ref().filter(|view| view.is_live()).filter(bound)
 }
 
 /// The certificates of the current version, as they are known or else as they are. `None` while it cannot be
 /// opened.
-async fn held<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn held(
+    ctx: &Ctx,
     observed: &ObservedSecret,
-    view: &SecretRecord,
+    view: &SecretView,
     keys: BTreeSet<Box<str>>,
 ) -> Result<Option<std::sync::Arc<VersionCertificates>>, Failure> {
     let (namespace, name) = (&observed.identity.namespace, &observed.identity.name);
-    let Some(version) = view.current() else {
+    let Some(version) = view.current_id() else {
         return Ok(None);
     };
-    let known = ctx
-        .certificates
-        .get(namespace, name)
-        .filter(|held| *held.version == *version && keys.iter().all(|key| held.chains.contains_key(key)));
+    let known = ctx.certificates.get(namespace, name).filter(|held| {
+        *held.version == *version.as_str() && keys.iter().all(|key| held.chains.contains_key(key))
+    });
     if known.is_some() {
         return Ok(known);
     }
@@ -159,7 +154,7 @@ async fn held<S: SecretStore>(
         })
         .collect();
     let held = VersionCertificates {
-        version: version.into(),
+        version: version.as_str().into(),
         chains,
     };
     ctx.certificates.record(namespace, name, held);
@@ -173,10 +168,10 @@ fn refuses(observed: &ObservedSecret) -> bool {
         .is_some_and(|key| key_check::refuses(key.state))
 }
 
-fn facts<S: SecretStore>(
-    ctx: &Ctx<S>,
+fn facts(
+    ctx: &Ctx,
     observed: &ObservedSecret,
-    view: &SecretRecord,
+    view: &SecretView,
     key: &str,
     source: &X509Source,
     chain: &Chain,
@@ -211,14 +206,14 @@ fn facts<S: SecretStore>(
         policy,
         signature,
         valid_for: SignedDuration::from_secs(generate::validity(source)),
-        rotated: view.rotated.unwrap_or(view.created),
+        rotated: timestamp(view.last_rotation()),
         started: ctx.certificates.started(),
     }
 }
 
 /// How the certificate stands to the authority that its source names.
-fn by_authority<S>(
-    ctx: &Ctx<S>,
+fn by_authority(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     reference: &ManagedCertificateAuthority,
     chain: &Chain,
@@ -263,7 +258,7 @@ fn made(chain: &Chain) -> jiff::Timestamp {
 
 /// The roots that an authority had before, and who needs them still. Whoever is signed by it hears whether
 /// all trust its new key.
-fn old_roots<S>(ctx: &Ctx<S>, observed: &ObservedSecret, chain: &Chain) -> Option<OldRoots> {
+fn old_roots(ctx: &Ctx, observed: &ObservedSecret, chain: &Chain) -> Option<OldRoots> {
     let (namespace, name) = (&observed.identity.namespace, &observed.identity.name);
     if !chain.has_old_roots() {
         ctx.certificates.set_trusted(namespace, name, true);
@@ -292,24 +287,16 @@ fn old_roots<S>(ctx: &Ctx<S>, observed: &ObservedSecret, chain: &Chain) -> Optio
 }
 
 /// Objects that name this authority and were not looked at yet, as after a start of this process.
-fn unknown_leaves<S>(
-    ctx: &Ctx<S>,
+fn unknown_leaves(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     known: &BTreeMap<Box<str>, AuthorityLeaf>,
 ) -> Vec<String> {
-    #[derive(serde::Deserialize)]
-    struct PartialObject {
-        spec: OnlySpec,
-    }
-    #[derive(serde::Deserialize)]
-    struct OnlySpec {
-        source: Source,
-    }
-    let names_it = |only: &PartialObject| match &only.spec.source {
-        Source::Generate(source) => generate::certificate_source(&source.keys)
+    let names_it = |view: &PartialObject<ValueOrigin>| match &view.spec.source {
+        Some(Source::Generate(source)) => generate::certificate_source(&source.keys)
             .and_then(|(_, source)| authority(source))
             .is_some_and(|authority| authority.name == observed.identity.name),
-        Source::Import(_) | Source::External(_) | Source::Sealed(_) => false,
+        Some(Source::Import(_) | Source::External(_) | Source::Sealed(_)) | None => false,
     };
     let namespace = Some(observed.identity.namespace.as_str());
     ctx.managed_secrets
@@ -317,14 +304,17 @@ fn unknown_leaves<S>(
             kept.namespace().as_deref() == namespace && !known.contains_key(kept.name_any().as_str())
         })
         .into_iter()
-        .filter(|kept| kept.parse_as::<PartialObject>().is_ok_and(|only| names_it(&only)))
+        .filter(|kept| {
+            kept.parse_as()
+                .is_ok_and(|view: PartialObject<ValueOrigin>| names_it(&view))
+        })
         .map(|kept| kept.name_any())
         .collect()
 }
 
 /// Has the authority know how far its leaf is.
-fn tell_authority<S>(
-    ctx: &Ctx<S>,
+fn tell_authority(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     own: Option<(&str, &X509Source)>,
     certificate: Option<&CertificateFacts>,
@@ -383,13 +373,8 @@ pub(super) fn status(observed: &ObservedSecret, now: jiff::Timestamp) -> Option<
 }
 
 /// Remembers whether all counted consumers have the current version.
-pub(super) fn counted<S>(
-    ctx: &Ctx<S>,
-    identity: &Identity,
-    view: &SecretRecord,
-    status: &ManagedSecretStatus,
-) {
-    let current = view.current();
+pub(super) fn counted(ctx: &Ctx, identity: &Identity, view: &SecretView, status: &ManagedSecretStatus) {
+    let current = view.current_id().map(VersionId::as_str);
     let moved = status
         .consumers
         .iter()
@@ -399,8 +384,8 @@ pub(super) fn counted<S>(
 }
 
 /// Events for what happened to the certificate between two statuses.
-pub(super) async fn tell<S>(
-    ctx: &Ctx<S>,
+pub(super) async fn tell(
+    ctx: &Ctx,
     identity: &Identity,
     before: &ManagedSecretStatus,
     status: &ManagedSecretStatus,

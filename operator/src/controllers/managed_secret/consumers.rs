@@ -6,13 +6,13 @@ use strongroom_crds::condition::ConditionType;
 use strongroom_crds::v1alpha1::{ManagedSecretStatus, NativeSecretStatus, VersionConsumers};
 use strongroom_rules::consumers::ReplacedVersion;
 use strongroom_rules::managed_secret::conditions::delivery_condition;
+use strongroom_store::vault::SecretView;
 
 use crate::consumers::ConsumerCounts;
 use crate::consumers::pods::NativeSecretHistory;
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
 use crate::controllers::report;
-use crate::controllers::store::SecretRecord;
 
 /// How many versions are listed, the newest first.
 const MAX_VERSIONS: usize = 16;
@@ -21,11 +21,11 @@ const DELIVERY_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
 
 /// Counts them; `immutable` says whether the native Secret is. Answers when some have another version than
 /// now without anything being told.
-pub(super) fn count<S>(
-    ctx: &Ctx<S>,
+pub(super) fn count(
+    ctx: &Ctx,
     status: &mut ManagedSecretStatus,
     before: &ManagedSecretStatus,
-    view: &SecretRecord,
+    view: &SecretView,
     (identity, immutable): (&Identity, bool),
     now: Timestamp,
 ) -> Option<Timestamp> {
@@ -50,8 +50,8 @@ pub(super) fn count<S>(
     let counted = ctx.consumers.count(view.id, &view.stages, now);
     let wake = delivered(status, before, &counted, now);
     let age = |version: &str| {
-        let known = view.versions.iter().find(|known| known.id == version);
-        known.map(|known| known.seq)
+        let known = view.versions.iter().find(|known| known.id.as_str() == version);
+        known.map(|known| known.sequence)
     };
     let mut versions: Vec<_> = counted.versions.into_iter().collect();
     versions.sort_by_key(|(version, _)| std::cmp::Reverse(age(version)));

@@ -11,13 +11,12 @@ use super::apply::target;
 use super::native::RenderedSecret;
 use super::observe::ObservedSecret;
 use crate::controllers::Ctx;
-use crate::controllers::store::SecretStore;
 use crate::kube::{EventMessage, EventReason};
 
 /// A native Secret was written over. Where somebody else had changed it, or it came back other than it was
 /// written, that is counted and told.
-pub(super) async fn written<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn written(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     desired: &RenderedSecret,
     written: &Secret,
@@ -44,18 +43,13 @@ pub(super) async fn written<S: SecretStore>(
 }
 
 /// A native Secret that somebody else had changed was made anew.
-pub(super) async fn replaced<S: SecretStore>(
-    ctx: &Ctx<S>,
-    observed: &ObservedSecret,
-    edits: &[Edit],
-    now: Timestamp,
-) {
+pub(super) async fn replaced(ctx: &Ctx, observed: &ObservedSecret, edits: &[Edit], now: Timestamp) {
     ctx.contests.repaired(&observed.identity.uid, Vec::new(), now);
     tell_edits(ctx, observed, edits).await;
 }
 
 /// What others changed, and that it was put back.
-async fn tell_edits<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret, edits: &[Edit]) {
+async fn tell_edits(ctx: &Ctx, observed: &ObservedSecret, edits: &[Edit]) {
     ctx.metrics.repaired(&observed.identity.namespace);
     let note = format!("{}; it was put back", Edits(edits));
     let place = edits.first().map(|edit| {
@@ -73,7 +67,7 @@ async fn tell_edits<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret, edi
 }
 
 /// What is not as it was written.
-async fn tell_mutated<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret, mutated: &[DriftedKey]) {
+async fn tell_mutated(ctx: &Ctx, observed: &ObservedSecret, mutated: &[DriftedKey]) {
     let keys: Vec<&DriftedKey> = mutated.iter().collect();
     let note = format!("mutating admission of the cluster changes {}", DriftedKeys(&keys));
     let place = mutated.first().map(field);
@@ -98,8 +92,8 @@ fn field(key: &DriftedKey) -> String {
 
 /// An Event of the object. Events that differ in nothing but their text count as one and keep the first text,
 /// so it also says in which place of the Secret.
-async fn tell<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn tell(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     (reason, action): (EventReason, &'static str),
     place: Option<String>,

@@ -7,8 +7,8 @@ use strongroom_process::WorkError;
 use strongroom_rules::retry::ErrorClass;
 
 use crate::controllers::retry::{self, Backoff};
-use crate::controllers::store::StoreFailure;
 use crate::kube::in_words;
+use crate::store_handle::StoreFailure;
 
 /// An attempt ended early.
 #[derive(Debug, thiserror::Error)]

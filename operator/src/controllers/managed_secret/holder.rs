@@ -2,27 +2,27 @@
 //! wait for ours.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector;
 use kube::{Resource, ResourceExt};
 use strongroom_crds::condition::{ConditionType, Reason};
 use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus};
 use strongroom_rules::managed_secret::facts::Holder;
+use strongroom_store::object_ref::ObjectRef;
 
 use super::{Failure, native};
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
-use crate::controllers::store::{BoundObject, SecretStore};
 use crate::kube::{EventMessage, EventReason};
 
 /// How many objects that wait for each other are followed.
 const MAX_FOLLOWED: usize = 16;
 
 /// The other object whose native Secret this is, by the store.
-pub(super) async fn held_by_another<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn held_by_another(
+    ctx: &Ctx,
     identity: &Identity,
     found: &Secret,
-) -> Result<Option<BoundObject>, Failure> {
+) -> Result<Option<ObjectRef>, Failure> {
     let Some(id) = native::marked_secret_id(found) else {
         return Ok(None);
     };
@@ -31,16 +31,18 @@ pub(super) async fn held_by_another<S: SecretStore>(
     };
     let holds = view
         .materialized
-        .is_some_and(|native| found.uid().as_deref() == Some(&native.uid));
-    Ok(view.object.filter(|object| holds && object.uid != identity.uid))
+        .is_some_and(|native| found.uid().as_deref() == Some(native.uid.as_str()));
+    Ok(view
+        .object
+        .filter(|object| holds && object.uid.as_str() != identity.uid))
 }
 
 /// How that object stands to its native Secret; `ours` is the name of the one that is ours now, where we want
 /// another.
-pub(super) fn holder<S>(
-    ctx: &Ctx<S>,
+pub(super) fn holder(
+    ctx: &Ctx,
     identity: &Identity,
-    (other, held): (&BoundObject, &str),
+    (other, held): (&ObjectRef, &str),
     ours: Option<&str>,
 ) -> Holder {
     let wants = wanted(ctx, identity, &other.name);
@@ -60,8 +62,8 @@ pub(super) fn holder<S>(
 
 /// Tells the holder, by an Event, who else wants its native Secret: what is said at that object alone is not
 /// seen by whoever keeps this one.
-pub(super) async fn tell<S>(ctx: &Ctx<S>, identity: &Identity, holder: &Holder, native: &str) {
-    let place = ObjectRef::new(&holder.name).within(&identity.namespace);
+pub(super) async fn tell(ctx: &Ctx, identity: &Identity, holder: &Holder, native: &str) {
+    let place = reflector::ObjectRef::new(&holder.name).within(&identity.namespace);
     let Some(kept) = ctx.managed_secrets.get(&place) else {
         return;
     };
@@ -88,10 +90,10 @@ enum NativeDemand {
     Held,
 }
 
-fn wanted<S>(ctx: &Ctx<S>, identity: &Identity, name: &str) -> Option<NativeDemand> {
+fn wanted(ctx: &Ctx, identity: &Identity, name: &str) -> Option<NativeDemand> {
     let kept = ctx
         .managed_secrets
-        .get(&ObjectRef::new(name).within(&identity.namespace))?;
+        .get(&reflector::ObjectRef::new(name).within(&identity.namespace))?;
     let Ok(object) = kept.parse() else {
         return Some(NativeDemand::Held);
     };
@@ -122,7 +124,7 @@ fn waits(object: &ManagedSecret) -> bool {
 
 /// Whether those who wait for each other's native Secrets, from `first` on, wait for ours in the end, all for
 /// nothing else, and it is on us to let go: on the first by name, so that one does and no other.
-fn lets_go<S>(ctx: &Ctx<S>, identity: &Identity, first: &str, ours: &str) -> bool {
+fn lets_go(ctx: &Ctx, identity: &Identity, first: &str, ours: &str) -> bool {
     let mut next = first.to_owned();
     for _ in 0..MAX_FOLLOWED {
         let Some(NativeDemand::Name { name, waits: true }) = wanted(ctx, identity, &next) else {

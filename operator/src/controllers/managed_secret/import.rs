@@ -14,7 +14,6 @@ use strongroom_store::value::Value;
 use super::{Failure, holder, native};
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
-use crate::controllers::store::SecretStore;
 
 /// Types that are credentials for the cluster itself
 /// (<https://kubernetes.io/docs/concepts/configuration/secret/#secret-types>).
@@ -71,8 +70,8 @@ pub(super) fn readopted(found: &Secret) -> Result<Value, Failure> {
 }
 
 /// Judges a Secret that an object wants to take over.
-pub(super) async fn content<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn content(
+    ctx: &Ctx,
     identity: &Identity,
     mut found: Secret,
 ) -> Result<ImportContent, Failure> {

@@ -2,7 +2,6 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
-use strongroom_rules::encryption_key::StoredKeyState;
 use strongroom_rules::managed_secret::facts::{
     DesiredKey, DesiredState, KeyState, NativeSecretState, ObservedNativeSecret,
 };
@@ -10,15 +9,16 @@ use strongroom_rules::native_secret::HELD_ANNOTATION;
 use strongroom_rules::uid::Uid;
 use strongroom_store::id::NamespaceId;
 use strongroom_store::name::KeyName;
+use strongroom_store::vault::{KeyState as StoredKeyState, SecretView};
 
 use super::Failure;
 use super::observe::ObservedSecret;
 use crate::controllers::Ctx;
-use crate::controllers::store::{SecretRecord, SecretStore};
+use crate::store_handle::timestamp;
 
 /// The customer's key that the object names, and how it stands.
-pub(super) async fn key<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn key(
+    ctx: &Ctx,
     observed: &mut ObservedSecret,
     namespace: NamespaceId,
 ) -> Result<(), Failure> {
@@ -41,7 +41,7 @@ pub(super) async fn key<S: SecretStore>(
     let state = match found.as_ref().map(|key| key.state) {
         None | Some(StoredKeyState::Destroyed) => KeyState::Absent,
         Some(StoredKeyState::Disabled) => KeyState::Disabled,
-        Some(StoredKeyState::PendingDeletion(until)) => KeyState::PendingDeletion(until),
+        Some(StoredKeyState::PendingDeletion { until }) => KeyState::PendingDeletion(timestamp(until)),
         Some(StoredKeyState::Enabled) if ctx.keys.has_object(&observed.identity.namespace, name) => {
             KeyState::Enabled
         }
@@ -64,11 +64,11 @@ pub(super) const fn refuses(state: KeyState) -> bool {
 }
 
 /// The native Secret of ours, whose value cannot be known now: only what it says of itself is read.
-pub(super) async fn read_held<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn read_held(
+    ctx: &Ctx,
     observed: &mut ObservedSecret,
     wanted: &DesiredState,
-    view: &SecretRecord,
+    view: &SecretView,
 ) -> Result<(), Failure> {
     let (Some(target), Some(ours)) = (&wanted.native, &view.materialized) else {
         return Ok(());

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 use strongroom_crds::v1alpha1::{DeletionPolicy, ManagedSecretSpec, SealedKey, SealedSource};
 use strongroom_rules::generate::GeneratorRecord;
+use strongroom_rules::value::{DEFAULT_RECOVERY_WINDOW_DAYS, RECOVERY_WINDOW_DAYS};
+use strongroom_store::object_ref::ObjectRef;
 use strongroom_store::vault::Recovery;
-
-use crate::controllers::store::BoundObject;
 
 /// What happens when the object goes away: `Retain`, or the days of the recovery window.
 const DELETION: &str = "strongroom.dev/deletion";
@@ -26,8 +26,6 @@ const FORMER_NATIVE: &str = "strongroom.dev/former-native.";
 const OURS: &str = "strongroom.dev/";
 /// How many labels of an object are taken over, the first by name: some tools put dozens there.
 const MAX_LABELS: usize = 48;
-/// Days of the recovery window when the spec names none.
-const DEFAULT_DAYS: u8 = 30;
 
 /// Who asks for a rotation by the annotation `strongroom.dev/rotate-now`. The store keeps what each asked for
 /// last, as a short digest: the text can be long.
@@ -94,18 +92,15 @@ pub(super) fn keep_recorded_rotation(
 }
 
 /// Records the native Secret before a rename, which has to go.
-pub(super) fn record_former_native(labels: &mut BTreeMap<String, String>, native: &BoundObject) {
-    labels.insert(format!("{FORMER_NATIVE}{}", native.name), native.uid.clone());
+pub(super) fn record_former_native(labels: &mut BTreeMap<String, String>, native: &ObjectRef) {
+    labels.insert(format!("{FORMER_NATIVE}{}", native.name), native.uid.to_string());
 }
 
 /// The native Secrets before renames that have to go.
-pub(crate) fn former_natives(labels: &BTreeMap<String, String>) -> impl Iterator<Item = BoundObject> {
-    labels.iter().filter_map(|(label, uid)| {
-        Some(BoundObject {
-            name: label.strip_prefix(FORMER_NATIVE)?.to_owned(),
-            uid: uid.clone(),
-        })
-    })
+pub(crate) fn former_natives(labels: &BTreeMap<String, String>) -> impl Iterator<Item = ObjectRef> {
+    labels
+        .iter()
+        .filter_map(|(label, uid)| ObjectRef::new(label.strip_prefix(FORMER_NATIVE)?, uid).ok())
 }
 
 /// The native Secret before a rename is gone.
@@ -161,7 +156,7 @@ pub(crate) enum Deletion {
     /// The secret and its native Secret stay.
     Retain,
     /// The recovery window opens for so many days.
-    Window(u8),
+    Window(u32),
 }
 
 /// Whether a label is one of ours, of which nobody is told.
@@ -203,7 +198,8 @@ pub(crate) fn desired(
     let text = if retain {
         RETAIN.to_owned()
     } else {
-        days.unwrap_or_else(|| DEFAULT_DAYS.into()).to_string()
+        days.unwrap_or_else(|| DEFAULT_RECOVERY_WINDOW_DAYS.into())
+            .to_string()
     };
     let mut all = user_labels(labels);
     all.insert(DELETION.to_owned(), text);
@@ -218,10 +214,10 @@ pub(crate) fn deletion(labels: &BTreeMap<String, String>) -> Deletion {
         Some(days) => Deletion::Window(
             days.parse()
                 .ok()
-                .filter(|days| (7..=30).contains(days))
-                .unwrap_or(DEFAULT_DAYS),
+                .filter(|days| RECOVERY_WINDOW_DAYS.contains(days))
+                .unwrap_or(DEFAULT_RECOVERY_WINDOW_DAYS),
         ),
-        None => Deletion::Window(DEFAULT_DAYS),
+        None => Deletion::Window(DEFAULT_RECOVERY_WINDOW_DAYS),
     }
 }
 
@@ -284,17 +280,14 @@ mod tests {
 
     #[test]
     fn former_native_secrets_are_remembered_until_they_are_gone() {
-        let native = |name: &str| BoundObject {
-            name: name.to_owned(),
-            uid: format!("uid of {name}"),
-        };
+        let native = |name: &str| ObjectRef::new(name, &format!("uid-of-{name}")).unwrap();
         let mut recorded = BTreeMap::new();
         record_former_native(&mut recorded, &native("db"));
         record_former_native(&mut recorded, &native("db.old"));
         let mut labels = desired(&spec(json!(null)), &BTreeMap::new());
         keep_former_natives(&mut labels, &recorded);
         forget_former_native(&mut labels, "db");
-        let left: Vec<BoundObject> = former_natives(&labels).collect();
+        let left: Vec<ObjectRef> = former_natives(&labels).collect();
         assert_eq!(left, [native("db.old")]);
         assert!(user_labels(&labels).is_empty());
     }

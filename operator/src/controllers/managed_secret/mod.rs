@@ -48,7 +48,6 @@ use crate::controllers::cached_object::{CachedObject, Extent};
 use crate::controllers::declarations::{self, Authorship};
 use crate::controllers::identity::Identity;
 use crate::controllers::left_out;
-use crate::controllers::store::SecretStore;
 
 /// More steps than any walk has: creating, labelling, adopting, replacing and rotating in one go are fewer.
 const MAX_STEPS: usize = 16;
@@ -69,17 +68,17 @@ pub(crate) enum NativeCheck {
 }
 
 /// Brings one object to what it asks for, and says how it went.
-pub(crate) async fn reconcile<S: SecretStore>(
+pub(crate) async fn reconcile(
     kept: Arc<CachedObject<ManagedSecret>>,
-    ctx: Arc<Ctx<S>>,
+    ctx: Arc<Ctx>,
 ) -> Result<Action, Failure> {
     reconcile_at(&kept, &ctx, Timestamp::now()).await
 }
 
 /// [`reconcile`] at a given time.
-pub(crate) async fn reconcile_at<S: SecretStore>(
+pub(crate) async fn reconcile_at(
     kept: &CachedObject<ManagedSecret>,
-    ctx: &Ctx<S>,
+    ctx: &Ctx,
     now: Timestamp,
 ) -> Result<Action, Failure> {
     let read = match kept.extent() {
@@ -104,9 +103,9 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
 }
 
 /// [`reconcile`] of an object that is whole.
-async fn reconcile_whole<S: SecretStore>(
+async fn reconcile_whole(
     kept: &CachedObject<ManagedSecret>,
-    ctx: &Ctx<S>,
+    ctx: &Ctx,
     now: Timestamp,
 ) -> Result<Action, Failure> {
     let identity = Identity::from_object(kept);
@@ -156,8 +155,8 @@ async fn reconcile_whole<S: SecretStore>(
 }
 
 /// Takes steps until none is left.
-async fn walk<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn walk(
+    ctx: &Ctx,
     object: &ManagedSecret,
     identity: &Identity,
     authorship: &Authorship,
@@ -173,7 +172,7 @@ async fn walk<S: SecretStore>(
         tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "reconcile step");
         let requester = requester(ctx, &observed, authorship, &plan.step).await?;
         let applied = apply::apply(ctx, &observed, &plan.step, now);
-        if declarations::on_behalf_of(requester, applied).await? == NativeCheck::Thorough {
+        if crate::store_handle::on_behalf_of(requester, applied).await? == NativeCheck::Thorough {
             look = NativeCheck::Thorough;
         }
         if let SecretStep::EnsureVersion(_) = plan.step {
@@ -184,8 +183,8 @@ async fn walk<S: SecretStore>(
 }
 
 /// Who asked for a step.
-async fn requester<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn requester(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     authorship: &Authorship,
     step: &SecretStep,

@@ -18,8 +18,9 @@ use strongroom_rules::native_secret::{ADOPTED_ANNOTATION, Drift, HELD_ANNOTATION
 use strongroom_rules::rotation_schedule::{RotationRefusal, immutable};
 use strongroom_rules::uid::Uid;
 use strongroom_store::id::{KeyId, NamespaceId, SecretId};
-use strongroom_store::name::SecretName;
+use strongroom_store::name::{SecretName, VersionId};
 use strongroom_store::value::Value;
+use strongroom_store::vault::SecretView;
 
 use super::import::{self, ImportContent};
 use super::labels::{self, RotationRequester};
@@ -30,7 +31,7 @@ use super::{Failure, NativeCheck, certificate, holder, key_check, rotate_now, va
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, SettledState};
 use crate::controllers::identity::Identity;
-use crate::controllers::store::{SecretRecord, SecretStore};
+use crate::store_handle::timestamp;
 
 /// What was read of one object.
 pub(super) struct ObservedSecret {
@@ -44,9 +45,9 @@ pub(super) struct ObservedSecret {
     /// The customer's key that it is to come under, where there is one of the wanted name.
     pub(super) key: Option<KeyId>,
     /// Its secret in the store.
-    pub(super) view: Option<SecretRecord>,
+    pub(super) view: Option<SecretView>,
     /// Id and value of the current version, where it had to be opened.
-    pub(super) current: Option<(String, Value)>,
+    pub(super) current: Option<(VersionId, Value)>,
     /// What the native Secret has to be, where the current version was opened.
     pub(super) desired: Option<RenderedSecret>,
     /// The native Secret, where it was read.
@@ -70,8 +71,8 @@ pub(super) struct ObservedSecret {
 }
 
 /// Reads everything.
-pub(super) async fn observe<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn observe(
+    ctx: &Ctx,
     object: &ManagedSecret,
     identity: &Identity,
     look: NativeCheck,
@@ -133,10 +134,10 @@ pub(super) async fn observe<S: SecretStore>(
 }
 
 /// Whether the store knows the id in the status. Mostly it is that of the secret that was found by name.
-async fn recorded<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn recorded(
+    ctx: &Ctx,
     object: &ManagedSecret,
-    found: Option<&SecretRecord>,
+    found: Option<&SecretView>,
 ) -> Result<RecordedSecretId, Failure> {
     let Some(id) = object.status.as_ref().and_then(|status| status.secret_id.clone()) else {
         return Ok(RecordedSecretId::Nothing);
@@ -186,8 +187,8 @@ fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<DesiredState, I
 
 /// The secret, its current value, the native Secret and the one to import, each only where the decision needs
 /// it.
-async fn content<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn content(
+    ctx: &Ctx,
     observed: &mut ObservedSecret,
     look: NativeCheck,
     now: Timestamp,
@@ -203,7 +204,7 @@ async fn content<S: SecretStore>(
             observed.facts.namespace.binding,
             NamespaceBinding::Recreated { .. }
         );
-    let live = observed.view.clone().filter(|view| view.until.is_none());
+    let live = observed.view.clone().filter(|view| view.is_live());
     let lost = matches!(object.recorded, RecordedSecretId::Unknown(_));
 
     if wanted
@@ -234,9 +235,10 @@ async fn content<S: SecretStore>(
             open(ctx, observed, view).await?;
         }
         if look == NativeCheck::Thorough || !know_native(ctx, observed, &wanted, live.as_ref(), now) {
-            observed.was_settled = live
-                .as_ref()
-                .is_some_and(|view| ctx.cluster.was_settled(&observed.identity, view.current()));
+            observed.was_settled = live.as_ref().is_some_and(|view| {
+                ctx.cluster
+                    .was_settled(&observed.identity, view.current_id().map(VersionId::as_str))
+            });
             read_native(ctx, observed, &wanted, live.as_ref(), look).await?;
         }
         read_import(ctx, observed, &wanted, live.as_ref()).await?;
@@ -262,8 +264,8 @@ async fn content<S: SecretStore>(
 }
 
 /// What the store holds, in the terms of the rules.
-async fn judged<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn judged(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     differences: Differences,
     unrenderable: Option<InvalidSpec>,
@@ -272,18 +274,21 @@ async fn judged<S: SecretStore>(
         return Ok(StoredSecretState::Absent);
     };
     let secret = stored_secret(ctx, observed, view, differences, unrenderable).await?;
-    Ok(match view.until {
+    Ok(match view.until() {
         None => StoredSecretState::Live(secret),
-        Some(until) => StoredSecretState::InRecoveryWindow { secret, until },
+        Some(until) => StoredSecretState::InRecoveryWindow {
+            secret,
+            until: timestamp(until),
+        },
     })
 }
 
 /// The state in which the object was last found right, if nothing speaks against it.
-fn settled<S: SecretStore>(
-    ctx: &Ctx<S>,
+fn settled(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     wanted: &DesiredState,
-    view: &SecretRecord,
+    view: &SecretView,
     now: Timestamp,
 ) -> Option<SettledState> {
     let target = wanted.native.as_ref().map(|native| native.name.as_str());
@@ -294,7 +299,7 @@ fn settled<S: SecretStore>(
     ctx.cluster.is_settled(
         &observed.identity.uid,
         observed.identity.generation,
-        view.current()?,
+        view.current_id()?.as_str(),
         native,
         now,
     )
@@ -331,22 +336,18 @@ fn as_it_should_be(
     }
 }
 
-async fn open<S: SecretStore>(
-    ctx: &Ctx<S>,
-    observed: &mut ObservedSecret,
-    view: &SecretRecord,
-) -> Result<(), Failure> {
-    let Some(version) = view.current() else {
+async fn open(ctx: &Ctx, observed: &mut ObservedSecret, view: &SecretView) -> Result<(), Failure> {
+    let Some(version) = view.current_id() else {
         return Ok(());
     };
     let value = ctx.store.open(view.id, version).await?;
-    observed.current = Some((version.to_owned(), value));
+    observed.current = Some((version.clone(), value));
     Ok(())
 }
 
 /// How the current value differs from what is declared, and what the native Secret has to be.
-async fn judge_value<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn judge_value(
+    ctx: &Ctx,
     observed: &mut ObservedSecret,
 ) -> Result<(Differences, Option<InvalidSpec>), Failure> {
     let none = Differences::default();
@@ -367,7 +368,7 @@ async fn judge_value<S: SecretStore>(
         name: observed.object.name_any(),
         namespace: observed.object.namespace().unwrap_or_default(),
         id: view.id,
-        version: version.clone(),
+        version: version.to_string(),
     };
     let desired = if native::takes_long(&observed.object) {
         let spec = spec.clone();
@@ -416,11 +417,11 @@ fn adopts(object: &ManagedSecret) -> bool {
 /// Takes a native Secret as it is known, where nothing but the stored secret has changed since it was found
 /// right: then it holds what was current before. The write carries the state that is known, so that a change
 /// which no watch has told yet is met there.
-fn know_native<S: SecretStore>(
-    ctx: &Ctx<S>,
+fn know_native(
+    ctx: &Ctx,
     observed: &mut ObservedSecret,
     wanted: &DesiredState,
-    live: Option<&SecretRecord>,
+    live: Option<&SecretView>,
     now: Timestamp,
 ) -> bool {
     let (Some(target), Some(view), Some((version, _))) = (&wanted.native, live, &observed.current) else {
@@ -444,12 +445,12 @@ fn know_native<S: SecretStore>(
     let known = ctx
         .cluster
         .unchanged(&identity.uid, identity.generation, place, now)
-        .filter(|settled| *settled.version != **version && !settled.adopted)
+        .filter(|settled| *settled.version != *version.as_str() && !settled.adopted)
         .and_then(|settled| settled.native)
         .filter(|native| {
             view.materialized
                 .as_ref()
-                .is_some_and(|ours| *ours.uid == *native.uid)
+                .is_some_and(|ours| *ours.uid.as_str() == *native.uid)
         });
     let Some(native) = known else { return false };
     observed.facts.native = NativeSecretState::Present(ObservedNativeSecret {
@@ -460,11 +461,11 @@ fn know_native<S: SecretStore>(
     true
 }
 
-async fn read_native<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn read_native(
+    ctx: &Ctx,
     observed: &mut ObservedSecret,
     wanted: &DesiredState,
-    live: Option<&SecretRecord>,
+    live: Option<&SecretView>,
     look: NativeCheck,
 ) -> Result<(), Failure> {
     let Some(target) = &wanted.native else {
@@ -495,7 +496,7 @@ async fn read_native<S: SecretStore>(
     let marked = live.is_some_and(|view| native::marked_secret_id(&found) == Some(view.id));
     let recorded = live.is_some_and(|view| view.has_version(&import::version(view.id, &found)));
     let uid = found.uid().unwrap_or_default();
-    let is_ours = of_this_name.is_some_and(|ours| ours.uid == uid);
+    let is_ours = of_this_name.is_some_and(|ours| ours.uid.as_str() == uid);
     match since {
         Some(since) if is_ours => {
             let revision = NativeRevision::from_object(&found);
@@ -536,11 +537,11 @@ async fn read_native<S: SecretStore>(
     Ok(())
 }
 
-async fn read_import<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn read_import(
+    ctx: &Ctx,
     observed: &mut ObservedSecret,
     wanted: &DesiredState,
-    live: Option<&SecretRecord>,
+    live: Option<&SecretView>,
 ) -> Result<(), Failure> {
     let ValueSource::Import { secret } = &wanted.source else {
         return Ok(());
@@ -556,7 +557,7 @@ async fn read_import<S: SecretStore>(
             adopts && ours.is_none_or(|ours| ours.name != *secret)
         }
     };
-    if !needed || observed.view.as_ref().is_some_and(|view| view.until.is_some()) {
+    if !needed || observed.view.as_ref().is_some_and(|view| !view.is_live()) {
         return Ok(());
     }
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &observed.identity.namespace);
@@ -573,20 +574,20 @@ async fn read_import<S: SecretStore>(
 }
 
 /// The secret in the terms of the rules.
-async fn stored_secret<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn stored_secret(
+    ctx: &Ctx,
     observed: &ObservedSecret,
-    view: &SecretRecord,
+    view: &SecretView,
     differences: Differences,
     unrenderable: Option<InvalidSpec>,
 ) -> Result<StoredSecret, Failure> {
     let owner = match &view.object {
         None => Owner::Nobody,
-        Some(object) if object.uid == observed.identity.uid => Owner::ThisObject,
+        Some(object) if object.uid.as_str() == observed.identity.uid => Owner::ThisObject,
         Some(object) => {
             let reference = ObjectRef::new(&object.name).within(&observed.identity.namespace);
             match ctx.managed_secrets.get(&reference) {
-                Some(other) if other.uid().as_deref() == Some(&object.uid) => {
+                Some(other) if other.uid().as_deref() == Some(object.uid.as_str()) => {
                     Owner::Rival(object.name.clone())
                 }
                 _ => Owner::GoneObject,
@@ -598,7 +599,7 @@ async fn stored_secret<S: SecretStore>(
         owner,
         labels: view.labels.clone(),
         description: view.description.clone(),
-        other_key: view.key != observed.key,
+        other_key: view.key.customer() != observed.key,
         new_readers: observed.object.spec.readers.is_some()
             && view
                 .object
@@ -609,7 +610,7 @@ async fn stored_secret<S: SecretStore>(
         unrenderable,
         materialized: view.materialized.as_ref().map(|native| NativeSecretRef {
             name: native.name.clone(),
-            uid: Uid::new(&native.uid),
+            uid: Uid::new(native.uid.as_str()),
         }),
         former: labels::former_natives(&view.labels)
             .find(|former| {
@@ -619,7 +620,7 @@ async fn stored_secret<S: SecretStore>(
             })
             .map(|native| NativeSecretRef {
                 name: native.name,
-                uid: Uid::new(&native.uid),
+                uid: Uid::new(native.uid.as_str()),
             }),
     })
 }

@@ -8,11 +8,12 @@ use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::native_secret::claim::{self, ForeignClaim, WrittenSecret};
 use strongroom_rules::retry::ErrorClass;
 use strongroom_rules::uid::Uid;
+use strongroom_store::object_ref::ObjectRef;
+use strongroom_store::vault::SecretView;
 
 use crate::controllers::Ctx;
 use crate::controllers::cluster::NativeRevision;
 use crate::controllers::retry::class_of;
-use crate::controllers::store::{BoundObject, SecretRecord};
 use crate::kube::{EventMessage, EventReason, EventWriter};
 
 /// How often a Secret that changes under our hands is judged anew.
@@ -75,24 +76,28 @@ async fn delete(api: &Api<Secret>, name: &str, judged: &NativeRevision) -> Resul
 
 /// Removes the native Secret of `view`: whether it went or somebody else claims it, it is not the secret's
 /// any more, and the record of it goes next.
-pub(crate) async fn release<S>(
-    ctx: &Ctx<S>,
+pub(crate) async fn release(
+    ctx: &Ctx,
     namespace: &str,
-    native: &BoundObject,
-    view: &SecretRecord,
+    native: &ObjectRef,
+    view: &SecretView,
 ) -> Result<(), kube::Error> {
     let leftover = Leftover {
         namespace,
         name: &native.name,
         written: WrittenSecret {
-            uid: Uid::new(&native.uid),
+            uid: Uid::new(native.uid.as_str()),
             secret: view.id.to_string(),
-            versions: view.versions.iter().map(|version| version.id.clone()).collect(),
+            versions: view
+                .versions
+                .iter()
+                .map(|version| version.id.to_string())
+                .collect(),
         },
         object: view
             .object
             .as_ref()
-            .map(|object| (object.name.clone(), object.uid.clone())),
+            .map(|object| (object.name.clone(), object.uid.to_string())),
     };
     remove(&ctx.client, &ctx.events, &leftover).await?;
     ctx.cluster.forget_native(namespace, &native.name);

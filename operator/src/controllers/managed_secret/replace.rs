@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use serde_json::json;
 use strongroom_rules::native_secret::foreign_metadata::{ForeignMetadata, REPLACER};
 use strongroom_rules::retry::ErrorClass;
+use strongroom_store::object_ref::ObjectRef;
+use strongroom_store::vault::SecretView;
 
 use super::apply::{merging, wrote};
 use super::binding::record;
@@ -21,8 +23,8 @@ use super::{Failure, NativeCheck};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::NativeRevision;
 use crate::controllers::retry::class_of;
-use crate::controllers::store::{BoundObject, SecretRecord, SecretStore};
 use crate::kube::field_manager;
+use crate::store_handle::StoreFailure;
 
 /// What others had set on native Secrets that are being made anew, by the UID of the ManagedSecret: from the
 /// delete until the new one is there, which a finalizer can make long. In memory alone.
@@ -57,10 +59,10 @@ impl PendingReplacements {
 }
 
 /// Creates the native Secret, unless one of its name exists.
-pub(super) async fn create<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn create(
+    ctx: &Ctx,
     observed: &ObservedSecret,
-    (view, desired): (&SecretRecord, &RenderedSecret),
+    (view, desired): (&SecretView, &RenderedSecret),
     now: Timestamp,
 ) -> Result<NativeCheck, Failure> {
     let identity = &observed.identity;
@@ -94,10 +96,8 @@ pub(super) async fn create<S: SecretStore>(
         }
         Err(error) => return Err(error.into()),
     };
-    let ours = BoundObject {
-        name: desired.name.clone(),
-        uid: created.metadata.uid.clone().unwrap_or_default(),
-    };
+    let uid = created.metadata.uid.as_deref().unwrap_or_default();
+    let ours = ObjectRef::new(&desired.name, uid).map_err(StoreFailure::from)?;
     record(ctx, observed, view, ours).await?;
     if let Some(beside) = beside {
         let owners = json!({"metadata": {
@@ -115,10 +115,10 @@ pub(super) async fn create<S: SecretStore>(
 }
 
 /// Deletes the native Secret just as it was judged, and creates it anew.
-pub(super) async fn replace<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn replace(
+    ctx: &Ctx,
     observed: &ObservedSecret,
-    (view, desired): (&SecretRecord, &RenderedSecret),
+    (view, desired): (&SecretView, &RenderedSecret),
     now: Timestamp,
 ) -> Result<NativeCheck, Failure> {
     let identity = &observed.identity;

@@ -6,10 +6,10 @@ use kube::ResourceExt;
 use strongroom_crds::annotation;
 use strongroom_rules::cause::Cause;
 use strongroom_rules::managed_secret::facts::RotateNow;
+use strongroom_store::vault::SecretView;
 
 use super::labels::{self, RotationRequester};
 use super::observe::ObservedSecret;
-use crate::controllers::store::{SecretRecord, SecretStore};
 use crate::controllers::{Ctx, rotation_schedule};
 
 /// The schedule that covers the object, and the rotation that somebody asks for and that was not done yet.
@@ -18,7 +18,7 @@ use crate::controllers::{Ctx, rotation_schedule};
 /// stored secret, and by the version that came of it, in one commit. The label goes with the annotation, so
 /// that the same text later is told from the one that stayed. What was asked before the secret existed is
 /// done: its value is as new as can be.
-pub(super) fn observe<S: SecretStore>(ctx: &Ctx<S>, observed: &mut ObservedSecret, now: Timestamp) {
+pub(super) fn observe(ctx: &Ctx, observed: &mut ObservedSecret, now: Timestamp) {
     let covered = rotation_schedule::cover(&ctx.cluster, &observed.object, observed.view.as_ref(), now);
     observed.facts.rotation = covered.coverage;
     observed.rotated_keys = covered.keys;
@@ -76,7 +76,7 @@ pub(super) fn observe<S: SecretStore>(ctx: &Ctx<S>, observed: &mut ObservedSecre
 
 /// The version for which a text was used before, where it is not what this asker asked for last: it is not
 /// carried out again.
-fn done_before(view: &SecretRecord, asker: RotationRequester, asked: &str) -> Option<String> {
+fn done_before(view: &SecretView, asker: RotationRequester, asked: &str) -> Option<String> {
     let cause = Cause::Now {
         annotation: asked.to_owned(),
     };
@@ -86,7 +86,7 @@ fn done_before(view: &SecretRecord, asker: RotationRequester, asked: &str) -> Op
 }
 
 /// As a schedule asks it: the version of this secret for which the text was used before.
-pub(crate) fn schedule_repeats(view: &SecretRecord, asked: Option<&String>) -> Option<String> {
+pub(crate) fn schedule_repeats(view: &SecretView, asked: Option<&String>) -> Option<String> {
     let asked = asked.filter(|asked| !asked.is_empty())?;
     done_before(view, RotationRequester::Schedule, asked)
 }

@@ -24,7 +24,7 @@ pub(super) struct SealedFor {
 }
 
 /// Whether what stands in the object was taken already: the label follows the value.
-pub(super) fn observe<S>(ctx: &Ctx<S>, observed: &mut ObservedSecret) {
+pub(super) fn observe(ctx: &Ctx, observed: &mut ObservedSecret) {
     let (Source::Sealed(source), Ok(wanted)) = (&observed.object.spec.source, &mut observed.facts.wanted)
     else {
         return;
@@ -49,7 +49,7 @@ pub(super) fn observe<S>(ctx: &Ctx<S>, observed: &mut ObservedSecret) {
 }
 
 /// What stands in the object, opened.
-pub(super) fn value<S>(ctx: &Ctx<S>, observed: &ObservedSecret) -> Result<Value, Failure> {
+pub(super) fn value(ctx: &Ctx, observed: &ObservedSecret) -> Result<Value, Failure> {
     let source = source(observed)?;
     let secret = match &observed.facts.wanted {
         Ok(wanted) => &wanted.store_name,

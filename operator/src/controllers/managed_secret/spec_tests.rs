@@ -3,7 +3,6 @@
 use serde_json::{Value as Json, json};
 
 use super::labels;
-use crate::controllers::store::SecretStore;
 use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, says};
 
 fn native(name: &str) -> String {
@@ -22,15 +21,17 @@ fn text(world: &ControllerFixture, key: &str) -> Option<String> {
 
 async fn versions(world: &ControllerFixture) -> Vec<String> {
     let view = world.view("db").await.unwrap();
-    view.versions.into_iter().map(|version| version.id).collect()
+    view.versions
+        .into_iter()
+        .map(|version| version.id.to_string())
+        .collect()
 }
 
 /// The value of a version, by key.
 async fn value(world: &ControllerFixture, version: &str, key: &str) -> Option<Vec<u8>> {
     let view = world.view("db").await.unwrap();
-    let value = SecretStore::open(&world.ctx.store, view.id, version)
-        .await
-        .unwrap();
+    let version = version.parse().unwrap();
+    let value = world.ctx.store.open(view.id, &version).await.unwrap();
     let found = value.keys().iter().find(|(name, _)| name.as_str() == key);
     found.map(|(_, bytes)| bytes.expose().to_vec())
 }
@@ -42,7 +43,7 @@ async fn make_current(world: &ControllerFixture, version: &str) {
         secret: view.id,
         stage: "Current".parse().unwrap(),
         move_to: Some(version.parse().unwrap()),
-        remove_from: view.current().map(|current| current.parse().unwrap()),
+        remove_from: view.current_id().cloned(),
     };
     let meta = Meta {
         actor: strongroom_store::audit::Actor::System,
@@ -50,7 +51,7 @@ async fn make_current(world: &ControllerFixture, version: &str) {
         now: strongroom_store::time::Timestamp::from_millis(0),
         asked: None,
     };
-    world.ctx.store.run(update, meta).unwrap();
+    world.ctx.store.blocking().run(update, meta).unwrap();
 }
 
 fn message(world: &ControllerFixture, type_: &str) -> String {
@@ -307,9 +308,9 @@ async fn a_generated_secret_that_had_another_source_meanwhile_keeps_what_that_br
     world.reconcile("db").await;
     let view = world.view("db").await.unwrap();
     let bytes = |text: &str| strongroom_store::secret::SecretBytes::new(text.as_bytes().to_vec());
-    let put = crate::controllers::store::NewVersion {
+    let put = strongroom_store::vault::EnsureVersion {
         secret: view.id,
-        version: "v-put".to_owned(),
+        version: "v-put".parse().unwrap(),
         value: strongroom_store::value::Value::from_keys(
             [
                 ("password".parse().unwrap(), bytes("p")),
@@ -318,7 +319,7 @@ async fn a_generated_secret_that_had_another_source_meanwhile_keeps_what_that_br
             .into(),
         )
         .unwrap(),
-        base: view.current().unwrap().to_owned(),
+        base: view.current_id().cloned(),
         rotation: None,
         may_grow: false,
         labels: None,
@@ -466,7 +467,7 @@ async fn put(world: &ControllerFixture, version: &str, token: &str) {
         now: strongroom_store::time::Timestamp::from_millis(0),
         asked: None,
     };
-    world.ctx.store.run(put, meta).unwrap();
+    world.ctx.store.blocking().run(put, meta).unwrap();
 }
 
 /// A ManagedSecret `db` whose immutable native Secret holds its second version, the token `two`; with its

@@ -12,6 +12,8 @@ use strongroom_rules::managed_secret::conditions::{
 use strongroom_rules::managed_secret::plan::SecretPlan;
 use strongroom_rules::managed_secret::verdict::{RotationState, SecretBlocker, SecretVerdict};
 use strongroom_rules::rotation_schedule::Coverage;
+use strongroom_store::name::VersionId;
+use strongroom_store::vault::SecretView;
 
 use super::observe::ObservedSecret;
 use super::sealed::SealedFor;
@@ -21,7 +23,7 @@ use crate::controllers::cached_object::{CachedObject, SchemaMismatch, TooLarge};
 use crate::controllers::expected_status::StatusWrite;
 use crate::controllers::identity::Identity;
 use crate::controllers::report::{self, StatusSubject, time};
-use crate::controllers::store::{SecretRecord, SecretStore};
+use crate::store_handle::timestamp;
 
 /// A newer time of verification alone is worth a write only after so long.
 const VERIFIED_STEP: SignedDuration = SignedDuration::from_hours(1);
@@ -33,8 +35,8 @@ const MAX_FORMER_VERSIONS: usize = 8;
 
 /// Writes how an attempt ended. Answers when consumers have another version than now without anything being
 /// told.
-pub(super) async fn report<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn report(
+    ctx: &Ctx,
     object: &ManagedSecret,
     identity: &Identity,
     outcome: &Result<(ObservedSecret, SecretPlan), Failure>,
@@ -80,18 +82,18 @@ fn ready(status: &ManagedSecretStatus) -> Option<&str> {
 }
 
 /// The live secret of the object.
-fn own<'a>(observed: &'a ObservedSecret, identity: &Identity) -> Option<&'a SecretRecord> {
-    let live = observed.view.as_ref().filter(|view| view.until.is_none());
+fn own<'a>(observed: &'a ObservedSecret, identity: &Identity) -> Option<&'a SecretView> {
+    let live = observed.view.as_ref().filter(|view| view.is_live());
     live.filter(|view| {
         view.object
             .as_ref()
-            .is_some_and(|object| object.uid == identity.uid)
+            .is_some_and(|object| object.uid.as_str() == identity.uid)
     })
 }
 
 /// Writes that the object does not fit its type: an older CRD let it in.
-pub(super) async fn unreadable<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn unreadable(
+    ctx: &Ctx,
     kept: &CachedObject<ManagedSecret>,
     identity: &Identity,
     misfit: &SchemaMismatch,
@@ -102,8 +104,8 @@ pub(super) async fn unreadable<S: SecretStore>(
 }
 
 /// Writes that nothing is done for the object, for want of room.
-pub(super) async fn left_out<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn left_out(
+    ctx: &Ctx,
     kept: &CachedObject<ManagedSecret>,
     why: TooLarge,
     now: Timestamp,
@@ -113,8 +115,8 @@ pub(super) async fn left_out<S: SecretStore>(
 }
 
 /// Writes how an object stands of which nothing else is known.
-async fn write_summary<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn write_summary(
+    ctx: &Ctx,
     kept: &CachedObject<ManagedSecret>,
     identity: &Identity,
     standing: &ReadySummary,
@@ -131,8 +133,8 @@ async fn write_summary<S: SecretStore>(
 }
 
 /// The status that the object has: what was last written to it, or else what the cache says.
-fn before<S>(
-    ctx: &Ctx<S>,
+fn before(
+    ctx: &Ctx,
     identity: &Identity,
     cached: impl FnOnce() -> Option<ManagedSecretStatus>,
 ) -> ManagedSecretStatus {
@@ -142,8 +144,8 @@ fn before<S>(
         .unwrap_or_default()
 }
 
-async fn write<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn write(
+    ctx: &Ctx,
     identity: &Identity,
     before: &ManagedSecretStatus,
     status: &ManagedSecretStatus,
@@ -185,7 +187,7 @@ fn succeeded(
     let standing = ReadySummary::from_verdict(&plan.verdict)?;
     let generation = Some(identity.generation);
     let own = own(observed, identity);
-    let rotated = own.and_then(|view| view.rotated);
+    let rotated = own.and_then(|view| view.rotation.last).map(timestamp);
     let mut conditions = ready_conditions(&standing, generation, now);
     let rotate_now = &observed.facts.object.rotate_now;
     conditions.extend(rotation_condition(
@@ -235,7 +237,7 @@ fn succeeded(
             (Coverage::None | Coverage::Conflict(_), _) => None,
         },
         pending_deletion: observed.view.as_ref().and_then(|view| {
-            let until = time(view.until?);
+            let until = time(timestamp(view.until()?));
             Some(PendingDeletion {
                 secret_id: view.id.to_string(),
                 until,
@@ -263,33 +265,36 @@ fn succeeded(
 fn describe(
     status: &mut ManagedSecretStatus,
     before: &ManagedSecretStatus,
-    (view, keeps): (&SecretRecord, bool),
+    (view, keeps): (&SecretView, bool),
     now: Timestamp,
 ) {
     status.secret_id = Some(view.id.to_string());
-    status.stages = view.stages.clone();
+    status.stages = view
+        .stages
+        .iter()
+        .map(|(stage, id)| (stage.to_string(), id.to_string()))
+        .collect();
     status.versions = view
         .versions
         .iter()
         .rev()
         .take(MAX_VERSIONS)
         .map(|version| VersionStatus {
-            id: version.id.clone(),
-            seq: i64::try_from(version.seq).unwrap_or(i64::MAX),
-            created: time(version.created),
-            stages: version.stages.clone(),
+            id: version.id.to_string(),
+            seq: version.sequence.into(),
+            created: time(timestamp(version.created)),
+            stages: version.stages.iter().map(ToString::to_string).collect(),
         })
         .collect();
-    status.last_rotation = view.rotated.map(time);
+    status.last_rotation = view.rotation.last.map(timestamp).map(time);
     status.native_secret = view.materialized.as_ref().map(|native| {
         let kept = before.native_secret.as_ref();
-        let kept = kept.filter(|kept| keeps && kept.uid == native.uid);
-        let version = kept.map_or(view.current().unwrap_or_default(), |kept| {
-            kept.version_id.as_str()
-        });
+        let kept = kept.filter(|kept| keeps && kept.uid == native.uid.as_str());
+        let current = view.current_id().map_or("", VersionId::as_str);
+        let version = kept.map_or(current, |kept| kept.version_id.as_str());
         NativeSecretStatus {
             name: native.name.clone(),
-            uid: native.uid.clone(),
+            uid: native.uid.to_string(),
             version_id: version.to_owned(),
             former: former(before, version, now),
         }

@@ -418,7 +418,7 @@ async fn a_rotation_that_is_asked_for_costs_two_commits_one_apply_and_one_status
     let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
-    let head = world.ctx.store.mutation_head();
+    let head = world.ctx.store.blocking().mutation_head();
     world.api.log();
     world.annotate("db", "strongroom.dev/rotate-now", "word");
     world.reconcile("db").await;
@@ -433,14 +433,14 @@ async fn a_rotation_that_is_asked_for_costs_two_commits_one_apply_and_one_status
         );
     };
     wrote(world.api.log());
-    let records = world.ctx.store.mutations_after(head, 10).unwrap();
+    let records = world.ctx.store.blocking().mutations_after(head, 10).unwrap();
     let actions: Vec<&str> = records.iter().map(|(_, entry)| entry.action.name()).collect();
     // Who asked is on record by itself: whatever comes of it.
     assert_eq!(actions, ["DeclareObject", "RotateSecret"]);
     // The word is remembered with the version.
     world.reconcile("db").await;
     assert_eq!(world.api.log(), Vec::<String>::new());
-    assert_eq!(world.ctx.store.mutation_head(), head + 2);
+    assert_eq!(world.ctx.store.blocking().mutation_head(), head + 2);
     world.annotate("db", "strongroom.dev/rotate-now", "other");
     world.reconcile("db").await;
     wrote(world.api.log());
@@ -522,7 +522,7 @@ async fn a_template_that_cannot_be_filled_stops_before_writing() {
 async fn an_external_object_waits_for_its_first_value_and_follows_what_is_current() {
     use strongroom_store::secret::SecretBytes;
     use strongroom_store::value::Value;
-    use strongroom_store::vault::{CreateSecret, KeyRef, Meta, PutValue, Store};
+    use strongroom_store::vault::{CreateSecret, KeyRef, Meta, PutValue};
 
     let mut world = ControllerFixture::new();
     let spec = json!({"source": {"external": {}}, "secret": {"name": "partner"}});
@@ -541,7 +541,7 @@ async fn an_external_object_waits_for_its_first_value_and_follows_what_is_curren
         let bytes = SecretBytes::new(text.as_bytes().to_vec());
         Value::from_keys([("token".parse().unwrap(), bytes)].into()).unwrap()
     };
-    let store: Store = world.ctx.store.clone();
+    let store = world.ctx.store.blocking().clone();
     let namespace = store.namespace_named(&NS.parse().unwrap()).unwrap().unwrap().id;
     // Made for nobody yet: whoever declares it takes it over, and shows it when that is granted.
     let create = CreateSecret {

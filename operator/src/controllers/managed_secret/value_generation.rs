@@ -17,12 +17,12 @@ use strongroom_rules::value::{KeyBytes, Value as Plain};
 use strongroom_store::name::{DataKeyName, SecretName};
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
+use strongroom_store::vault::SecretView;
 
 use super::observe::ObservedSecret;
 use super::{Failure, labels};
 use crate::controllers::Ctx;
 use crate::controllers::refusals::{GenerationRefusal, RefusalGrounds};
-use crate::controllers::store::{SecretRecord, SecretStore};
 
 /// A value that was made, and how its keys were.
 pub(super) struct GeneratedValue {
@@ -56,7 +56,7 @@ pub(super) fn observe(observed: &mut ObservedSecret) {
 ///
 /// Where nothing is recorded, a secret that was made by its source holds nothing but what that named: what
 /// the source names no more has to go. Any other has keys that came another way, and those stay.
-pub(super) fn record(source: &GenerateSource, view: &SecretRecord, value: &Value) -> GeneratorRecord {
+pub(super) fn record(source: &GenerateSource, view: &SecretView, value: &Value) -> GeneratorRecord {
     let mut record = labels::recorded_generators(&view.labels).unwrap_or_else(|| {
         if was_generated(view) {
             GeneratorRecord::default()
@@ -71,7 +71,7 @@ pub(super) fn record(source: &GenerateSource, view: &SecretRecord, value: &Value
 }
 
 /// Whether the secret was made by generators.
-pub(super) fn was_generated(view: &SecretRecord) -> bool {
+pub(super) fn was_generated(view: &SecretView) -> bool {
     view.has_version(&Cause::Create.version_id(view.id.as_bytes()))
 }
 
@@ -81,8 +81,8 @@ pub(super) fn differences(source: &GenerateSource, value: &Value, record: &Gener
 }
 
 /// The value of a first version.
-pub(super) async fn first<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn first(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     now: Timestamp,
 ) -> Result<GeneratedValue, Failure> {
@@ -104,10 +104,10 @@ pub(super) async fn first<S: SecretStore>(
 
 /// The current value as the spec has it now: with the keys that it lacks, with the literals as they are,
 /// without the keys that left, and with those made anew for which `again` holds. All others keep their bytes.
-pub(super) async fn next<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn next(
+    ctx: &Ctx,
     observed: &ObservedSecret,
-    (view, current): (&SecretRecord, &Value),
+    (view, current): (&SecretView, &Value),
     again: impl Fn(&str, &KeySource) -> bool,
     now: Timestamp,
 ) -> Result<GeneratedValue, Failure> {
@@ -145,10 +145,10 @@ pub(super) fn rotates(named: Option<&Vec<String>>, name: &str, source: &KeySourc
 }
 
 /// The current value after this change of its certificate. All other keys stay.
-pub(super) async fn certified<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn certified(
+    ctx: &Ctx,
     observed: &ObservedSecret,
-    (view, current): (&SecretRecord, &Value),
+    (view, current): (&SecretView, &Value),
     change: CertificateChange,
     now: Timestamp,
 ) -> Result<GeneratedValue, Failure> {
@@ -198,8 +198,8 @@ fn source(observed: &ObservedSecret) -> Result<&GenerateSource, Failure> {
 }
 
 /// Makes the keys of these sources, unless that was refused before.
-async fn make<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn make(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     sources: Vec<(&String, &KeySource)>,
     replaces: PreviousValue<'_>,
@@ -213,8 +213,8 @@ async fn make<S: SecretStore>(
     made.inspect_err(|failure| remember(ctx, observed, grounds, failure))
 }
 
-async fn make_anew<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn make_anew(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     sources: &[(&String, &KeySource)],
     replaces: PreviousValue<'_>,
@@ -330,13 +330,13 @@ fn grounds<'a>(observed: &ObservedSecret, names: impl Iterator<Item = &'a String
         version: observed
             .view
             .as_ref()
-            .and_then(|view| view.current().map(str::to_owned)),
+            .and_then(|view| view.current_id().map(ToString::to_string)),
         keys: names.cloned().collect(),
     }
 }
 
 /// What is refused is not made again before something changes.
-fn remember<S>(ctx: &Ctx<S>, observed: &ObservedSecret, grounds: RefusalGrounds, failure: &Failure) {
+fn remember(ctx: &Ctx, observed: &ObservedSecret, grounds: RefusalGrounds, failure: &Failure) {
     if let Failure::Refused { reason, message } = failure {
         let refusal = GenerationRefusal {
             reason: *reason,
@@ -347,12 +347,7 @@ fn remember<S>(ctx: &Ctx<S>, observed: &ObservedSecret, grounds: RefusalGrounds,
 }
 
 /// The value that was made of these sources, in the terms of the store.
-fn taken<S>(
-    ctx: &Ctx<S>,
-    observed: &ObservedSecret,
-    names: &[String],
-    value: Plain,
-) -> Result<Value, Failure> {
+fn taken(ctx: &Ctx, observed: &ObservedSecret, names: &[String], value: Plain) -> Result<Value, Failure> {
     let stored = stored(value);
     stored.inspect_err(|failure| remember(ctx, observed, grounds(observed, names.iter()), failure))
 }
@@ -392,8 +387,8 @@ fn signs(observed: &ObservedSecret, sources: &[(&String, &KeySource)]) -> String
 /// The authority that one of the sources names, if any. The record of its opening says what for.
 ///
 /// INVARIANT: it is the secret of that object, and not one whose name the object claims.
-async fn authority<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn authority(
+    ctx: &Ctx,
     observed: &ObservedSecret,
     sources: &[(&String, &KeySource)],
     purpose: String,
@@ -425,10 +420,10 @@ async fn authority<S: SecretStore>(
         .store
         .find(namespace, &name)
         .await?
-        .filter(|view| view.until.is_none())
-        .filter(|view| view.object.as_ref().map(|object| &object.uid) == owner.as_ref())
+        .filter(|view| view.is_live())
+        .filter(|view| view.object.as_ref().map(|object| object.uid.as_str()) == owner.as_deref())
         .ok_or_else(absent)?;
-    let version = view.current().ok_or_else(absent)?;
+    let version = view.current_id().ok_or_else(absent)?;
     let value = ctx.store.open_for(view.id, version, purpose).await?;
     let authority =
         Authority::from_value(&plain(&value), reference.key.as_deref().unwrap_or("ca")).map_err(|error| {

@@ -11,9 +11,10 @@ use strongroom_rules::rotation_schedule::{
 };
 use strongroom_rules::schedule::{JitterSeed, Timetable};
 use strongroom_rules::uid::Uid;
+use strongroom_store::vault::SecretView;
 
 use crate::controllers::cluster::ClusterCache;
-use crate::controllers::store::SecretRecord;
+use crate::store_handle::timestamp;
 
 /// The schedule of one `ManagedSecret`.
 pub(crate) struct ScheduleCoverage {
@@ -29,7 +30,7 @@ pub(crate) struct ScheduleCoverage {
 pub(crate) fn cover(
     cluster: &ClusterCache,
     object: &ManagedSecret,
-    view: Option<&SecretRecord>,
+    view: Option<&SecretView>,
     now: Timestamp,
 ) -> ScheduleCoverage {
     let namespace = object.namespace().unwrap_or_default();
@@ -73,17 +74,13 @@ pub(crate) fn cover(
 }
 
 /// When the secret is due next under this schedule.
-fn due(
-    schedule: &RotationSchedule,
-    view: &SecretRecord,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, String> {
+fn due(schedule: &RotationSchedule, view: &SecretView, now: Timestamp) -> Result<Option<Timestamp>, String> {
     let uid = schedule.uid().unwrap_or_default();
     let who = JitterSeed {
         schedule_uid: &uid,
         secret_id: view.id.as_bytes(),
     };
-    let last = view.rotated.unwrap_or(view.created);
+    let last = timestamp(view.last_rotation());
     let timetable = Timetable::parse(&schedule.spec).map_err(|error| error.to_string())?;
     timetable
         .next_due(last, now, who)

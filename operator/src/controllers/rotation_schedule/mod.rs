@@ -21,23 +21,22 @@ use crate::controllers::cached_object::{CachedObject, Extent};
 use crate::controllers::declarations;
 use crate::controllers::left_out;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::store::SecretStore;
 
 /// How long a status may be behind when nothing is due.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Says what the schedule does.
-pub(crate) async fn reconcile<S: SecretStore>(
+pub(crate) async fn reconcile(
     kept: Arc<CachedObject<RotationSchedule>>,
-    ctx: Arc<Ctx<S>>,
+    ctx: Arc<Ctx>,
 ) -> Result<Action, Failure> {
     reconcile_at(&kept, &ctx, Timestamp::now()).await
 }
 
 /// [`reconcile`] at a given time.
-pub(crate) async fn reconcile_at<S: SecretStore>(
+pub(crate) async fn reconcile_at(
     kept: &CachedObject<RotationSchedule>,
-    ctx: &Ctx<S>,
+    ctx: &Ctx,
     now: Timestamp,
 ) -> Result<Action, Failure> {
     if kept.metadata_deletion_timestamp() {

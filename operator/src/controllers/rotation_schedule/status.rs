@@ -13,21 +13,22 @@ use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_condition
 use strongroom_rules::rotation_schedule::{Coverage, RotationRefusal, claim};
 use strongroom_rules::schedule::Timetable;
 use strongroom_store::name::SecretName;
+use strongroom_store::vault::SecretView;
 
 use super::coverage::cover;
 use crate::controllers::Ctx;
 use crate::controllers::cached_object::{CachedObject, TooLarge};
 use crate::controllers::managed_secret::{Failure, rotate_now};
 use crate::controllers::report::{self, StatusSubject, time};
-use crate::controllers::store::{SecretRecord, SecretStore};
 use crate::kube::{EventMessage, EventReason};
+use crate::store_handle::timestamp;
 
 /// How many secrets the status lists, those that are due first.
 const MAX_LISTED: usize = 256;
 
 /// Writes the status; answers with the earliest time at which one of its secrets is due.
-pub(super) async fn refresh<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn refresh(
+    ctx: &Ctx,
     kept: &CachedObject<RotationSchedule>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Failure> {
@@ -63,8 +64,8 @@ pub(super) async fn refresh<S: SecretStore>(
 }
 
 /// Writes that nothing is done for the schedule, for want of room.
-pub(super) async fn left_out<S: SecretStore>(
-    ctx: &Ctx<S>,
+pub(super) async fn left_out(
+    ctx: &Ctx,
     kept: &CachedObject<RotationSchedule>,
     why: TooLarge,
     now: Timestamp,
@@ -84,8 +85,8 @@ pub(super) async fn left_out<S: SecretStore>(
     write(ctx, kept, &before, &status).await
 }
 
-async fn write<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn write(
+    ctx: &Ctx,
     kept: &CachedObject<RotationSchedule>,
     before: &RotationScheduleStatus,
     status: &RotationScheduleStatus,
@@ -146,11 +147,7 @@ impl Row {
 }
 
 /// All secrets that the schedule claims, those that another one wins left out.
-async fn rows<S: SecretStore>(
-    ctx: &Ctx<S>,
-    schedule: &RotationSchedule,
-    now: Timestamp,
-) -> Result<Vec<Row>, Failure> {
+async fn rows(ctx: &Ctx, schedule: &RotationSchedule, now: Timestamp) -> Result<Vec<Row>, Failure> {
     let (namespace, own_name) = (schedule.namespace().unwrap_or_default(), schedule.name_any());
     let record = ctx.store.namespace(&namespace).await?;
     let mut rows = Vec::new();
@@ -172,11 +169,11 @@ async fn rows<S: SecretStore>(
             _ => None,
         };
         let live = view.filter(|view| {
-            view.until.is_none()
+            view.is_live()
                 && view
                     .object
                     .as_ref()
-                    .is_some_and(|bound| Some(&bound.uid) == object.metadata.uid.as_ref())
+                    .is_some_and(|bound| Some(bound.uid.as_str()) == object.metadata.uid.as_deref())
         });
         let asked = schedule.annotations().get(ROTATE_NOW);
         rows.extend(row(ctx, (&own_name, asked), &object, live.as_ref(), now));
@@ -202,18 +199,18 @@ async fn rows<S: SecretStore>(
 }
 
 /// The object exists, so that a missing row means that another schedule won it.
-fn claimed_elsewhere<S: SecretStore>(ctx: &Ctx<S>, namespace: &str, name: &str) -> bool {
+fn claimed_elsewhere(ctx: &Ctx, namespace: &str, name: &str) -> bool {
     ctx.managed_secrets
         .get(&kube::runtime::reflector::ObjectRef::new(name).within(namespace))
         .is_some()
 }
 
 /// What there is to say about one claimed secret; `None` when another schedule has the stronger claim.
-fn row<S: SecretStore>(
-    ctx: &Ctx<S>,
+fn row(
+    ctx: &Ctx,
     (own_name, asked): (&str, Option<&String>),
     object: &ManagedSecret,
-    live: Option<&SecretRecord>,
+    live: Option<&SecretView>,
     now: Timestamp,
 ) -> Option<Row> {
     let covered = cover(&ctx.cluster, object, live, now);
@@ -248,22 +245,22 @@ fn row<S: SecretStore>(
         note: note.filter(|_| problem.is_none()),
         repeated: repeated.filter(|_| problem.is_none()),
         name: object.name_any(),
-        last: live.and_then(|view| view.rotated),
+        last: live.and_then(|view| view.rotation.last).map(timestamp),
         next: next.filter(|_| problem.is_none()),
         version: live
-            .filter(|view| view.rotated.is_some())
-            .and_then(|view| view.current().map(str::to_owned)),
+            .filter(|view| view.rotation.last.is_some())
+            .and_then(|view| view.current_id().map(ToString::to_string)),
         problem,
     })
 }
 
 /// Whether the schedule rotates after longer than the life of the certificate that the secret holds.
-fn too_long(object: &ManagedSecret, live: &SecretRecord, next: Timestamp) -> Option<Note> {
+fn too_long(object: &ManagedSecret, live: &SecretView, next: Timestamp) -> Option<Note> {
     let Source::Generate(source) = &object.spec.source else {
         return None;
     };
     let (key, x509) = generate::certificate_source(&source.keys)?;
-    let between = next.duration_since(live.rotated.unwrap_or(live.created));
+    let between = next.duration_since(timestamp(live.last_rotation()));
     if between.as_secs() <= generate::validity(x509) {
         return None;
     }
@@ -279,7 +276,7 @@ fn too_long(object: &ManagedSecret, live: &SecretRecord, next: Timestamp) -> Opt
 }
 
 /// Why this secret cannot rotate now, if so.
-fn cannot(object: &ManagedSecret, live: Option<&SecretRecord>) -> Option<(Reason, String)> {
+fn cannot(object: &ManagedSecret, live: Option<&SecretView>) -> Option<(Reason, String)> {
     if object.spec.suspend == Some(true) {
         return Some((
             Reason::Suspended,
@@ -312,8 +309,8 @@ fn repeated(rows: &[Row]) -> Option<String> {
 }
 
 /// Tells once by an Event that the text of the schedule's annotation was used before.
-async fn tell_repeated<S: SecretStore>(
-    ctx: &Ctx<S>,
+async fn tell_repeated(
+    ctx: &Ctx,
     kept: &CachedObject<RotationSchedule>,
     before: &RotationScheduleStatus,
     status: &RotationScheduleStatus,

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use strongroom_store::vault::EnforcedPolicies;
 
 use crate::controllers::Ctx;
-use crate::controllers::declarations;
-use crate::controllers::store::{SecretStore, StoreFailure};
-use crate::policies::RetainedPolicies;
+use crate::store_handle::{StoreFailure, on_behalf_of};
 
 /// Policies forgotten at once: as many go into one commit.
 const MAX_PARALLEL_FORGETS: usize = 64;
@@ -17,15 +16,15 @@ const MAX_PARALLEL_FORGETS: usize = 64;
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// Reads what is kept. Must come before the first list of the policies.
-pub(in crate::controllers) async fn find<S: SecretStore>(ctx: &Ctx<S>) {
+pub(in crate::controllers) async fn find(ctx: &Ctx) {
     let found = ctx.store.kept_policies().await.unwrap_or_else(|error| {
         tracing::error!(%error, "retained policies read failed");
-        RetainedPolicies {
+        EnforcedPolicies {
             policies: Vec::new(),
-            unreadable: true,
+            unreadable: 1,
         }
     });
-    if found.unreadable {
+    if found.unreadable > 0 {
         tracing::error!(
             "retained policies incomplete, a policy that does not compile denies everything it covers"
         );
@@ -34,7 +33,7 @@ pub(in crate::controllers) async fn find<S: SecretStore>(ctx: &Ctx<S>) {
 }
 
 /// Has the store keep what of the policy is in force.
-pub(super) async fn keep<S: SecretStore>(ctx: &Ctx<S>, uid: &str) -> Result<(), StoreFailure> {
+pub(super) async fn keep(ctx: &Ctx, uid: &str) -> Result<(), StoreFailure> {
     while let Some(policy) = ctx.policies.to_keep(uid) {
         ctx.store.keep_policy(policy.clone()).await?;
         ctx.policies.kept(&policy);
@@ -43,7 +42,7 @@ pub(super) async fn keep<S: SecretStore>(ctx: &Ctx<S>, uid: &str) -> Result<(), 
 }
 
 /// Has the store forget policies that are gone, until it is dropped.
-pub(in crate::controllers) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
+pub(in crate::controllers) async fn run(ctx: Arc<Ctx>) {
     loop {
         match forget(&ctx).await {
             Ok(()) => ctx.policies.stale().await,
@@ -56,11 +55,11 @@ pub(in crate::controllers) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
 }
 
 /// Has the store forget all policies that are gone.
-pub(super) async fn forget<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), StoreFailure> {
+pub(super) async fn forget(ctx: &Ctx) -> Result<(), StoreFailure> {
     let forgetting = ctx.policies.to_forget().into_iter().map(|uid| async move {
         let forgotten = ctx.store.forget_policy(&uid);
         let requester = ctx.declarations.deleted_by(&uid).await;
-        declarations::on_behalf_of(requester, forgotten).await?;
+        on_behalf_of(requester, forgotten).await?;
         ctx.policies.forgotten(&uid);
         Ok(())
     });

@@ -25,13 +25,12 @@ use crate::controllers::cached_object::{CachedObject, Extent};
 use crate::controllers::declarations;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::report::{self, StatusSubject};
-use crate::controllers::store::SecretStore;
 use crate::policies::PolicyFailureReason;
 
 /// Has the store keep what is in force, and says what became of the policy.
-pub(crate) async fn reconcile<S: SecretStore>(
+pub(crate) async fn reconcile(
     kept: Arc<CachedObject<SecretPolicy>>,
-    ctx: Arc<Ctx<S>>,
+    ctx: Arc<Ctx>,
 ) -> Result<Action, Failure> {
     let authorship = declarations::take(&ctx, "SecretPolicy", &kept).await?;
     let uid = kept.uid().unwrap_or_default();
@@ -39,7 +38,7 @@ pub(crate) async fn reconcile<S: SecretStore>(
         return Ok(Action::requeue(wait));
     }
     let written = write(&kept, &ctx, Timestamp::now());
-    let outcome = declarations::on_behalf_of(authorship.requester().clone(), written).await;
+    let outcome = crate::store_handle::on_behalf_of(authorship.requester().clone(), written).await;
     if outcome.is_ok() {
         ctx.declarations.settle(&authorship);
     }
@@ -63,11 +62,7 @@ fn statements(kept: &CachedObject<SecretPolicy>) -> usize {
     }
 }
 
-async fn write<S: SecretStore>(
-    kept: &CachedObject<SecretPolicy>,
-    ctx: &Ctx<S>,
-    now: Timestamp,
-) -> Result<(), Failure> {
+async fn write(kept: &CachedObject<SecretPolicy>, ctx: &Ctx, now: Timestamp) -> Result<(), Failure> {
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     let uid = kept.uid().unwrap_or_default();
     // First, so that the next process finds what the status says.

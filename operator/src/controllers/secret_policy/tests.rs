@@ -3,7 +3,6 @@
 use serde_json::{Value as Json, json};
 
 use super::keep;
-use crate::controllers::store::PolicyStore;
 use crate::controllers::testing::{ControllerFixture, NS, now};
 use crate::policies::PolicyGeneration;
 
@@ -165,7 +164,7 @@ async fn what_cannot_be_kept_is_in_force_and_says_so_until_it_is_kept() {
 async fn a_restart_writes_nothing_and_a_policy_that_is_gone_is_forgotten() {
     let mut world = ControllerFixture::new();
     applied(&world, 1, "secrets:GetSecretValue").await;
-    let commits = world.ctx.store.anchor().counter;
+    let commits = world.ctx.store.blocking().anchor().counter;
     restarted(&mut world).await;
     applied(&world, 1, "secrets:GetSecretValue").await;
     world
@@ -173,14 +172,14 @@ async fn a_restart_writes_nothing_and_a_policy_that_is_gone_is_forgotten() {
         .policies
         .policies_listed(&[(NS.to_owned(), "p".to_owned())].into());
     keep::forget(&world.ctx).await.unwrap();
-    assert_eq!(world.ctx.store.anchor().counter, commits);
+    assert_eq!(world.ctx.store.blocking().anchor().counter, commits);
     assert_eq!(world.ctx.store.kept_policies().await.unwrap().policies.len(), 1);
 
     restarted(&mut world).await;
     world.ctx.policies.policies_listed(&[].into());
     keep::forget(&world.ctx).await.unwrap();
     assert_eq!(world.ctx.store.kept_policies().await.unwrap().policies, []);
-    let commits = world.ctx.store.anchor().counter;
+    let commits = world.ctx.store.blocking().anchor().counter;
     keep::forget(&world.ctx).await.unwrap();
-    assert_eq!(world.ctx.store.anchor().counter, commits);
+    assert_eq!(world.ctx.store.blocking().anchor().counter, commits);
 }

@@ -15,14 +15,14 @@ use futures::{FutureExt, Stream, StreamExt};
 use kube::runtime::reflector::{ObjectRef, store::Writer};
 use kube::runtime::watcher::Event;
 use kube::{Api, Client, Resource, ResourceExt};
-use strongroom_crds::v1alpha1::{PolicyIdentities, SecretPolicy, SecretPolicySpec};
+use strongroom_crds::v1alpha1::{SecretPolicy, SecretPolicySpec};
+use strongroom_crds::view::{PartialObject, PolicyAttachment, PolicyInForce};
 use strongroom_process::WorkPool;
 
 use super::pending::{MAX_PARALLEL_CHANGES, PendingChanges, PolicyChange};
 use crate::controllers::Ctx;
 use crate::controllers::cached_object::{CachedObject, TooLarge};
 use crate::controllers::outline;
-use crate::controllers::store::SecretStore;
 use crate::controllers::watches::{large, reflected};
 use crate::kube::in_words;
 use crate::policies::{ObservedPolicy, Policies, PolicyFailureReason, PolicyGeneration};
@@ -40,8 +40,8 @@ type Place = (String, String);
 
 /// The `SecretPolicy`s, kept in `writer`. Their statements take effect here; the answer is what has to be
 /// reported on.
-pub(in crate::controllers) fn secret_policies<S: SecretStore>(
-    ctx: Arc<Ctx<S>>,
+pub(in crate::controllers) fn secret_policies(
+    ctx: Arc<Ctx>,
     writer: Writer<CachedObject<SecretPolicy>>,
 ) -> impl Stream<Item = ObjectRef<CachedObject<SecretPolicy>>> {
     let events = large(&ctx, "SecretPolicy");
@@ -353,24 +353,7 @@ fn counted(policy: &CachedObject<SecretPolicy>) -> CachedObject<SecretPolicy> {
 }
 
 /// The statements of a policy take effect.
-pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &CachedObject<SecretPolicy>) {
-    #[derive(Default, serde::Deserialize)]
-    struct Attached {
-        #[serde(default)]
-        identities: Option<PolicyIdentities>,
-        #[serde(default)]
-        secrets: Option<Vec<String>>,
-    }
-    #[derive(Default, serde::Deserialize)]
-    struct OnlyAttached {
-        #[serde(default)]
-        spec: Attached,
-    }
-    #[derive(Default, serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct InForce {
-        generation_in_force: Option<i64>,
-    }
+pub(super) fn seen_policy(ctx: &Ctx, kept: &CachedObject<SecretPolicy>) {
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     ctx.bundles.want(&namespace);
     let seen = PolicyGeneration {
@@ -386,7 +369,8 @@ pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &CachedObject<SecretPolicy>) {
         return;
     }
     let spec = kept.parse().map(|policy| policy.spec).map_err(|misfit| {
-        let Attached { identities, secrets } = kept.parse_as::<OnlyAttached>().unwrap_or_default().spec;
+        let view: PartialObject<PolicyAttachment> = kept.parse_as().unwrap_or_default();
+        let PolicyAttachment { identities, secrets } = view.spec;
         let attached = SecretPolicySpec {
             identities,
             secrets,
@@ -397,7 +381,7 @@ pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &CachedObject<SecretPolicy>) {
     let newest = ObservedPolicy {
         seen,
         told: kept
-            .status::<InForce>()
+            .status::<PolicyInForce>()
             .and_then(|status| status.generation_in_force),
         spec,
     };

@@ -17,15 +17,15 @@ use strongroom_store::crypto::RootKey;
 use strongroom_store::id::{SecretId, StoreId};
 use strongroom_store::seal::{SealFile, SlotSecret};
 use strongroom_store::secret::SecretBytes;
-use strongroom_store::vault::{AnchorRule, CreateStoreOptions, OpenStoreOptions, Quota, Store};
+use strongroom_store::vault::{AnchorRule, CreateStoreOptions, OpenStoreOptions, Quota, SecretView, Store};
 
 pub(crate) use self::server::Api;
 use super::cached_object::CachedObject;
 use super::cluster::ClusterCache;
 use super::metrics::Metrics;
-use super::store::{SecretRecord, SecretStore};
 use super::{ControllerOptions, Ctx};
 use crate::consumers::ConsumerIndex;
+use crate::store_handle::StoreHandle;
 
 /// The namespace of the tests.
 pub(crate) const NS: &str = "shop";
@@ -35,7 +35,7 @@ pub(crate) const SECRETS: &str = "/api/v1/namespaces/shop/secrets";
 /// Everything a reconcile stands on.
 pub(crate) struct ControllerFixture {
     pub(crate) api: Api,
-    pub(crate) ctx: Ctx<Store>,
+    pub(crate) ctx: Ctx,
     writer: Writer<CachedObject<ManagedSecret>>,
     keep: tempfile::TempDir,
 }
@@ -115,7 +115,7 @@ impl ControllerFixture {
         };
         let mut ctx = Ctx::new(
             api.client(),
-            store,
+            StoreHandle::new(store),
             options,
             Arc::new(Metrics::default()),
             reader,
@@ -230,7 +230,12 @@ impl ControllerFixture {
     pub(crate) fn purposes(&self) -> Vec<String> {
         let directory = self.keep.path().join("store").join(audit::READS_DIRECTORY);
         let storage = audit::SegmentDirectory::read_only(&directory);
-        let records = self.ctx.store.reads_after(&storage, 0, usize::MAX).unwrap();
+        let records = self
+            .ctx
+            .store
+            .blocking()
+            .reads_after(&storage, 0, usize::MAX)
+            .unwrap();
         records
             .into_iter()
             .filter_map(|(_, record)| match record {
@@ -258,11 +263,11 @@ pub(crate) fn says(status: &str, reason: &str) -> (String, String) {
 
 impl ControllerFixture {
     /// The secret of this name in the store.
-    pub(crate) async fn view(&self, store_name: &str) -> Option<SecretRecord> {
-        let namespace = SecretStore::namespace(&self.ctx.store, NS).await.unwrap()?;
-        SecretStore::find(&self.ctx.store, namespace.id, &store_name.parse().unwrap())
-            .await
-            .unwrap()
+    pub(crate) async fn view(&self, store_name: &str) -> Option<SecretView> {
+        let store = &self.ctx.store;
+        let namespace = store.namespace(NS).await.unwrap()?;
+        let name = store_name.parse().unwrap();
+        store.find(namespace.id, &name).await.unwrap()
     }
 
     /// The store forgets the native Secret, and so does the memory: as after a crash before the record of a

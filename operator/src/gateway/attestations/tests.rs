@@ -212,7 +212,7 @@ async fn what_is_too_much_or_nonsense_is_refused() {
 #[tokio::test]
 async fn a_namespace_that_is_loud_uses_up_its_own_share() {
     let f = Fixture::new();
-    let attestations = Attestations::new(f.store.clone(), PendingAttestations::default());
+    let attestations = Attestations::new(StoreHandle::new(f.store.clone()), PendingAttestations::default());
     let turns: Vec<_> = (0..MAX_PENDING_PER_NAMESPACE)
         .map(|_| attestations.at_once.take("shop".to_owned(), 1).unwrap())
         .collect();
@@ -241,13 +241,13 @@ async fn a_namespace_that_is_loud_uses_up_its_own_share() {
 #[tokio::test]
 async fn what_another_process_was_told_waits_on() {
     let f = Fixture::new();
-    let first = Attestations::new(f.store.clone(), PendingAttestations::default());
+    let first = Attestations::new(StoreHandle::new(f.store.clone()), PendingAttestations::default());
     first
         .keep(serde_json::from_value(handed("u-1")).unwrap())
         .await
         .unwrap();
     let waiting = PendingAttestations::default();
-    found(&f.store, &waiting).await;
+    found(&StoreHandle::new(f.store.clone()), &waiting).await;
     let long_after = Timestamp::now()
         .checked_add(jiff::SignedDuration::from_hours(1))
         .unwrap();

@@ -18,6 +18,7 @@ use tonic::Status;
 use super::authenticate_pod::StreamOrigin;
 use crate::gateway::Gateway;
 use crate::gateway::problem::{Code, Problem};
+use crate::store_handle::store_time;
 
 /// Entries of one message.
 const MAX_ENTRIES: usize = 64;
@@ -152,7 +153,7 @@ fn record_entry(gateway: &Gateway, whence: &StreamOrigin, entry: &JournalEntry) 
     let meta = Meta {
         actor: Actor::Principal(format!("node {}", whence.node)),
         request,
-        now: strongroom_store::time::Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()),
+        now: store_time(jiff::Timestamp::now()),
         asked: Some(Box::new(ExternalRequest {
             arrived: Instant::now(),
             circumstances: Circumstances {

@@ -24,7 +24,7 @@ use strongroom_store::id::{NamespaceId, SecretId};
 use strongroom_store::name::{ExternalId, SecretName, VersionId};
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    BindNamespace, CreateSecret, KeyRef, KeyView, ObjectBinding, Recovery, Refusal, SecretState, StoreError,
+    BindNamespace, CreateSecret, KeyRef, KeyView, ObjectRef, Recovery, Refusal, SecretState, StoreError,
 };
 
 use super::change::{ChangeError, SecretChange};
@@ -279,8 +279,8 @@ async fn object(
 }
 
 /// The object as the store knows it.
-pub(super) fn binding(object: &ManagedSecret) -> Option<ObjectBinding> {
-    Some(ObjectBinding {
+pub(super) fn binding(object: &ManagedSecret) -> Option<ObjectRef> {
+    Some(ObjectRef {
         uid: ExternalId::new(&object.uid()?).ok()?,
         name: object.name_any(),
     })

@@ -21,6 +21,7 @@ use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::native_secret::claim::WrittenSecret;
 use strongroom_rules::policy::Action;
 use strongroom_rules::uid::Uid;
+use strongroom_rules::value::RECOVERY_WINDOW_DAYS;
 use strongroom_store::vault::{
     BindMaterialized, DeleteSecret, Deletion, DestroySecret, KeepRecoveryWindow, Recovery, Refusal,
     SecretState, SecretView,
@@ -45,7 +46,7 @@ use crate::kube::EventWriter;
 pub(in crate::gateway) struct DeleteSecretQuery {
     /// 7 to 30.
     #[serde(default)]
-    #[schemars(range(min = 7, max = 30))]
+    #[schemars(range(min = *RECOVERY_WINDOW_DAYS.start(), max = *RECOVERY_WINDOW_DAYS.end()))]
     recovery_window_days: Option<u32>,
     #[serde(default)]
     force: bool,
@@ -87,9 +88,10 @@ async fn serve(
     }
     if how
         .recovery_window_days
-        .is_some_and(|days| !(7..=30).contains(&days))
+        .is_some_and(|days| !RECOVERY_WINDOW_DAYS.contains(&days))
     {
-        return Err(invalid("`recoveryWindowDays` is 7 to 30"));
+        let (min, max) = (*RECOVERY_WINDOW_DAYS.start(), *RECOVERY_WINDOW_DAYS.end());
+        return Err(invalid(format!("`recoveryWindowDays` is {min} to {max}")));
     }
     let place = gateway
         .admit_write(&asking, Action::DeleteSecret, namespace)
@@ -154,7 +156,7 @@ async fn delete(
         .iter()
         .map(|native| (native.name.clone(), native.uid.to_string()));
     // A rename may not have come to its end.
-    let former = labels::former_natives(&secret.labels).map(|native| (native.name, native.uid));
+    let former = labels::former_natives(&secret.labels).map(|native| (native.name, native.uid.to_string()));
     for (name, uid) in former.chain(ours) {
         let leftover = Leftover {
             namespace: &change.place.name,
@@ -192,7 +194,7 @@ async fn delete(
     ) {
         (true, ..) => None,
         (false, Some(days), _) => Some(days),
-        (false, None, labels::Deletion::Window(days)) => Some(days.into()),
+        (false, None, labels::Deletion::Window(days)) => Some(days),
         // It stays when its object goes; here somebody deletes the secret itself.
         (false, None, labels::Deletion::Retain) => None,
     };

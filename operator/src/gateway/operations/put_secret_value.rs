@@ -23,8 +23,8 @@ use strongroom_store::id::SecretId;
 use strongroom_store::name::{ExternalId, Stage, VersionId};
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    AuditNote, CreateSecret, KeyRef, KeyView, ObjectBinding, PutValue, Recovery, Refusal, SecretView,
-    StoreError, WriteOutcome,
+    AuditNote, CreateSecret, KeyRef, KeyView, ObjectRef, PutValue, Recovery, Refusal, SecretView, StoreError,
+    WriteOutcome,
 };
 
 use super::get_secret_value::invalid;
@@ -344,7 +344,7 @@ fn create(
         },
         version: put.version,
         value: put.value,
-        object: Some(ObjectBinding {
+        object: Some(ObjectRef {
             uid: ExternalId::new(&declaration.uid).map_err(|_| not_there())?,
             name: declaration.object.clone(),
         }),

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::controllers::managed_secret::labels::user_labels;
 use crate::gateway::operation::base64;
 use crate::gateway::problem::{Code, Problem};
+pub(super) use crate::store_handle::timestamp as time;
 
 /// A secret without its value.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -48,10 +49,6 @@ pub(in crate::gateway) struct VersionAnswer {
     created: Timestamp,
     data_type: &'static str,
     stages: Vec<String>,
-}
-
-pub(super) fn time(time: strongroom_store::time::Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(time.as_millis()).unwrap_or(Timestamp::MAX)
 }
 
 pub(super) fn secret(namespace: &str, view: &SecretView, key: Option<&KeyView>) -> SecretAnswer {

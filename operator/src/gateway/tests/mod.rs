@@ -458,7 +458,7 @@ impl World {
     pub(super) fn bound(&self, name: &str) {
         let bind = strongroom_store::vault::BindObject {
             secret: self.stored(name).id,
-            object: Some(strongroom_store::vault::ObjectBinding {
+            object: Some(strongroom_store::vault::ObjectRef {
                 uid: format!("uid-{name}").parse().unwrap(),
                 name: name.to_owned(),
             }),

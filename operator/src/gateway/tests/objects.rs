@@ -306,7 +306,7 @@ async fn the_native_secret_goes_with_a_deletion_unless_somebody_claims_it() {
             .resource(&Method::POST, "secrets", "", native.to_string().as_bytes());
         let bind = strongroom_store::vault::BindMaterialized {
             secret: secret.id,
-            materialized: Some(strongroom_store::vault::MaterializedObject {
+            materialized: Some(strongroom_store::vault::ObjectRef {
                 uid: "uid-partner".parse().unwrap(),
                 name: "partner".to_owned(),
             }),

@@ -4,7 +4,7 @@ use super::{Command, Decision, Effect, EntryDraft, StoreError, View, namespace_o
 use crate::audit::Action;
 use crate::id::SecretId;
 use crate::time::Timestamp;
-use crate::vault::types::{MaterializedObject, ObjectBinding, SecretView};
+use crate::vault::types::{ObjectRef, SecretView};
 
 /// Binds a secret to the object that declares it, in place of the one before.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,7 +12,7 @@ pub struct BindObject {
     /// Live or in its recovery window.
     pub secret: SecretId,
     /// The object; none lets go.
-    pub object: Option<ObjectBinding>,
+    pub object: Option<ObjectRef>,
 }
 
 impl Command for BindObject {
@@ -42,7 +42,7 @@ pub struct BindMaterialized {
     /// Live or in its recovery window.
     pub secret: SecretId,
     /// The object; none lets go.
-    pub materialized: Option<MaterializedObject>,
+    pub materialized: Option<ObjectRef>,
 }
 
 impl Command for BindMaterialized {

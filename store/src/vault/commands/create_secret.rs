@@ -12,7 +12,7 @@ use crate::id::{NamespaceId, SecretId};
 use crate::name::{SecretName, VersionId};
 use crate::time::Timestamp;
 use crate::value::Value;
-use crate::vault::types::{KeyRef, ObjectBinding, Recovery, RotationState, WriteOutcome};
+use crate::vault::types::{KeyRef, ObjectRef, Recovery, RotationState, WriteOutcome};
 
 /// Makes a secret. The caller chooses its id, so that a version id can be made from it beforehand.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct CreateSecret {
     /// The value of that version.
     pub value: Value,
     /// What declares it.
-    pub object: Option<ObjectBinding>,
+    pub object: Option<ObjectRef>,
     /// What follows its deletion.
     pub recovery: Recovery,
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use strongroom_value::{DEFAULT_RECOVERY_WINDOW_DAYS, RECOVERY_WINDOW_DAYS};
+
 use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, namespace_of};
 use crate::audit::Action;
 use crate::format::SecretState;
@@ -43,8 +45,8 @@ impl Command for DeleteSecret {
         if force && window_days.is_some() {
             return Err(Refusal::WindowAndForce.into());
         }
-        let days = window_days.unwrap_or(30);
-        if !(7..=30).contains(&days) {
+        let days = window_days.unwrap_or(DEFAULT_RECOVERY_WINDOW_DAYS);
+        if !RECOVERY_WINDOW_DAYS.contains(&days) {
             return Err(Refusal::WindowOutOfBounds(days).into());
         }
         let mut head = if force {

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use strongroom_value::RECOVERY_WINDOW_DAYS;
+
 use super::{
     Command, Decision, Effect, EntryDraft, KeyRecord, KeyState, KeyVersionState, Refusal, StoreError, View,
     key_view,
@@ -225,7 +227,7 @@ impl Command for DeclareKey {
     const ACTION: Action = Action::BindObject;
 
     fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<KeyView>, StoreError> {
-        if !(7..=30).contains(&self.declaration.window_days) {
+        if !RECOVERY_WINDOW_DAYS.contains(&self.declaration.window_days) {
             return Err(Refusal::WindowOutOfBounds(self.declaration.window_days).into());
         }
         let mut key = customer_key(view, &self.namespace, &self.key)?;
@@ -258,7 +260,7 @@ impl Command for ScheduleKeyDeletion {
     const ACTION: Action = Action::ScheduleKeyDeletion;
 
     fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<KeyView>, StoreError> {
-        if !(7..=30).contains(&self.window_days) {
+        if !RECOVERY_WINDOW_DAYS.contains(&self.window_days) {
             return Err(Refusal::WindowOutOfBounds(self.window_days).into());
         }
         let mut key = customer_key(view, &self.namespace, &self.key)?;

@@ -34,12 +34,9 @@ fn authority(valid_for: &str) -> Json {
 }
 
 async fn plain(world: &ControllerFixture, name: &str) -> strongroom_rules::value::Value {
-    use crate::controllers::store::SecretStore;
-
     let view = world.view(name).await.unwrap();
-    let value = SecretStore::open(&world.ctx.store, view.id, view.current().unwrap())
-        .await
-        .unwrap();
+    let version = view.current_id().unwrap();
+    let value = world.ctx.store.open(view.id, version).await.unwrap();
     value_generation::plain(&value)
 }
 
@@ -226,12 +223,12 @@ async fn an_authority_with_a_new_key_takes_its_leaves_along() {
         pod: None,
         node: None,
     };
-    let version = view.current().unwrap().parse().unwrap();
+    let version = view.current_id().unwrap();
     world
         .ctx
         .consumers
         .readers()
-        .record_read(view.id, &version, who, asked);
+        .record_read(view.id, version, who, asked);
     world.annotate(CA, "strongroom.dev/rotate-now", "leaked");
     settle(&mut world, &[CA], asked).await;
     let new_root = chain(&world, CA).await;
@@ -260,12 +257,12 @@ async fn an_authority_with_a_new_key_takes_its_leaves_along() {
     // The consumer reads the current one.
     let moved = later + SignedDuration::from_mins(1);
     let view = world.view("api").await.unwrap();
-    let version = view.current().unwrap().parse().unwrap();
+    let version = view.current_id().unwrap();
     world
         .ctx
         .consumers
         .readers()
-        .record_read(view.id, &version, who, moved);
+        .record_read(view.id, version, who, moved);
     settle(&mut world, &["api", CA], moved).await;
     for name in [CA, WEB, "api"] {
         let value = plain(&world, name).await;

@@ -59,21 +59,16 @@ async fn a_full_namespace_makes_nothing_new_and_says_what_helps() {
 
     // A deletion makes no room, its end does.
     let two = world.view("two").await.unwrap().id;
-    let store = &world.ctx.store;
-    crate::controllers::store::SecretStore::delete(store, two, 7)
-        .await
-        .unwrap();
+    world.ctx.store.delete(two, 7).await.unwrap();
     world.reconcile_at("three", now()).await.unwrap_err();
-    crate::controllers::store::SecretStore::purge(&world.ctx.store, two)
-        .await
-        .unwrap();
+    world.ctx.store.purge(two).await.unwrap();
     world.reconcile("three").await;
     assert_eq!(world.ready("three"), says("True", "Ready"));
 }
 
 /// Takes what is left of the room, but for a few bytes.
 fn fill(world: &ControllerFixture, most: u64) {
-    let store = &world.ctx.store;
+    let store = world.ctx.store.blocking();
     let namespace = store.namespace_named(&NS.parse().unwrap()).unwrap().unwrap().id;
     let left = most - store.namespace_usage(namespace).unwrap().used.bytes;
     let made = (0..left).rev().step_by(8).find(|size| {

@@ -4,7 +4,6 @@
 use serde_json::{Value, json};
 
 use super::native;
-use crate::controllers::store::SecretStore;
 use crate::controllers::testing::{ControllerFixture, generated, says};
 
 /// One that is reconciled, and gone.
@@ -207,7 +206,7 @@ async fn an_authority_is_the_secret_of_its_object_and_signs_authorities_of_path_
     let value = world
         .ctx
         .store
-        .open(view.id, view.current().unwrap())
+        .open(view.id, view.current_id().unwrap())
         .await
         .unwrap();
     let certificate = value.keys()[&"tls.crt".parse().unwrap()].expose().to_vec();

@@ -1,0 +1,71 @@
+//! What objects declare and who wrote them, as the store keeps it.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use strongroom_rules::declaration::Digest;
+use strongroom_store::audit::Requester;
+use strongroom_store::name::ExternalId;
+use strongroom_store::vault::{
+    AcceptDeclaration, BeginAttestations, DeclarationOutcome, DeclaredObject, ObjectDigest,
+    WithdrawDeclaration,
+};
+
+use super::{StoreFailure, StoreHandle, store_time};
+
+fn bytes(digest: Digest) -> ObjectDigest {
+    ObjectDigest(*digest.bytes())
+}
+
+impl StoreHandle {
+    /// From now on a change that nobody attests counts as one.
+    pub(crate) async fn begin_attestations(&self) -> Result<(), StoreFailure> {
+        self.change("Namespace", BeginAttestations).await
+    }
+
+    /// Takes in what an object declares that was made at this time, and joins it with who wrote it.
+    pub(crate) async fn take_declaration(
+        &self,
+        object: DeclaredObject,
+        created: Timestamp,
+        digest: Digest,
+    ) -> Result<DeclarationOutcome, StoreFailure> {
+        let kind = object.kind.clone();
+        let command = AcceptDeclaration {
+            object,
+            created: store_time(created),
+            digest: bytes(digest),
+        };
+        self.change(&kind, command).await
+    }
+
+    /// Puts on record that an object is gone; with its last state, where that was seen.
+    pub(crate) async fn withdraw_declaration(
+        &self,
+        object: DeclaredObject,
+        digest: Option<Digest>,
+    ) -> Result<DeclarationOutcome, StoreFailure> {
+        let kind = object.kind.clone();
+        let command = WithdrawDeclaration {
+            object,
+            digest: digest.map(bytes),
+        };
+        self.change(&kind, command).await
+    }
+
+    /// Objects of this kind whose declarations were taken in, but for those with these UIDs.
+    pub(crate) async fn declarations_without(
+        &self,
+        kind: &'static str,
+        there: HashSet<String>,
+    ) -> Result<Vec<DeclaredObject>, StoreFailure> {
+        self.read(move |store| Ok(store.declarations_without_object(kind, |uid| !there.contains(uid))?))
+            .await
+    }
+
+    /// Who wrote what the object with this UID declares, as far as anybody knows.
+    pub(crate) async fn requester_of(&self, uid: &str) -> Result<Option<Requester>, StoreFailure> {
+        let uid = ExternalId::new(uid)?;
+        self.read(move |store| Ok(store.requester_of(&uid)?)).await
+    }
+}

@@ -1,0 +1,96 @@
+//! What can go wrong in the store, as controllers answer to it.
+
+use strongroom_crds::condition::Reason;
+use strongroom_rules::retry::ErrorClass;
+use strongroom_store::engine::EngineError;
+use strongroom_store::name::NameError;
+use strongroom_store::vault::{Refusal, StoreError};
+
+/// What went wrong in the store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StoreFailure {
+    /// The version from which a new one was made is not current any more.
+    #[error("another version became current in the meantime")]
+    BaseMoved,
+    /// The key of the namespace is disabled or waits for its deletion.
+    #[error("the encryption key is not enabled: {0}")]
+    KeyDisabled(String),
+    /// The old version of a key still wraps something, or something depends on the key.
+    #[error("the encryption key is in use: {0}")]
+    KeyInUse(String),
+    /// The namespace has as much of the store as it may have.
+    #[error("{0}")]
+    NamespaceFull(String),
+    /// The rules of the store say no.
+    #[error("the store refused: {0}")]
+    Refused(String),
+    /// No audit record can be written, so nothing is read or changed.
+    #[error("no audit record can be written: {0}")]
+    AuditUnavailable(String),
+    /// The disk is full.
+    #[error("the store's disk is full; make room or enlarge its volume")]
+    Full,
+    /// A record cannot be read.
+    #[error("a record in the store is damaged, restore a backup: {0}")]
+    Damaged(String),
+    /// The store serves nothing now: it is closing, poisoned, fenced off, or does not know the outcome.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+}
+
+impl StoreFailure {
+    /// Its row in the table of retries.
+    pub(crate) fn class(&self) -> ErrorClass {
+        match self {
+            Self::BaseMoved => ErrorClass::Conflict,
+            Self::KeyDisabled(_) | Self::KeyInUse(_) | Self::Refused(_) => ErrorClass::StoreRefused,
+            Self::NamespaceFull(_) => ErrorClass::NamespaceFull,
+            Self::AuditUnavailable(_) | Self::Full | Self::Unavailable(_) => ErrorClass::StoreUnavailable,
+            Self::Damaged(_) => ErrorClass::StoreDamaged,
+        }
+    }
+
+    /// The reason it gives in a condition.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::BaseMoved => Reason::Progressing,
+            Self::KeyDisabled(_) => Reason::KeyDisabled,
+            Self::NamespaceFull(_) => Reason::NamespaceFull,
+            Self::KeyInUse(_) | Self::Refused(_) | Self::Unavailable(_) => Reason::StoreUnavailable,
+            Self::AuditUnavailable(_) => Reason::AuditUnavailable,
+            Self::Full => Reason::StoreFull,
+            Self::Damaged(_) => Reason::StoreDamaged,
+        }
+    }
+}
+
+impl From<StoreError> for StoreFailure {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match error {
+            StoreError::Refused(Refusal::BaseMoved) => Self::BaseMoved,
+            StoreError::Refused(
+                Refusal::KeyDisabled | Refusal::KeyPendingDeletion { .. } | Refusal::KeyDestroyed,
+            ) => Self::KeyDisabled(text),
+            StoreError::Refused(Refusal::KeyInUse | Refusal::KeyVersionInUse) => Self::KeyInUse(text),
+            StoreError::Refused(Refusal::NamespaceFull { .. }) => Self::NamespaceFull(text),
+            StoreError::Refused(_) => Self::Refused(text),
+            StoreError::Damaged { .. } => Self::Damaged(text),
+            StoreError::Audit(_) => Self::AuditUnavailable(text),
+            StoreError::Engine(EngineError::OutOfSpace) => Self::Full,
+            StoreError::Fenced
+            | StoreError::Unknown { .. }
+            | StoreError::NotCommitted
+            | StoreError::AnchorUnavailable(_)
+            | StoreError::Closed
+            | StoreError::Engine(_)
+            | StoreError::Crypto(_) => Self::Unavailable(text),
+        }
+    }
+}
+
+impl From<NameError> for StoreFailure {
+    fn from(error: NameError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
