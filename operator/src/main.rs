@@ -22,6 +22,7 @@ mod lease;
 mod own_secret;
 mod policies;
 mod seal;
+mod secret_labels;
 mod serve;
 mod store_handle;
 mod storeless;

@@ -1,11 +1,17 @@
 //! The operations of people's API (`docs/api.md`).
 
+use std::collections::BTreeMap;
+
 use http::Method;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 use strongroom_api::manifest::ClusterKey;
-use strongroom_api::problem::Code;
-use strongroom_api::sealed::{HpkeCiphertext, OpeningKey, Purpose, SUITE, SealingKey, VersionContext};
+use strongroom_api::sealed::{OpeningKey, Purpose, SUITE, SealingKey, VersionContext};
+use strongroom_api::v1::{
+    AuditRecordsPage, ConsumersAnswer, CreateSecretRequest, DeletedSecretsPage, PurgeDeletedSecretsAnswer,
+    PurgeDeletedSecretsRequest, PutSecretValueRequest, SealedAnswer, SealedData, SealedTexts,
+    SealingKeyAnswer, SecretAnswer, SecretsPage, VersionAnswer,
+};
 use strongroom_value::{PRODUCT_SEPARATOR, is_secret_name_byte};
 use zeroize::Zeroizing;
 
@@ -62,57 +68,66 @@ impl ApiClient {
         method: Method,
         path: &str,
         query: &Query<'_>,
-        body: Option<&Value>,
+        body: Option<Vec<u8>>,
     ) -> Result<T, Failure> {
         let path = format!("namespaces/{}/{path}", self.namespace());
-        let body = body.map(|body| body.to_string().into_bytes());
         let answer = self.at(method, &path, query, body).await?;
         serde_json::from_slice(&answer).map_err(|error| Failure::Malformed(error.to_string()))
     }
 
     /// Secrets that may be listed, page by page.
-    pub(crate) async fn list(&self, query: &Query<'_>) -> Result<Value, Failure> {
+    pub(crate) async fn list(&self, query: &Query<'_>) -> Result<SecretsPage, Failure> {
         self.ask(Method::GET, "secrets", query, None).await
     }
 
     /// Reads something of a secret that is not its value.
-    pub(crate) async fn read(&self, name: &str, what: &str, query: &Query<'_>) -> Result<Value, Failure> {
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        what: &str,
+        query: &Query<'_>,
+    ) -> Result<T, Failure> {
         self.ask(Method::GET, &format!("{}{what}", path(name)?), query, None)
             .await
     }
 
-    /// The volumes that have a secret.
-    pub(crate) async fn consumers(&self, name: &str) -> Result<Value, Failure> {
+    /// Who has a secret.
+    pub(crate) async fn consumers(&self, name: &str) -> Result<ConsumersAnswer, Failure> {
         self.read(name, "/consumers", &[]).await
     }
 
     /// Changes something of a secret that is not its value.
-    pub(crate) async fn change(
+    pub(crate) async fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        name: &str,
+        what: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = Some(json(body)?);
+        self.ask(method, &format!("{}{what}", path(name)?), &[], body)
+            .await
+    }
+
+    /// The same where the request has no body.
+    pub(crate) async fn change_by_path<T: DeserializeOwned>(
         &self,
         method: Method,
         name: &str,
         what: &str,
         query: &Query<'_>,
-        body: Option<&Value>,
-    ) -> Result<Value, Failure> {
-        self.ask(method, &format!("{}{what}", path(name)?), query, body)
+    ) -> Result<T, Failure> {
+        self.ask(method, &format!("{}{what}", path(name)?), query, None)
             .await
     }
 
     /// The value of a version, sealed for this call and opened here.
     pub(crate) async fn value(&self, name: &str, which: &Query<'_>) -> Result<OpenedValue, Failure> {
-        #[derive(serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Answer {
-            version_id: String,
-            suite: String,
-            sealed: HpkeCiphertext,
-        }
         let (opening, sealing) = OpeningKey::generate();
         let mut query = which.to_vec();
         query.push(("recipient", sealing.to_string()));
         let path = format!("{}/value", path(name)?);
-        let answer: Answer = self.ask(Method::GET, &path, &query, None).await?;
+        let answer: SealedAnswer = self.ask(Method::GET, &path, &query, None).await?;
         if answer.suite != SUITE {
             return Err(Failure::Malformed(format!(
                 "it is sealed with `{}`",
@@ -132,15 +147,9 @@ impl ApiClient {
     }
 
     /// A value, sealed for a key that the gateway makes for this call.
-    async fn sealed(&self, name: &str, version: &str, data: &Data) -> Result<Value, Failure> {
-        #[derive(serde::Deserialize)]
-        struct Made {
-            id: String,
-            key: String,
-            suite: String,
-        }
-        let made: Made = self
-            .ask(Method::POST, "sealingkeys", &[], Some(&json!({})))
+    async fn sealed(&self, name: &str, version: &str, data: &Data) -> Result<SealedData, Failure> {
+        let made: SealingKeyAnswer = self
+            .ask(Method::POST, "sealingkeys", &[], Some(b"{}".to_vec()))
             .await?;
         if made.suite != SUITE {
             return Err(Failure::Malformed(format!(
@@ -155,7 +164,11 @@ impl ApiClient {
             version,
         };
         let sealed = key.seal(&data.json(), Purpose::Request, &about)?;
-        Ok(json!({"key": made.id, "encapsulated": sealed.encapsulated, "ciphertext": sealed.ciphertext}))
+        Ok(SealedData {
+            key: made.id,
+            encapsulated: sealed.encapsulated,
+            ciphertext: sealed.ciphertext,
+        })
     }
 
     /// Writes a version.
@@ -165,40 +178,45 @@ impl ApiClient {
         version: &str,
         data: &Data,
         stages: &[String],
-    ) -> Result<Value, Failure> {
+    ) -> Result<VersionAnswer, Failure> {
         let path = format!("{}/versions/{}", path(name)?, segment(version)?);
         self.again(async || {
-            let body = json!({"sealed": self.sealed(name, version, data).await?, "stages": stages});
-            self.ask(Method::PUT, &path, &[], Some(&body)).await
+            let body = PutSecretValueRequest {
+                data: None,
+                sealed: Some(self.sealed(name, version, data).await?),
+                stages: stages.to_vec(),
+            };
+            self.ask(Method::PUT, &path, &[], Some(json(&body)?)).await
         })
         .await
     }
 
-    /// Makes a secret; `fields` are those beside the value.
+    /// Makes a secret of this value, which the request itself does not hold.
     pub(crate) async fn create(
         &self,
-        name: &str,
-        version: &str,
         data: &Data,
-        fields: &Value,
-    ) -> Result<Value, Failure> {
-        path(name)?;
-        self.again(async || {
-            let mut body = json!({"name": name, "versionId": version, "sealed": self.sealed(name, version, data).await?});
-            if let (Some(body), Some(fields)) = (body.as_object_mut(), fields.as_object()) {
-                body.extend(fields.clone());
-            }
-            self.ask(Method::POST, "secrets", &[], Some(&body)).await
-        })
-        .await
+        mut request: CreateSecretRequest,
+    ) -> Result<SecretAnswer, Failure> {
+        path(&request.name)?;
+        match self.try_create(data, &mut request).await {
+            Err(error) if is_key_gone(&error) => self.try_create(data, &mut request).await,
+            other => other,
+        }
     }
 
-    /// Once more where the key was gone: the process may have been restarted between the two requests.
-    async fn again(&self, send: impl AsyncFn() -> Result<Value, Failure>) -> Result<Value, Failure> {
+    async fn try_create(
+        &self,
+        data: &Data,
+        request: &mut CreateSecretRequest,
+    ) -> Result<SecretAnswer, Failure> {
+        request.sealed = Some(self.sealed(&request.name, &request.version_id, data).await?);
+        self.ask(Method::POST, "secrets", &[], Some(json(request)?)).await
+    }
+
+    /// Once more where the key was gone.
+    async fn again<T>(&self, send: impl AsyncFn() -> Result<T, Failure>) -> Result<T, Failure> {
         match send().await {
-            Err(Failure::Refused(problem)) if problem.code == Code::SealingKeyNotFound.as_str() => {
-                send().await
-            }
+            Err(error) if is_key_gone(&error) => send().await,
             other => other,
         }
     }
@@ -212,22 +230,18 @@ impl ApiClient {
     pub(crate) async fn renewed(
         &self,
         name: &str,
-        keys: &Value,
-    ) -> Result<std::collections::BTreeMap<String, String>, Failure> {
-        #[derive(serde::Deserialize)]
-        struct Answer {
-            keys: std::collections::BTreeMap<String, String>,
-        }
-        let body = json!({"name": name, "keys": keys});
-        let answer: Answer = self.ask(Method::POST, "clusterkeys", &[], Some(&body)).await?;
+        keys: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let body = json(&SealedTexts {
+            name: name.to_owned(),
+            keys,
+        })?;
+        let answer: SealedTexts = self.ask(Method::POST, "clusterkeys", &[], Some(body)).await?;
         Ok(answer.keys)
     }
 
     /// A page of what is in recovery windows in the namespace, for administrators.
-    pub(crate) async fn deleted<S: DeserializeOwned>(
-        &self,
-        after: Option<&str>,
-    ) -> Result<DeletedPage<S>, Failure> {
+    pub(crate) async fn deleted(&self, after: Option<&str>) -> Result<DeletedSecretsPage, Failure> {
         let query: Vec<(&str, String)> = after
             .map(|after| ("after", after.to_owned()))
             .into_iter()
@@ -236,9 +250,11 @@ impl ApiClient {
     }
 
     /// Destroys some of what was deleted in the namespace before a time.
-    pub(crate) async fn purge(&self, deleted_before: &str) -> Result<PurgeResult, Failure> {
-        let body = json!({"deletedBefore": deleted_before});
-        self.ask(Method::POST, "purges", &[], Some(&body)).await
+    pub(crate) async fn purge(
+        &self,
+        request: PurgeDeletedSecretsRequest,
+    ) -> Result<PurgeDeletedSecretsAnswer, Failure> {
+        self.ask(Method::POST, "purges", &[], Some(json(&request)?)).await
     }
 
     /// How many hours the audit log holds at the present rate, for whoever may list it. No record is read.
@@ -247,7 +263,11 @@ impl ApiClient {
     }
 
     /// A page of audit records, of the namespace or of all.
-    pub(crate) async fn records(&self, everywhere: bool, after: Option<&str>) -> Result<AuditPage, Failure> {
+    pub(crate) async fn records(
+        &self,
+        everywhere: bool,
+        after: Option<&str>,
+    ) -> Result<AuditRecordsPage, Failure> {
         let path = if everywhere {
             "auditrecords".to_owned()
         } else {
@@ -262,33 +282,15 @@ impl ApiClient {
     }
 }
 
-/// Some deleted secrets, where to go on, and what the namespace has of the store.
-#[derive(Debug, serde::Deserialize)]
-pub(crate) struct DeletedPage<S> {
-    pub(crate) secrets: Vec<S>,
-    pub(crate) next: Option<String>,
-    pub(crate) time: String,
-    pub(crate) used: Value,
-    pub(crate) limit: Value,
+/// A body, which holds no value that is not sealed.
+fn json(body: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(body).map_err(|error| Failure::Input(error.to_string()))
 }
 
-/// What was destroyed.
-#[derive(Clone, Copy, Debug, serde::Deserialize)]
-pub(crate) struct PurgeResult {
-    pub(crate) destroyed: u64,
-    pub(crate) bytes: u64,
-    pub(crate) more: bool,
-}
-
-/// Some records, and where to go on.
-#[derive(Debug, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct AuditPage {
-    pub(crate) records: Vec<strongroom_api::audit::AuditRecord>,
-    pub(crate) next: String,
-    /// How many hours the log holds at the present rate.
-    #[serde(default)]
-    pub(crate) held_hours: Option<f64>,
+/// Whether the key that a value is sealed for was gone: the process may have been restarted between the two
+/// requests.
+fn is_key_gone(error: &Failure) -> bool {
+    matches!(error, Failure::Refused(problem) if problem.code == "SealingKeyNotFound")
 }
 
 /// After all records that there will ever be: a page of none.

@@ -6,10 +6,11 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::Deserialize;
 use strongroom_api::transport_error_cause;
+use strongroom_api::v1::ProblemDocument;
 use zeroize::Zeroizing;
 
 use crate::arguments::ClusterArguments;
-use crate::failure::{Failure, Problem};
+use crate::failure::Failure;
 
 /// The cluster of a kubeconfig.
 #[derive(Clone)]
@@ -126,8 +127,8 @@ fn in_a_pod() -> bool {
 /// Whose answer it is, and what it says.
 fn refused(server: &str, status: StatusCode, body: &[u8]) -> Failure {
     let server = server.to_owned();
-    if let Ok(problem) = serde_json::from_slice::<Problem>(body) {
-        return Failure::Refused(problem);
+    if let Ok(problem) = serde_json::from_slice::<ProblemDocument>(body) {
+        return Failure::Refused(Box::new(problem));
     }
     let said = serde_json::from_slice::<Status>(body)
         .map(|status| status.message)

@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
-use serde::Deserialize;
-use zeroize::{Zeroize, Zeroizing};
+use strongroom_api::v1::ValueAnswer;
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
@@ -168,22 +168,12 @@ impl Data {
     }
 
     /// The value of an answer, and what stands beside it.
-    pub(crate) fn from_answer(answer: &[u8]) -> Result<(serde_json::Value, Self), Failure> {
-        #[derive(Deserialize)]
-        struct Answer {
-            data: BTreeMap<String, String>,
-            #[serde(flatten)]
-            about: serde_json::Value,
-        }
-        let malformed = || Failure::Malformed("it is no value".to_owned());
-        let answer: Answer = serde_json::from_slice(answer).map_err(|_| malformed())?;
-        let mut data = Self::default();
-        for (key, mut text) in answer.data {
-            let bytes = BASE64.decode(text.as_bytes()).map_err(|_| malformed())?;
-            text.zeroize();
-            data.add(&key, bytes.into())?;
-        }
-        Ok((answer.about, data))
+    pub(crate) fn from_answer(answer: &[u8]) -> Result<(ValueAnswer, Self), Failure> {
+        let malformed = |_| Failure::Malformed("it is no value".to_owned());
+        let mut answer: ValueAnswer = serde_json::from_slice(answer).map_err(malformed)?;
+        let data = std::mem::take(&mut answer.data).into_iter();
+        let data = data.map(|(key, bytes)| (key, bytes.into_bytes()));
+        Ok((answer, Self(data.collect())))
     }
 }
 
@@ -221,11 +211,14 @@ mod tests {
         data.add("a\"b", b"\x00\xff".to_vec().into()).unwrap();
         data.add("c", b"".to_vec().into()).unwrap();
         assert!(data.add("c", Vec::new().into()).is_err());
-        let mut answer = br#"{"name":"x","versionId":"v","data":"#.to_vec();
+        let mut answer = br#"{"namespace":"shop","name":"x","versionId":"v","sequence":1,
+            "created":"2026-11-23T20:22:00Z","dataType":"text","stages":["Current"],"data":"#
+            .to_vec();
         answer.extend_from_slice(&data.json());
         answer.push(b'}');
         let (about, read) = Data::from_answer(&answer).unwrap();
-        assert_eq!(about, serde_json::json!({"name": "x", "versionId": "v"}));
+        assert_eq!((about.name.as_str(), about.version_id.as_str()), ("x", "v"));
+        assert!(about.data.is_empty());
         assert_eq!(read.keys().collect::<Vec<_>>(), data.keys().collect::<Vec<_>>());
         assert!(Data::from_answer(b"{}").is_err());
     }

@@ -1,8 +1,6 @@
 //! Why a command was not carried out. Never holds a value.
 
-use std::fmt;
-
-use serde::Deserialize;
+use strongroom_api::v1::ProblemDocument;
 
 /// A command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +48,7 @@ pub(crate) enum Failure {
     },
     /// Strongroom has.
     #[error(transparent)]
-    Refused(#[from] Problem),
+    Refused(#[from] Box<ProblemDocument>),
     /// What was asked for means nothing.
     #[error("{0}")]
     Input(String),
@@ -85,31 +83,4 @@ pub(crate) enum Failure {
     /// The installation does not serve.
     #[error("{0}")]
     Unwell(String),
-}
-
-/// A problem document of the API (`docs/reference/errors.md`).
-#[derive(Debug, Deserialize, thiserror::Error)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Problem {
-    pub(crate) code: String,
-    detail: String,
-    #[serde(default)]
-    request_id: String,
-    #[serde(default)]
-    missing_policies: Vec<String>,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, request {})", self.detail, self.code, self.request_id)?;
-        for (index, policy) in self.missing_policies.iter().enumerate() {
-            let what = if index == 0 {
-                "this would allow it:\n"
-            } else {
-                "and:\n"
-            };
-            write!(f, "\n{what}---\n{}", policy.trim_end())?;
-        }
-        Ok(())
-    }
 }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
+use serde::Serialize;
 use serde_json::Value;
 use strongroom_api::{json_visible, visible, visible_lines};
 use unicode_width::UnicodeWidthStr;
@@ -128,7 +129,11 @@ impl Output {
     }
 
     /// Prints an answer as it is asked for.
-    pub(crate) fn print(&self, answer: &Value, table: impl FnOnce() -> Table) -> Result<(), Failure> {
+    pub(crate) fn print(
+        &self,
+        answer: &impl Serialize,
+        table: impl FnOnce() -> Table,
+    ) -> Result<(), Failure> {
         match self.format {
             Format::Json => {
                 let text = serde_json::to_string_pretty(answer).map_err(std::io::Error::from)?;
@@ -140,25 +145,25 @@ impl Output {
     }
 
     /// Prints an answer, or these lines of text.
-    pub(crate) fn tell(&self, answer: &Value, text: &str) -> Result<(), Failure> {
+    pub(crate) fn tell(&self, answer: &impl Serialize, text: &str) -> Result<(), Failure> {
         match self.format {
             Format::Table => self.line(&visible_lines(text)),
             Format::Json | Format::Yaml => self.print(answer, || Table::new(&[])),
         }
     }
 
-    /// Prints an answer, or these lines of text, whose first word is a decision.
-    pub(crate) fn decision(&self, answer: &Value, text: &str) -> Result<(), Failure> {
+    /// Prints an answer, or these lines of text, which begin with the decision that was made.
+    pub(crate) fn decision(&self, answer: &impl Serialize, allowed: bool, text: &str) -> Result<(), Failure> {
         if self.format != Format::Table {
             return self.tell(answer, text);
         }
+        let word = if allowed { "allowed" } else { "denied" };
         let text = visible_lines(text);
-        let line = match (text.strip_prefix("allowed"), text.strip_prefix("denied")) {
-            (Some(rest), _) => format!("{}{rest}", self.good("allowed")),
-            (None, Some(rest)) => format!("{}{rest}", self.bad("denied")),
-            (None, None) => text.into_owned(),
-        };
-        self.line(&line)
+        let styled = if allowed { self.good(word) } else { self.bad(word) };
+        self.line(&match text.strip_prefix(word) {
+            Some(rest) => format!("{styled}{rest}"),
+            None => format!("{styled}: {text}"),
+        })
     }
 
     fn table(&self, table: &Table) -> Result<(), Failure> {
@@ -214,7 +219,7 @@ impl Output {
 
 /// YAML in which nothing does anything to a terminal: where its writer would leave such a character, JSON,
 /// which is YAML.
-pub(crate) fn yaml(answer: &impl serde::Serialize) -> Result<String, Failure> {
+pub(crate) fn yaml(answer: &impl Serialize) -> Result<String, Failure> {
     let text = serde_saphyr::to_string(answer).map_err(|error| Failure::Malformed(error.to_string()))?;
     if matches!(visible_lines(&text), Cow::Borrowed(_)) {
         return Ok(text.trim_end().to_owned());
@@ -223,7 +228,7 @@ pub(crate) fn yaml(answer: &impl serde::Serialize) -> Result<String, Failure> {
     Ok(json_visible(&text).into_owned())
 }
 
-/// A field of an answer as a cell: `-` where there is nothing.
+/// A field as a cell: `-` where there is nothing.
 pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
@@ -240,14 +245,19 @@ pub(crate) fn cell(value: &Value) -> String {
     }
 }
 
-/// A field of an answer.
-pub(crate) fn field<'a>(answer: &'a Value, name: &str) -> &'a Value {
-    answer.get(name).unwrap_or(&Value::Null)
+/// An answer as a document that something is added to.
+pub(crate) fn value_of(answer: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(answer).map_err(|error| Failure::Malformed(error.to_string()))
 }
 
-/// The items of a field.
-pub(crate) fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
-    field(answer, name).as_array().map_or(&[], Vec::as_slice)
+/// What an answer says as a cell.
+pub(crate) fn cell_of(said: &impl Serialize) -> String {
+    serde_json::to_value(said).map_or_else(|_| cell(&Value::Null), |value| cell(&value))
+}
+
+/// A field of an object of Kubernetes, or of what a command makes of several.
+pub(crate) fn field<'a>(answer: &'a Value, name: &str) -> &'a Value {
+    answer.get(name).unwrap_or(&Value::Null)
 }
 
 #[cfg(test)]

@@ -14,9 +14,10 @@ use strongroom_rules::managed_secret::facts::NamespaceBinding;
 use strongroom_store::name::KeyName;
 
 use super::Ctx;
-use super::managed_secret::{Failure, labels, namespace_facts};
+use super::managed_secret::{Failure, namespace_facts};
 use crate::external_manifest::{ExternalManifest, external_managed_secret, object_name};
 use crate::kube::field_manager;
+use crate::secret_labels;
 use crate::store_handle::Orphan;
 
 /// How often to look.
@@ -67,7 +68,7 @@ async fn declare(ctx: &Ctx) -> Result<(), Failure> {
 
 fn object(orphan: &Orphan) -> ManagedSecret {
     let secret = &orphan.view;
-    let labels = labels::user_labels(&secret.labels);
+    let labels = secret_labels::user_labels(&secret.labels);
     let declared = ExternalManifest {
         secret: secret.name.as_str(),
         description: Some(secret.description.as_str()).filter(|text| !text.is_empty()),

@@ -17,6 +17,7 @@ use strongroom_crds::annotation::ACCEPT_NAMESPACE;
 use strongroom_crds::v1alpha1::RotationSchedule;
 
 use super::identity::Identity;
+use crate::kube::keeps_nothing;
 
 /// How long an object that was found right is not read again without cause: a little less than a round of the
 /// resync, so that each one reads.
@@ -47,15 +48,6 @@ struct Inner {
 
 /// Namespace and name.
 type Place = (Box<str>, Box<str>);
-
-/// The label on a Namespace that keeps no recovery window, and its value.
-pub(crate) const RECOVERY_LABEL: (&str, &str) = ("strongroom.dev/recovery", "none");
-
-/// Whether a Namespace says that nothing of it is kept when it is deleted.
-pub(crate) fn keeps_nothing(namespace: &impl Resource) -> bool {
-    let (label, none) = RECOVERY_LABEL;
-    namespace.labels().get(label).is_some_and(|value| value == none)
-}
 
 /// A Namespace as last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,8 +14,7 @@ use super::blocking;
 use super::problem::{Code, Problem};
 use super::single_flight::SingleFlight;
 use super::ttl_cache::TtlCache;
-use crate::controllers::cluster::keeps_nothing;
-use crate::kube::in_words;
+use crate::kube::{in_words, keeps_nothing};
 use crate::store_handle::store_time;
 
 /// How long an answer of the API server counts.

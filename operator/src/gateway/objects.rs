@@ -14,6 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_store::name::ExternalId;
+use strongroom_store::vault::ObjectRef;
 
 use super::Gateway;
 use super::problem::{Code, Problem};
@@ -64,6 +66,14 @@ pub(super) fn managed_elsewhere(kind: &str, name: &str, why: &str) -> Problem {
         Code::ManagedElsewhere,
         format!("{kind} `{name}`: {why}; make the change at its source, such as the Git repository"),
     )
+}
+
+/// The object as the store knows it.
+pub(super) fn binding(object: &ManagedSecret) -> Option<ObjectRef> {
+    Some(ObjectRef {
+        uid: ExternalId::new(&object.uid()?).ok()?,
+        name: object.name_any(),
+    })
 }
 
 /// The objects of one kind in one namespace.

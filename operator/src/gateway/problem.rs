@@ -1,18 +1,16 @@
-//! What a caller is told when it does not get what it asked for: problem documents (RFC 9457) with stable
-//! codes.
+//! What a caller is told when it does not get what it asked for: stable codes. Each protocol writes them in
+//! its own way.
 //!
 //! INVARIANT: a caller without the right to know of a secret gets the same document whether it exists or not,
 //! but for the request's id.
 
-use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
-use axum::response::IntoResponse;
-use serde_json::json;
 pub(crate) use strongroom_api::problem::Code;
+use strongroom_api::v1::ProblemDocument;
 use strongroom_store::engine::EngineError;
 use strongroom_store::id::RequestId;
-use strongroom_store::name::{NamespaceName, SecretName};
 use strongroom_store::vault::{Refusal, StoreError};
+
+use super::request::SecretPath;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,20 +54,30 @@ impl Problem {
 
     /// What a caller gets that may not know of the secret, and for a secret that is not there. What is no
     /// name is not repeated.
-    pub(crate) fn no_secret(namespace: &str, name: &str) -> Self {
-        let detail = match (
-            namespace.parse::<NamespaceName>().is_ok(),
-            name.parse::<SecretName>().is_ok(),
-        ) {
-            (true, true) => format!(
+    pub(super) fn no_secret(path: &SecretPath) -> Self {
+        let detail = match (path.namespace().parsed(), path.parsed()) {
+            (Some(namespace), Some(name)) => format!(
                 "there is no secret `{name}` in namespace `{namespace}` that you may know of; check both names, or ask an admin of `{namespace}` for `spec.readers` or a SecretPolicy"
             ),
-            (true, false) => {
+            (Some(namespace), None) => {
                 format!("no secret of namespace `{namespace}` can have a name like this; check the name")
             }
-            (false, _) => "no namespace can have a name like this; check the name".to_owned(),
+            (None, _) => "no namespace can have a name like this; check the name".to_owned(),
         };
         Self::new(Code::SecretNotFound, detail)
+    }
+
+    /// What a ManagedSecret says that names an EncryptionKey which is not there.
+    pub(crate) fn no_encryption_key(name: &str) -> Self {
+        let detail =
+            format!("the ManagedSecret names EncryptionKey `{name}`, which does not exist yet; apply it");
+        Self::new(Code::KeyNotFound, detail)
+    }
+
+    /// The keys that values in manifests are sealed for are not there yet.
+    pub(crate) fn cluster_keys_not_loaded() -> Self {
+        let detail = "the cluster's keys are not loaded yet; try again";
+        Self::new(Code::StoreUnavailable, detail).retry_after(2)
     }
 
     /// What an address gets that has failed too often to say who it is.
@@ -81,51 +89,28 @@ impl Problem {
         .retry_after(1)
     }
 
-    /// The answer's body, for a batch.
-    pub(crate) fn to_json(&self, request: &RequestId) -> serde_json::Value {
-        let mut body = json!({
-            "type": format!("urn:strongroom:problem:{}", self.code.as_str()),
-            "title": self.code.title(),
-            "status": self.code.status(),
-            "code": self.code.as_str(),
-            "detail": self.detail,
-            "requestId": request.to_string(),
-        });
-        if !self.missing.is_empty()
-            && let Some(body) = body.as_object_mut()
-        {
-            body.insert("missingPolicies".to_owned(), json!(self.missing));
+    /// Its parts as a document, of the request of this id.
+    pub(crate) fn to_document(&self, request: &RequestId) -> ProblemDocument {
+        ProblemDocument {
+            r#type: format!("urn:strongroom:problem:{}", self.code.as_str()),
+            title: self.code.title().to_owned(),
+            status: self.code.status(),
+            code: self.code.as_str().to_owned(),
+            detail: self.detail.clone(),
+            request_id: request.to_string(),
+            missing_policies: self.missing.clone(),
         }
-        body
     }
 
-    /// The answer as it leaves.
-    pub(crate) fn document(self, request: &RequestId) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.to_json(request).to_string()));
-        *response.status_mut() = status(self.code);
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if self.code == Code::Unauthenticated {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
+    /// Seconds after which to try again.
+    pub(crate) const fn wait(&self) -> Option<u64> {
+        self.retry_after
     }
 }
 
-/// Carries the problem to where the request's id is known; there [`Problem::document`] writes it.
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = status(self.code);
-        response.extensions_mut().insert(self);
-        response
-    }
+/// What is asked for means nothing, and why.
+pub(crate) fn invalid(error: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::InvalidRequest, error.to_string())
 }
 
 impl From<StoreError> for Problem {
@@ -146,11 +131,6 @@ impl From<StoreError> for Problem {
         };
         Self::new(code, detail).retry_after(1)
     }
-}
-
-/// The HTTP status of a code.
-pub(super) fn status(code: Code) -> StatusCode {
-    StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn refused(refusal: &Refusal, detail: String) -> Problem {
@@ -185,24 +165,4 @@ fn refused(refusal: &Refusal, detail: String) -> Problem {
         | Refusal::ClockUnsteady => Code::InvalidRequest,
     };
     Problem::new(code, detail)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_problem_is_a_document_of_its_own_type() {
-        let request = RequestId::generate().unwrap();
-        let problem = Problem::new(Code::TooManyRequests, "slower").retry_after(2);
-        let response = problem.document(&request);
-        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(response.headers()["content-type"], "application/problem+json");
-        assert_eq!(response.headers()["retry-after"], "2");
-        let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
-        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(body["code"], "TooManyRequests");
-        assert_eq!(body["requestId"], request.to_string());
-        assert_eq!(body.get("missingPolicies"), None);
-    }
 }

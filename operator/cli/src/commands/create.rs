@@ -1,8 +1,6 @@
 //! `create`.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Value, json};
+use strongroom_api::v1::CreateSecretRequest;
 
 use crate::api_client::{ApiClient, segment};
 use crate::data::{Source, version_id};
@@ -49,21 +47,17 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
         Some(id) => segment(id)?.to_owned(),
         None => version_id()?,
     };
-    let mut fields = Map::new();
-    if let Some(description) = &arguments.description {
-        fields.insert("description".to_owned(), json!(description));
-    }
-    if !arguments.label.is_empty() {
-        let labels: BTreeMap<_, _> = arguments.label.iter().cloned().collect();
-        fields.insert("labels".to_owned(), json!(labels));
-    }
-    if let Some(key) = &arguments.encryption_key {
-        fields.insert("encryptionKey".to_owned(), json!(key));
-    }
+    let request = CreateSecretRequest {
+        name: arguments.name.clone(),
+        version_id: version.clone(),
+        data: None,
+        sealed: None,
+        description: arguments.description.clone(),
+        labels: arguments.label.iter().cloned().collect(),
+        encryption_key: arguments.encryption_key.clone(),
+    };
     let data = arguments.source.read()?;
-    let answer = client
-        .create(&arguments.name, &version, &data, &Value::Object(fields))
-        .await?;
+    let answer = client.create(&data, request).await?;
     let text = format!(
         "{}/{} was created; version {version} is Current",
         client.namespace(),

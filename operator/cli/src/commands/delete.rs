@@ -3,11 +3,12 @@
 use std::ops::RangeInclusive;
 
 use http::Method;
+use strongroom_api::v1::DeleteSecretAnswer;
 use strongroom_value::RECOVERY_WINDOW_DAYS;
 
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
-use crate::output::{Output, cell, field};
+use crate::output::{Output, cell_of};
 
 /// Deletes a secret; it can be restored until its recovery window ends
 ///
@@ -33,10 +34,10 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
         .iter()
         .map(|days| ("recoveryWindowDays", days.to_string()))
         .collect();
-    let answer = client
-        .change(Method::DELETE, &arguments.name, "", &query, None)
+    let answer: DeleteSecretAnswer = client
+        .change_by_path(Method::DELETE, &arguments.name, "", &query)
         .await?;
-    let until = cell(field(&answer, "deletion"));
+    let until = cell_of(&answer.deletion);
     let (namespace, name) = (client.namespace(), &arguments.name);
     out.tell(&answer, &format!("{namespace}/{name} was deleted; `kubectl strongroom restore {name} -n {namespace}` restores it until {until}"))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
+use strongroom_api::v1::SecretAnswer;
 use strongroom_crds::condition::ConditionType;
 use strongroom_crds::period::Period;
 use strongroom_crds::v1alpha1::ManagedSecret;
@@ -12,7 +13,6 @@ use strongroom_crds::v1alpha1::ManagedSecret;
 use super::consumers;
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
-use crate::output::field;
 
 /// How often to look.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -184,8 +184,8 @@ enum Progress {
 
 /// By the API, for whoever may not see the object.
 async fn staged(client: &ApiClient, name: &str, stage: &str, version: &str) -> Result<Progress, Failure> {
-    match client.read(name, "", &[]).await {
-        Ok(secret) if field(field(&secret, "stages"), stage) == version => Ok(Progress::Staged),
+    match client.read::<SecretAnswer>(name, "", &[]).await {
+        Ok(secret) if secret.stages.get(stage).is_some_and(|id| id == version) => Ok(Progress::Staged),
         Ok(_) => Ok(Progress::NotYet(format!("another version is {stage}"))),
         Err(Failure::Refused(_)) => Ok(Progress::Nothing),
         Err(error) => Err(error),

@@ -1,8 +1,10 @@
 //! `describe`.
 
+use strongroom_api::v1::SecretAnswer;
+
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
-use crate::output::{Output, Table, cell, field};
+use crate::output::{Output, Table, cell_of};
 
 /// Shows everything about a secret but its value
 ///
@@ -14,22 +16,22 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
-    let secret = client.read(&arguments.name, "", &[]).await?;
+    let secret: SecretAnswer = client.read(&arguments.name, "", &[]).await?;
     out.print(&secret, || {
         let mut table = Table::new(&["FIELD", "VALUE"]);
-        for name in [
-            "namespace",
-            "name",
-            "description",
-            "labels",
-            "encryptionKey",
-            "stages",
-            "created",
-            "updated",
-            "lastRotation",
-            "deletion",
+        for (name, said) in [
+            ("namespace", cell_of(&secret.namespace)),
+            ("name", cell_of(&secret.name)),
+            ("description", cell_of(&secret.description)),
+            ("labels", cell_of(&secret.labels)),
+            ("encryptionKey", cell_of(&secret.encryption_key)),
+            ("stages", cell_of(&secret.stages)),
+            ("created", cell_of(&secret.created)),
+            ("updated", cell_of(&secret.updated)),
+            ("lastRotation", cell_of(&secret.last_rotation)),
+            ("deletion", cell_of(&secret.deletion)),
         ] {
-            table.row(vec![name.to_owned(), cell(field(&secret, name))]);
+            table.row(vec![name.to_owned(), said]);
         }
         table
     })

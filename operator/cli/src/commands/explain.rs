@@ -1,8 +1,10 @@
 //! `explain`.
 
+use strongroom_api::v1::ExplainAccessAnswer;
+
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
-use crate::output::{Output, field, items};
+use crate::output::Output;
 
 /// Explains why access is allowed or denied, and what is missing
 ///
@@ -31,24 +33,19 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
         query.push(("principal", arguments.principal.clone()));
     }
     query.extend(arguments.stage.iter().map(|stage| ("stage", stage.clone())));
-    let answer = client.read(&arguments.secret, "/access", &query).await?;
-    let said = |name: &str| field(&answer, name).as_str().unwrap_or_default();
-    let explanation = said("explanation").trim_end();
-    let mut text = explanation.to_owned();
-    text.push_str(&format!("\nthe secret: {}", said("secret")));
-    if !said("key").is_empty() {
-        text.push_str(&format!("\nits key: {}", said("key")));
+    let answer: ExplainAccessAnswer = client.read(&arguments.secret, "/access", &query).await?;
+    let mut text = answer.explanation.trim_end().to_owned();
+    text.push_str(&format!("\nthe secret: {}", answer.secret));
+    if let Some(key) = &answer.key {
+        text.push_str(&format!("\nits key: {key}"));
     }
-    for (index, policy) in items(&answer, "missingPolicies").iter().enumerate() {
+    for (index, policy) in answer.missing_policies.iter().enumerate() {
         let what = if index == 0 {
             "this would allow it:"
         } else {
             "and:"
         };
-        text.push_str(&format!(
-            "\n{what}\n---\n{}",
-            policy.as_str().unwrap_or_default().trim_end()
-        ));
+        text.push_str(&format!("\n{what}\n---\n{}", policy.trim_end()));
     }
-    out.decision(&answer, &text)
+    out.decision(&answer, answer.allowed, &text)
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::api_client::{ApiClient, Query};
 use crate::data::Data;
 use crate::failure::Failure;
-use crate::output::{Format, Output, Table};
+use crate::output::{Format, Output, Table, value_of};
 
 /// Reads a value
 ///
@@ -52,13 +52,14 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
     }
     let query: Vec<(&str, String)> = query.into_iter().filter(|(name, _)| *name != "key").collect();
     let opened = client.value(&arguments.name, &query).await?;
-    let (mut answer, data) = Data::from_answer(&opened.bytes)?;
+    let (answer, data) = Data::from_answer(&opened.bytes)?;
     let shown = |bytes: &[u8]| match (hidden, std::str::from_utf8(bytes)) {
         (true, _) => format!("{} bytes", bytes.len()),
         (false, Ok(text)) => text.to_owned(),
         (false, Err(_)) => format!("{} (base64)", BASE64.encode(bytes)),
     };
-    if let Some(fields) = answer.as_object_mut() {
+    let mut shown_answer = value_of(&answer)?;
+    if let Some(fields) = shown_answer.as_object_mut() {
         let encoded = |bytes: &[u8]| {
             if hidden {
                 Value::Null
@@ -69,7 +70,7 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
         let keys = data.keys().map(|(key, bytes)| (key.to_owned(), encoded(bytes)));
         fields.insert("data".to_owned(), Value::Object(keys.collect()));
     }
-    out.print(&answer, || {
+    out.print(&shown_answer, || {
         let mut table = Table::new(&["KEY", "VALUE"]);
         for (key, bytes) in data.keys() {
             table.row(vec![key.to_owned(), shown(bytes)]);

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
-use serde_json::{Value, json};
+use serde_json::json;
+use strongroom_api::v1::{HistoryPage, HistoryRecord};
 
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
-use crate::output::{Output, Table, cell, field, items};
+use crate::output::{Output, Table, cell_of};
 
 /// Records that are asked for at once.
 const PAGE_SIZE: usize = 100;
@@ -40,13 +41,13 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
     loop {
         let mut query = vec![("limit", PAGE_SIZE.to_string())];
         query.extend(after.take().map(|after| ("after", after)));
-        let page = client.read(&arguments.name, "/history", &query).await?;
-        for record in items(&page, "records") {
-            newest.take(record.clone());
+        let page: HistoryPage = client.read(&arguments.name, "/history", &query).await?;
+        for record in page.records {
+            newest.take(record);
         }
-        match field(&page, "next").as_str() {
-            Some(next) => after = Some(next.to_owned()),
-            None => break,
+        after = page.next;
+        if after.is_none() {
+            break;
         }
     }
     let records = newest.records;
@@ -64,13 +65,13 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
 
 /// The last so many, in the order in which they were written.
 #[derive(Debug)]
-struct NewestRecords {
-    records: VecDeque<Value>,
+struct NewestRecords<T> {
+    records: VecDeque<T>,
     /// How many; 0: all.
     limit: usize,
 }
 
-impl NewestRecords {
+impl<T> NewestRecords<T> {
     const fn new(limit: usize) -> Self {
         Self {
             records: VecDeque::new(),
@@ -78,7 +79,7 @@ impl NewestRecords {
         }
     }
 
-    fn take(&mut self, record: Value) {
+    fn take(&mut self, record: T) {
         if self.limit > 0 && self.records.len() == self.limit {
             self.records.pop_front();
         }
@@ -87,57 +88,56 @@ impl NewestRecords {
 }
 
 /// A record as cells. The narrow table says for whom, and which stage, where there is room for it.
-fn row(record: &Value, wide: bool) -> Vec<String> {
-    let text = |name: &str| cell(field(record, name));
-    let told = |name: &str| field(record, name).as_str().unwrap_or_default().to_owned();
-    let (who, requester) = (text("principal"), requester(record));
-    let mut notes = vec![told("code")];
+fn row(record: &HistoryRecord, wide: bool) -> Vec<String> {
+    let (time, version) = (cell_of(&record.time), cell_of(&record.version));
+    let (action, outcome) = (cell_of(&record.action), record.decision.as_str().to_owned());
+    let (who, requester) = (cell_of(&record.principal), requester(record));
+    let mut notes: Vec<&str> = record.code.as_deref().into_iter().collect();
     if wide {
-        notes.push(told("detail"));
+        notes.push(&record.detail);
         return vec![
-            text("time"),
-            text("sequence"),
-            text("action"),
-            text("decision"),
+            time,
+            record.sequence.to_string(),
+            action,
+            outcome,
             who,
-            requester.map_or_else(|| "-".to_owned(), str::to_owned),
-            text("version"),
-            text("stage"),
+            cell_of(&requester),
+            version,
+            cell_of(&record.stage),
             joined(notes),
         ];
     }
-    if field(record, "stage").is_string() {
-        notes.push(format!("stage {}", told("stage")));
-    }
-    notes.push(told("detail"));
+    let stage = record.stage.as_ref().map(|stage| format!("stage {stage}"));
+    notes.extend(stage.as_deref());
+    notes.push(&record.detail);
     vec![
-        text("time"),
-        text("action"),
-        text("decision"),
+        time,
+        action,
+        outcome,
         match requester {
             Some(requester) => format!("{who} for {requester}"),
             None => who,
         },
-        text("version"),
+        version,
         joined(notes),
     ]
 }
 
 /// Who wrote the object that asked for it, where somebody did.
-fn requester(record: &Value) -> Option<&str> {
-    let requester = field(record, "requester");
-    let user = field(requester, "user").as_str();
-    (!requester.is_null()).then(|| user.unwrap_or("somebody unattested"))
+fn requester(record: &HistoryRecord) -> Option<&str> {
+    let requester = record.requester.as_ref()?;
+    Some(requester.user.as_deref().unwrap_or("somebody unattested"))
 }
 
-fn joined(mut notes: Vec<String>) -> String {
+fn joined(mut notes: Vec<&str>) -> String {
     notes.retain(|note| !note.is_empty());
-    cell(&Value::from(notes.join(", ")))
+    cell_of(&notes.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use serde_json::Value;
 
     use super::*;
     use crate::arguments::Command;
@@ -169,11 +169,12 @@ mod tests {
 
     #[test]
     fn a_row_says_who_did_what_and_for_whom() {
-        let record = json!({
+        let read = |record: Value| serde_json::from_value::<HistoryRecord>(record).unwrap();
+        let record = read(json!({
             "sequence": 41, "time": "2026-11-23T20:22:00Z", "principal": "controller managed-secret",
             "action": "UpdateSecretVersionStage", "decision": "done", "version": "v-2", "stage": "Current",
             "requester": {"attested": true, "user": "jane"}, "detail": "moved back",
-        });
+        }));
         assert_eq!(
             row(&record, false),
             [
@@ -199,15 +200,21 @@ mod tests {
                 "moved back",
             ]
         );
-        let refused = json!({
+        let refused = read(json!({
             "sequence": 42, "time": "2026-11-23T20:23:00Z", "principal": "user joe",
             "action": "DeleteSecret", "decision": "refused", "code": "InRecoveryWindow",
-        });
+        }));
         let cells = row(&refused, false);
         assert_eq!(cells[2..], ["refused", "user joe", "-", "InRecoveryWindow"]);
-        let unattested = json!({"principal": "controller managed-secret", "requester": {"attested": false}});
-        assert_eq!(row(&unattested, true)[5], "somebody unattested");
-        assert_eq!(row(&json!({}), true), ["-"; 9]);
+        let unattested = read(json!({
+            "sequence": 43, "time": "2026-11-23T20:24:00Z", "principal": "", "action": "", "decision": "done",
+            "requester": {"attested": false},
+        }));
+        let cells = row(&unattested, true);
+        assert_eq!(
+            cells[2..],
+            ["-", "done", "-", "somebody unattested", "-", "-", "-"]
+        );
         for (wide, headings) in [(false, HEADINGS), (true, WIDE_HEADINGS)] {
             assert_eq!(row(&record, wide).len(), headings.len());
         }
@@ -218,12 +225,12 @@ mod tests {
         let kept = |limit| {
             let mut newest = NewestRecords::new(limit);
             for number in 1..=3 {
-                newest.take(json!(number));
+                newest.take(number);
             }
             Vec::from(newest.records)
         };
-        assert_eq!(kept(2), [json!(2), json!(3)]);
-        assert_eq!(kept(0), [json!(1), json!(2), json!(3)]);
+        assert_eq!(kept(2), [2, 3]);
+        assert_eq!(kept(0), [1, 2, 3]);
         assert_eq!(kept(9), kept(0));
     }
 }

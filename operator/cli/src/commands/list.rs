@@ -1,10 +1,11 @@
 //! `list`.
 
-use serde_json::{Value, json};
+use serde_json::json;
+use strongroom_api::v1::SecretAnswer;
 
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
-use crate::output::{Output, Table, cell, field, items};
+use crate::output::{Output, Table, cell_of};
 
 /// Lists the secrets of a namespace that you may list
 ///
@@ -37,16 +38,16 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
             .map(|text| ("description", text.clone())),
     );
     filter.extend(arguments.label.iter().map(|label| ("label", label.clone())));
-    let mut secrets: Vec<Value> = Vec::new();
+    let mut secrets: Vec<SecretAnswer> = Vec::new();
     let mut after: Option<String> = None;
     loop {
         let mut query = filter.clone();
         query.extend(after.take().map(|after| ("after", after)));
         let page = client.list(&query).await?;
-        secrets.extend_from_slice(items(&page, "secrets"));
-        match field(&page, "next").as_str() {
-            Some(next) => after = Some(next.to_owned()),
-            None => break,
+        secrets.extend(page.secrets);
+        after = page.next;
+        if after.is_none() {
+            break;
         }
     }
     if secrets.is_empty() {
@@ -58,17 +59,14 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
     out.print(&json!({"secrets": secrets}), || {
         let mut table = Table::new(&["NAME", "CURRENT", "KEY", "UPDATED", "DESTROYED", "DESCRIPTION"]);
         for secret in &secrets {
-            let current = field(field(secret, "stages"), "Current");
-            table.row(
-                [field(secret, "name"), current]
-                    .into_iter()
-                    .chain(
-                        ["encryptionKey", "updated", "deletion", "description"]
-                            .map(|name| field(secret, name)),
-                    )
-                    .map(cell)
-                    .collect(),
-            );
+            table.row(vec![
+                secret.name.clone(),
+                cell_of(&secret.stages.get("Current")),
+                cell_of(&secret.encryption_key),
+                cell_of(&secret.updated),
+                cell_of(&secret.deletion),
+                cell_of(&secret.description),
+            ]);
         }
         table
     })

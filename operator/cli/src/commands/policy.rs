@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use http::Method;
 use serde_json::{Value, json};
+use strongroom_api::v1::OwnPolicy;
 
 use crate::api_client::ApiClient;
 use crate::data::text;
 use crate::failure::Failure;
-use crate::output::{Format, Output, items};
+use crate::output::{Format, Output};
 
 /// Reads and sets the policy of a single secret
 #[derive(Debug, clap::Subcommand)]
@@ -45,7 +46,7 @@ pub(crate) struct Set {
 pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     match arguments {
         Arguments::Get(get) => {
-            let answer = client.read(&get.name, "/policy", &[]).await?;
+            let answer: OwnPolicy = client.read(&get.name, "/policy", &[]).await?;
             // Statements are no table.
             let format = if out.format == Format::Json {
                 Format::Json
@@ -56,10 +57,8 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
         }
         Arguments::Set(set) => {
             let body = statements(&text(&set.file)?)?;
-            let answer = client
-                .change(Method::PUT, &set.name, "/policy", &[], Some(&body))
-                .await?;
-            let count = items(&answer, "statements").len();
+            let answer: OwnPolicy = client.change(Method::PUT, &set.name, "/policy", &body).await?;
+            let count = answer.statements.len();
             out.tell(
                 &answer,
                 &format!(

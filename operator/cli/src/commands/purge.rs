@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::{BufRead, IsTerminal, Write};
 
 use http::Method;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
+use strongroom_api::v1::{DeleteSecretAnswer, DeletedSecretsPage, PurgeDeletedSecretsRequest};
 
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
@@ -51,7 +51,7 @@ pub(crate) async fn run(
             "name a secret, or a namespace with `--namespace` to destroy all of its deleted secrets"
                 .to_owned(),
         )),
-        None if arguments.list => DeletedSecrets::load(client).await?.show(out),
+        None if arguments.list => show(&load(client).await?, out),
         None => all(arguments.yes, client, out).await,
     }
 }
@@ -64,13 +64,13 @@ async fn one(name: &str, yes: bool, client: &ApiClient, out: &Output) -> Result<
         confirm(&what, name)?;
     }
     let query = [("force", "true".to_owned())];
-    let answer = client.change(Method::DELETE, name, "", &query, None).await?;
+    let answer: DeleteSecretAnswer = client.change_by_path(Method::DELETE, name, "", &query).await?;
     out.tell(&answer, &format!("{namespace}/{name} was destroyed"))
 }
 
 async fn all(yes: bool, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let namespace = client.namespace();
-    let deleted = DeletedSecrets::load(client).await?;
+    let deleted = load(client).await?;
     if deleted.secrets.is_empty() {
         let answer = json!({"namespace": namespace, "destroyed": 0, "bytes": 0});
         return out.tell(
@@ -81,13 +81,16 @@ async fn all(yes: bool, client: &ApiClient, out: &Output) -> Result<(), Failure>
     if !yes {
         let what = format!(
             "{} Type the name of the namespace to continue: ",
-            deleted.question(namespace)
+            question(&deleted, namespace)
         );
         confirm(&what, namespace)?;
     }
+    let request = PurgeDeletedSecretsRequest {
+        deleted_before: deleted.time,
+    };
     let (mut destroyed, mut freed) = (0, 0);
     loop {
-        let purged = client.purge(&deleted.time).await?;
+        let purged = client.purge(request).await?;
         destroyed += purged.destroyed;
         freed += purged.bytes;
         // One that destroys nothing would do so for ever.
@@ -120,96 +123,62 @@ fn confirm(what: &str, name: &str) -> Result<(), Failure> {
     ))
 }
 
-/// All that is in recovery windows in a namespace.
-#[derive(Debug, Default)]
-struct DeletedSecrets {
-    secrets: Vec<DeletedSecret>,
-    /// When the first page was read: what is deleted after that was not seen.
-    time: String,
-    used: Value,
-    limit: Value,
+/// All that is in recovery windows in a namespace. What is deleted after the time of the first page was not
+/// seen.
+async fn load(client: &ApiClient) -> Result<DeletedSecretsPage, Failure> {
+    let mut all = client.deleted(None).await?;
+    while let Some(after) = all.next.take() {
+        let page = client.deleted(Some(&after)).await?;
+        all.secrets.extend(page.secrets);
+        all.next = page.next;
+    }
+    Ok(all)
 }
 
-/// One of them, as the API writes it.
-#[derive(Debug, Deserialize, serde::Serialize)]
-struct DeletedSecret {
-    name: String,
-    deleted: String,
-    until: String,
-    versions: u64,
-    bytes: u64,
+fn total_bytes(deleted: &DeletedSecretsPage) -> u64 {
+    deleted.secrets.iter().map(|secret| secret.bytes).sum()
 }
 
-impl DeletedSecrets {
-    async fn load(client: &ApiClient) -> Result<Self, Failure> {
-        let mut all = Self::default();
-        let mut after = None;
-        loop {
-            let page = client.deleted::<DeletedSecret>(after.as_deref()).await?;
-            if after.is_none() {
-                all.time = page.time;
-                (all.used, all.limit) = (page.used, page.limit);
-            }
-            all.secrets.extend(page.secrets);
-            after = page.next;
-            if after.is_none() {
-                return Ok(all);
-            }
-        }
+/// How many, how much, and the names of some.
+fn question(deleted: &DeletedSecretsPage, namespace: &str) -> String {
+    let mut text = format!(
+        "In {namespace} {} secrets are in recovery windows, {} in total:\n",
+        deleted.secrets.len(),
+        bytes(total_bytes(deleted))
+    );
+    for secret in deleted.secrets.iter().take(MAX_LISTED_NAMES) {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "  {}, until {}", secret.name, secret.until);
     }
+    if let Some(more) = deleted
+        .secrets
+        .len()
+        .checked_sub(MAX_LISTED_NAMES)
+        .filter(|more| *more > 0)
+    {
+        let _ = writeln!(text, "  and {more} more, which `--list` shows");
+    }
+    text.push_str("All of them and all their versions will be destroyed.");
+    text
+}
 
-    fn bytes(&self) -> u64 {
-        self.secrets.iter().map(|secret| secret.bytes).sum()
-    }
-
-    /// How many, how much, and the names of some.
-    fn question(&self, namespace: &str) -> String {
-        let mut text = format!(
-            "In {namespace} {} secrets are in recovery windows, {} in total:\n",
-            self.secrets.len(),
-            bytes(self.bytes())
-        );
-        for secret in self.secrets.iter().take(MAX_LISTED_NAMES) {
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "  {}, until {}", secret.name, secret.until);
+fn show(deleted: &DeletedSecretsPage, out: &Output) -> Result<(), Failure> {
+    let answer = json!({
+        "secrets": deleted.secrets, "time": deleted.time, "used": deleted.used, "limit": deleted.limit, "bytes": total_bytes(deleted),
+    });
+    out.print(&answer, || {
+        let mut table = Table::new(&["NAME", "DELETED", "UNTIL", "VERSIONS", "BYTES"]);
+        for secret in &deleted.secrets {
+            table.row(vec![
+                secret.name.clone(),
+                secret.deleted.to_string(),
+                secret.until.to_string(),
+                secret.versions.to_string(),
+                secret.bytes.to_string(),
+            ]);
         }
-        if let Some(more) = self
-            .secrets
-            .len()
-            .checked_sub(MAX_LISTED_NAMES)
-            .filter(|more| *more > 0)
-        {
-            let _ = writeln!(text, "  and {more} more, which `--list` shows");
-        }
-        text.push_str("All of them and all their versions will be destroyed.");
-        text
-    }
-
-    fn show(&self, out: &Output) -> Result<(), Failure> {
-        let answer = json!({
-            "secrets": self.secrets, "time": self.time, "used": self.used, "limit": self.limit, "bytes": self.bytes(),
-        });
-        out.print(&answer, || {
-            let mut table = Table::new(&["NAME", "DELETED", "UNTIL", "VERSIONS", "BYTES"]);
-            for secret in &self.secrets {
-                let DeletedSecret {
-                    name,
-                    deleted,
-                    until,
-                    versions,
-                    bytes,
-                } = secret;
-                table.row(vec![
-                    name.clone(),
-                    deleted.clone(),
-                    until.clone(),
-                    versions.to_string(),
-                    bytes.to_string(),
-                ]);
-            }
-            table
-        })
-    }
+        table
+    })
 }
 
 #[cfg(test)]
@@ -218,23 +187,22 @@ mod tests {
 
     #[test]
     fn whoever_is_asked_sees_how_many_how_much_and_some_names() {
-        let secret = |number: u64| DeletedSecret {
-            name: format!("db-{number}"),
-            deleted: "2026-11-23T20:22:00Z".to_owned(),
-            until: "2026-12-23T20:22:00Z".to_owned(),
-            versions: 1,
-            bytes: 70_000,
+        let secret = |number: u64| {
+            json!({"name": format!("db-{number}"), "deleted": "2026-11-23T20:22:00Z",
+                "until": "2026-12-23T20:22:00Z", "versions": 1, "bytes": 70_000})
         };
-        let deleted = |count| DeletedSecrets {
-            secrets: (0..count).map(secret).collect(),
-            ..DeletedSecrets::default()
+        let deleted = |count: u64| -> DeletedSecretsPage {
+            let secrets: Vec<_> = (0..count).map(secret).collect();
+            serde_json::from_value(json!({"secrets": secrets, "time": "2026-11-23T20:22:00Z",
+                "used": {"secrets": 0, "bytes": 0}, "limit": {}}))
+            .unwrap()
         };
-        let few = deleted(2).question("shop");
+        let few = question(&deleted(2), "shop");
         assert!(few.starts_with(
             "In shop 2 secrets are in recovery windows, 136 KiB in total:\n  db-0, until 2026-12-23"
         ));
         assert!(!few.contains("more"));
-        let many = deleted(11).question("shop");
+        let many = question(&deleted(11), "shop");
         assert!(many.contains("db-9,") && !many.contains("db-10,") && many.contains("and 1 more"));
     }
 }

@@ -4,7 +4,7 @@ use super::delivery::{self, WaitArguments};
 use crate::api_client::{ApiClient, segment};
 use crate::data::{Source, version_id};
 use crate::failure::Failure;
-use crate::output::{Output, cell, field};
+use crate::output::{Output, cell_of};
 
 /// Writes a new version of a secret with `source: {external: {}}`
 ///
@@ -40,7 +40,7 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
     let answer = client
         .put(&arguments.name, &version, &data, &arguments.stage)
         .await?;
-    let stages = cell(field(&answer, "stages"));
+    let stages = cell_of(&answer.stages);
     let text = format!(
         "{}/{}: version {version} is {stages}",
         client.namespace(),

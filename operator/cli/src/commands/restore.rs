@@ -1,10 +1,11 @@
 //! `restore`.
 
 use http::Method;
+use strongroom_api::v1::SecretAnswer;
 
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
-use crate::output::{Output, cell, field};
+use crate::output::{Output, cell_of};
 
 /// Restores a deleted secret during its recovery window
 ///
@@ -16,10 +17,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
-    let answer = client
-        .change(Method::POST, &arguments.name, "/restore", &[], None)
+    let answer: SecretAnswer = client
+        .change_by_path(Method::POST, &arguments.name, "/restore", &[])
         .await?;
-    let stages = cell(field(&answer, "stages"));
+    let stages = cell_of(&answer.stages);
     out.tell(
         &answer,
         &format!("{}/{} was restored: {stages}", client.namespace(), arguments.name),

@@ -1,13 +1,13 @@
 //! `rotate`.
 
 use http::Method;
-use serde_json::json;
+use strongroom_api::v1::{RotateSecretAnswer, RotateSecretRequest};
 
 use super::delivery::{self, WaitArguments};
 use crate::api_client::ApiClient;
 use crate::data::version_id;
 use crate::failure::Failure;
-use crate::output::{Output, field};
+use crate::output::{Output, value_of};
 
 /// Generates a new value now, as the ManagedSecret says, and returns when it has arrived
 ///
@@ -31,36 +31,30 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
         Some(token) => token.clone(),
         None => version_id()?,
     };
-    let mut answer = client
+    let answer: RotateSecretAnswer = client
         .change(
             Method::POST,
             &arguments.name,
             "/rotation",
-            &[],
-            Some(&json!({"token": token})),
+            &RotateSecretRequest { token },
         )
         .await?;
-    let version = field(&answer, "versionId")
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+    let version = &answer.version_id;
     let secret = format!("{}/{}", client.namespace(), arguments.name);
-    if field(&answer, "done").as_bool() == Some(true) {
+    if answer.done {
         // Another one may be Current by now.
         return out.tell(
             &answer,
             &format!("{secret} was rotated to {version} before, by the same token"),
         );
     }
-    let arrival = delivery::wait(client, &arguments.name, "Current", &version, arguments.waiting).await?;
-    arrival.add_to(&mut answer);
+    let arrival = delivery::wait(client, &arguments.name, "Current", version, arguments.waiting).await?;
+    let mut told = value_of(&answer)?;
+    arrival.add_to(&mut told);
     let what = if arrival.staged {
         "was rotated to"
     } else {
         "is being rotated to"
     };
-    out.tell(
-        &answer,
-        &format!("{secret} {what} {version}{}", arrival.in_words()),
-    )
+    out.tell(&told, &format!("{secret} {what} {version}{}", arrival.in_words()))
 }

@@ -223,7 +223,8 @@ async fn rewrap(path: &Path, client: &ApiClient, out: &Output) -> Result<(), Fai
     {
         all += keys.len();
         let is_old = |text: &str| text.parse::<SealedText>().is_ok_and(|text| text.key != newest);
-        let old: BTreeMap<&String, &String> = keys.iter().filter(|(_, text)| is_old(text)).collect();
+        let mut old = keys;
+        old.retain(|_, text| is_old(text));
         if old.is_empty() {
             continue;
         }
@@ -233,10 +234,10 @@ async fn rewrap(path: &Path, client: &ApiClient, out: &Output) -> Result<(), Fai
                 ..client.cluster.clone()
             },
         };
-        let answer = there.renewed(&secret, &json!(old)).await?;
+        let answer = there.renewed(&secret, old.clone()).await?;
         for (key, text) in old {
             let new = answer
-                .get(key)
+                .get(&key)
                 .ok_or_else(|| Failure::Malformed(format!("no text came back for `{key}`")))?;
             file = file.replace(text.as_str(), new);
             renewed += 1;

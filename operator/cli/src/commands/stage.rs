@@ -1,12 +1,12 @@
 //! `stage`.
 
 use http::Method;
-use serde_json::{Map, Value, json};
+use strongroom_api::v1::{SecretAnswer, UpdateSecretVersionStageRequest};
 
 use super::delivery::{self, Arrival, WaitArguments};
 use crate::api_client::{ApiClient, segment};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, value_of};
 
 /// Moves a stage to a version, or removes it
 ///
@@ -33,16 +33,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
-    let given = [("moveTo", &arguments.to), ("removeFrom", &arguments.remove_from)];
-    let body: Map<String, Value> = given
-        .into_iter()
-        .filter_map(|(name, version)| Some((name.to_owned(), json!(version.as_ref()?))))
-        .collect();
-    let body = Value::Object(body);
+    let body = UpdateSecretVersionStageRequest {
+        move_to: arguments.to.clone(),
+        remove_from: arguments.remove_from.clone(),
+    };
     let what = format!("/stages/{}", segment(&arguments.stage)?);
-    let mut answer = client
-        .change(Method::POST, &arguments.name, &what, &[], Some(&body))
-        .await?;
+    let answer: SecretAnswer = client.change(Method::POST, &arguments.name, &what, &body).await?;
+    let mut answer = value_of(&answer)?;
     let secret = format!("{}/{}", client.namespace(), arguments.name);
     let stage = &arguments.stage;
     let Some(version) = &arguments.to else {

@@ -4,6 +4,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use strongroom_api::problem::Code;
+use strongroom_api::v1::{StoreLimit, StoreUsage};
 use strongroom_crds::v1alpha1::ManagedSecret;
 
 use super::installation;
@@ -55,9 +56,9 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
     let log = held.map_or_else(String::new, |hours| {
         format!("; at its present rate the audit log holds {}", length(hours))
     });
-    let room = client.deleted::<Value>(None).await.ok();
+    let room = client.deleted(None).await.ok();
     let has = room.as_ref().map_or_else(String::new, |page| {
-        has_of_store(client.namespace(), &page.used, &page.limit)
+        has_of_store(client.namespace(), page.used, page.limit)
     });
     let summary = format!(
         "{} ManagedSecrets, {number} ready; {answers}{log}{has}",
@@ -110,19 +111,18 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
 }
 
 /// What a namespace has of the store, for whoever may know.
-fn has_of_store(namespace: &str, used: &Value, limit: &Value) -> String {
-    let number = |of: &Value, what| field(of, what).as_u64();
-    let told = |what, shown: fn(u64) -> String| {
-        let used = shown(number(used, what).unwrap_or_default());
-        match number(limit, what) {
+fn has_of_store(namespace: &str, used: StoreUsage, limit: StoreLimit) -> String {
+    let told = |used: u64, limit: Option<u64>, shown: fn(u64) -> String| {
+        let used = shown(used);
+        match limit {
             Some(most) => format!("{used} of {}", shown(most)),
             None => used,
         }
     };
     format!(
         "; {namespace} has {} secrets and {} in the store",
-        told("secrets", |count| count.to_string()),
-        told("bytes", bytes)
+        told(used.secrets, limit.secrets, |count| count.to_string()),
+        told(used.bytes, limit.bytes, bytes)
     )
 }
 
@@ -179,14 +179,20 @@ mod tests {
 
     #[test]
     fn room_is_told_with_its_end_where_it_has_one() {
-        let used = json!({"secrets": 12, "bytes": 5_000});
-        let limit = json!({"secrets": 10_000, "bytes": 429_496_729});
+        let used = StoreUsage {
+            secrets: 12,
+            bytes: 5_000,
+        };
+        let limit = StoreLimit {
+            secrets: Some(10_000),
+            bytes: Some(429_496_729),
+        };
         assert_eq!(
-            has_of_store("shop", &used, &limit),
+            has_of_store("shop", used, limit),
             "; shop has 12 of 10000 secrets and 5000 bytes of 409 MiB in the store"
         );
         assert_eq!(
-            has_of_store("shop", &used, &json!({})),
+            has_of_store("shop", used, StoreLimit::default()),
             "; shop has 12 secrets and 5000 bytes in the store"
         );
     }

@@ -1,8 +1,10 @@
 //! `versions`.
 
+use strongroom_api::v1::VersionsAnswer;
+
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
-use crate::output::{Output, Table, cell, field, items};
+use crate::output::{Output, Table, cell_of};
 
 /// Lists the versions of a secret, the newest first
 ///
@@ -18,12 +20,17 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let query = [("includeDeprecated", arguments.all.to_string())];
-    let answer = client.read(&arguments.name, "/versions", &query).await?;
+    let answer: VersionsAnswer = client.read(&arguments.name, "/versions", &query).await?;
     out.print(&answer, || {
         let mut table = Table::new(&["VERSION", "NUMBER", "STAGES", "CREATED", "TYPE"]);
-        for version in items(&answer, "versions") {
-            let fields = ["versionId", "sequence", "stages", "created", "dataType"];
-            table.row(fields.map(|name| cell(field(version, name))).to_vec());
+        for version in &answer.versions {
+            table.row(vec![
+                version.version_id.clone(),
+                version.sequence.to_string(),
+                cell_of(&version.stages),
+                cell_of(&version.created),
+                version.data_type.to_string(),
+            ]);
         }
         table
     })

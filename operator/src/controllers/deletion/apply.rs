@@ -7,8 +7,9 @@ use strongroom_store::vault::{KeyView, Recovery};
 use super::kind::{OwnedResource, StoredResource};
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::managed_secret::labels::{Deletion, deletion, former_natives};
+use crate::controllers::managed_secret::labels::former_natives;
 use crate::controllers::managed_secret::removal;
+use crate::secret_labels::{Deletion, deletion};
 use crate::store_handle::{KeyChange, StoreFailure, on_behalf_of};
 
 /// How a secret goes.

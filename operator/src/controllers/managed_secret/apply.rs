@@ -31,6 +31,7 @@ use super::{
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, SettledState};
 use crate::kube::{EventMessage, EventReason, field_manager};
+use crate::secret_labels;
 use crate::store_handle::{StoreFailure, store_time};
 
 /// Carries out `step`. Answers how closely to look next.
@@ -69,7 +70,9 @@ pub(super) async fn apply(
                 .map_err(|_| Failure::Inconsistent("metadata without a spec"))?;
             let (labels, description) = (wanted.labels.clone(), wanted.description.clone());
             let view = secret(observed)?;
-            if view.recovery == Recovery::Nothing && labels::recovery(&labels, true) == Recovery::Window {
+            if view.recovery == Recovery::Nothing
+                && secret_labels::recovery(&labels, true) == Recovery::Window
+            {
                 ctx.store.keep_window(view.id).await?;
             }
             ctx.store.update(view.id, labels, description).await?
@@ -162,7 +165,7 @@ async fn create(
         description: wanted.description.clone(),
         key: observed.key.into(),
         object: Some(observed.identity.object_ref()?),
-        recovery: labels::recovery(&wanted.labels, keeps_nothing(ctx, observed)),
+        recovery: secret_labels::recovery(&wanted.labels, keeps_nothing(ctx, observed)),
         version: version_id(&version)?,
         value,
     };

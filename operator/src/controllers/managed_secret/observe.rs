@@ -31,6 +31,7 @@ use super::{Failure, NativeCheck, certificate, holder, key_check, rotate_now, va
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, SettledState};
 use crate::controllers::identity::Identity;
+use crate::secret_labels;
 use crate::store_handle::timestamp;
 
 /// What was read of one object.
@@ -179,7 +180,7 @@ fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<DesiredState, I
             immutable: immutable(spec),
         }),
         not_rotatable: RotationRefusal::for_spec(spec),
-        labels: labels::desired(spec, object.labels()),
+        labels: secret_labels::desired(spec, object.labels()),
         description: spec.description.clone().unwrap_or_default(),
         suspend: spec.suspend.unwrap_or(false),
     })
@@ -605,7 +606,7 @@ async fn stored_secret(
                 .object
                 .as_ref()
                 .is_none_or(|object| object.name != observed.identity.name),
-        retained: labels::deletion(&view.labels) == labels::Deletion::Retain,
+        retained: secret_labels::deletion(&view.labels) == secret_labels::Deletion::Retain,
         differences,
         unrenderable,
         materialized: view.materialized.as_ref().map(|native| NativeSecretRef {

@@ -133,20 +133,22 @@ async fn what_does_not_fit_its_type_keeps_what_is_in_force_and_its_status() {
 #[tokio::test]
 async fn what_cannot_be_kept_is_in_force_and_says_so_until_it_is_kept() {
     let world = ControllerFixture::new();
-    // The store takes no such UID.
+    // The store takes no name of this length.
+    let name = "p".repeat(254);
+    let path = path().replace("/p", &format!("/{name}"));
     world.api.put(
-        &path(),
+        &path,
         json!({
-            "metadata": {"name": "p", "namespace": NS, "generation": 1, "uid": "not legal"},
+            "metadata": {"name": name, "namespace": NS, "generation": 1, "uid": "u"},
             "spec": {"secrets": ["db"], "statements": [
                 {"effect": "Allow", "principals": [{"serviceAccount": "app"}], "actions": ["*"]}]},
         }),
     );
-    let kept = serde_json::from_value(world.api.get(&path()).unwrap()).unwrap();
+    let kept = serde_json::from_value(world.api.get(&path).unwrap()).unwrap();
     super::watch::seen_policy(&world.ctx, &kept);
     let failure = super::write(&kept, &world.ctx, now()).await.unwrap_err();
-    assert!(failure.to_string().contains("not legal"), "{failure}");
-    let status = world.api.get(&path()).unwrap()["status"].clone();
+    assert!(failure.to_string().contains("at most 253 bytes"), "{failure}");
+    let status = world.api.get(&path).unwrap()["status"].clone();
     let ready = &status["conditions"][0];
     assert_eq!(
         (&ready["status"], &status["generationInForce"]),

@@ -19,11 +19,11 @@ use super::diff::{DeliveryRefusal, Evaluation};
 use super::evaluate::from_problem;
 use super::node_view::{SubscribedSecret, Subscription};
 use crate::consumers::volumes::FollowedVersion;
-use crate::gateway::access::{self, RequestContext};
+use crate::gateway::Gateway;
 use crate::gateway::authenticate::{Caller, ReviewBudget};
 use crate::gateway::listen::Peer;
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::{Gateway, NamespaceRef};
+use crate::gateway::request::{NamespaceRef, RequestContext, SecretPath, record, unauthenticated_meta};
 
 /// Longest id of a volume, in bytes.
 pub(super) const MAX_VOLUME_ID_BYTES: usize = 128;
@@ -69,10 +69,9 @@ pub(super) async fn subscribe(
     let mut wants = Vec::with_capacity(wanted.len());
     for parsed in wanted {
         let name_of = parsed.namespace.unwrap_or_else(|| own.to_owned());
-        let id = gateway.namespaces.resolve(&name_of).await.map_err(refusal)?;
+        let namespace = NamespaceRef::resolve(gateway, name_of).await.map_err(refusal)?;
         wants.push(SubscribedSecret {
-            place: NamespaceRef { name: name_of, id },
-            name: parsed.name,
+            path: SecretPath::new(namespace, parsed.name),
             which: parsed.which,
             shown: parsed.shown,
             at_start: parsed.at_start,
@@ -109,7 +108,7 @@ pub(super) async fn authenticate_pod(
     {
         Ok(caller) => caller,
         Err(problem) => {
-            let meta = access::unauthenticated_meta(source, Some(&whence.node), request, arrived);
+            let meta = unauthenticated_meta(source, Some(&whence.node), request, arrived);
             record_refusal(
                 gateway,
                 audit::Action::Authenticate,
@@ -158,7 +157,7 @@ async fn record_refusal(
         outcome: AuditOutcome::Refused(code.to_owned()),
         ..AuditNote::new(action)
     };
-    gateway.record_request(note, meta).await.map_err(refusal)
+    record::later(gateway, note, meta).await.map_err(refusal)
 }
 
 fn runs_on(caller: &Arc<Caller>, node: &str) -> bool {

@@ -14,8 +14,9 @@ use super::diff::{DeliveryRefusal, Diff, Evaluation, ReadableVersion, diff, valu
 use super::evaluate::{evaluate, from_problem};
 use super::node_view::{NodeView, SentPointer, SubscribedSecret, Subscription, ValueKey};
 use crate::gateway::Gateway;
-use crate::gateway::access::{RequestContext, about_impossible_name};
 use crate::gateway::problem::Problem;
+use crate::gateway::request::RequestContext;
+use crate::gateway::request::record::about_impossible_name;
 
 /// Works off at most so many subscriptions. It reads the store: run it where that holds nobody up.
 pub(super) fn dispatch(gateway: &Gateway, view: &mut NodeView, most: usize) -> Vec<Message> {
@@ -322,8 +323,8 @@ fn record_read(
     found: &ReadableVersion,
 ) -> Result<(), Problem> {
     let note = AuditNote {
-        namespace: want.place.name.parse().ok(),
-        secret: want.name.parse().ok(),
+        namespace: want.path.namespace().parsed().cloned(),
+        secret: want.path.parsed().cloned(),
         secret_id: Some(found.key.0),
         version: Some(found.key.1.clone()),
         ..AuditNote::new(audit::Action::GetSecretValue)
@@ -341,10 +342,10 @@ fn record_refusal(
 ) -> Result<(), Problem> {
     let note = AuditNote {
         outcome: AuditOutcome::Refused(refused.record.as_str().to_owned()),
-        namespace: want.place.name.parse().ok(),
-        secret: want.name.parse().ok(),
+        namespace: want.path.namespace().parsed().cloned(),
+        secret: want.path.parsed().cloned(),
         secret_id: refused.secret,
-        detail: about_impossible_name(&want.name),
+        detail: about_impossible_name(&want.path),
         ..AuditNote::new(audit::Action::GetSecretValue)
     };
     Ok(gateway

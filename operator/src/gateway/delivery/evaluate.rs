@@ -9,8 +9,9 @@ use super::diff::{DeliveryRefusal, Evaluation, ReadableVersion};
 use super::node_view::SubscribedSecret;
 use crate::consumers::volumes::FollowedVersion;
 use crate::gateway::Gateway;
-use crate::gateway::access::{AccessRequest, RequestContext, decide, may_describe, short_denial};
 use crate::gateway::problem::{Code, Problem};
+use crate::gateway::request::authorise::{decide, may_describe, short_denial};
+use crate::gateway::request::{AccessRequest, RequestContext, find};
 
 /// Whether a volume may have a secret now, and which version.
 pub(super) fn evaluate(gateway: &Gateway, asking: &RequestContext, want: &SubscribedSecret) -> Evaluation {
@@ -22,10 +23,10 @@ fn try_evaluate(
     asking: &RequestContext,
     want: &SubscribedSecret,
 ) -> Result<Evaluation, Problem> {
-    let secret = gateway.find(&want.place, &want.name)?;
-    let version = secret
-        .as_deref()
-        .and_then(|secret| version_of(secret, &want.which));
+    let (namespace, name) = (want.path.namespace().name(), want.path.name());
+    let found = find::secret(gateway, &want.path)?;
+    let secret = found.view();
+    let version = secret.and_then(|secret| version_of(secret, &want.which));
     let facts = RequestFacts {
         stages: version
             .iter()
@@ -35,18 +36,11 @@ fn try_evaluate(
         version: version.map(|version| version.id.to_string()),
         ..asking.facts()
     };
-    let wanted = AccessRequest {
-        action: Action::GetSecretValue,
-        namespace: &want.place.name,
-        name: &want.name,
-        secret: secret.as_deref(),
-        new_under: None,
-        facts: &facts,
-    };
+    let wanted = AccessRequest::of_found(Action::GetSecretValue, &found, &facts);
     let decision = decide(gateway, asking, Action::GetSecretValue, &wanted)?;
-    let owner = secret.as_deref().and_then(|secret| secret.object.as_ref());
+    let owner = secret.and_then(|secret| secret.object.as_ref());
     let owner = owner.map(|object| object.uid.as_str());
-    let terms = gateway.terms.for_secret(&want.place.name, &want.name, owner);
+    let terms = gateway.terms.for_secret(namespace, name, owner);
     let wipe = terms.wipe;
     let refused = |code, ended, record, message: String| DeliveryRefusal {
         code,
@@ -57,7 +51,7 @@ fn try_evaluate(
         wipe: wipe.then_some(true),
         record,
         statements: Vec::new(),
-        secret: secret.as_deref().map(|secret| secret.id),
+        secret: secret.map(|secret| secret.id),
     };
     if !decision.allowed {
         let (message, missing) = why_not(gateway, asking, &wanted, &decision)?;
@@ -68,16 +62,13 @@ fn try_evaluate(
             ..refused(Refusal::Policy, Ended::Revoked, Code::PolicyDenied, message)
         }));
     }
-    let Some(view) = secret.as_deref() else {
-        let message = format!(
-            "there is no secret `{}` in namespace `{}`",
-            want.name, want.place.name
-        );
+    let Some(view) = secret else {
+        let message = format!("there is no secret `{name}` in namespace `{namespace}`");
         let ended = refused(Refusal::NotFound, Ended::Deleted, Code::SecretNotFound, message);
         return Ok(Evaluation::Refused(ended));
     };
     if let SecretState::PendingDeletion { .. } = view.state {
-        let message = format!("secret `{}` was deleted and can be restored", want.name);
+        let message = format!("secret `{name}` was deleted and can be restored");
         let ended = refused(
             Refusal::NotReadable,
             Ended::Deleted,
@@ -93,7 +84,7 @@ fn try_evaluate(
             KeyState::Disabled => (Code::KeyDisabled, "disabled"),
             _ => (Code::KeyPendingDeletion, "to be deleted"),
         };
-        let message = format!("the encryption key of secret `{}` is {state}", want.name);
+        let message = format!("the encryption key of secret `{name}` is {state}");
         let ended = refused(Refusal::NotReadable, Ended::KeyDisabled, code, message);
         return Ok(Evaluation::Refused(ended));
     }
@@ -102,7 +93,7 @@ fn try_evaluate(
             FollowedVersion::Stage(stage) => (Code::StageNotFound, format!("version with stage `{stage}`")),
             FollowedVersion::Version(id) => (Code::VersionNotFound, format!("version `{id}`")),
         };
-        let message = format!("secret `{}` has no {what}", want.name);
+        let message = format!("secret `{name}` has no {what}");
         let ended = refused(Refusal::NotFound, Ended::VersionGone, code, message);
         return Ok(Evaluation::Refused(ended));
     };
@@ -132,9 +123,10 @@ fn why_not(
     wanted: &AccessRequest<'_>,
     decision: &Decision,
 ) -> Result<(String, Vec<String>), Problem> {
+    let (namespace, name) = (wanted.path.namespace().name(), wanted.path.name());
     if may_describe(gateway, asking, wanted)? {
         let object = wanted.secret.and_then(|secret| secret.object.as_ref());
-        let object = object.map_or(wanted.name, |object| object.name.as_str());
+        let object = object.map_or(name, |object| object.name.as_str());
         return short_denial(gateway, asking, wanted, decision, object);
     }
     let unknown = AccessRequest {
@@ -144,12 +136,11 @@ fn why_not(
     let decision = decide(gateway, asking, wanted.action, &unknown)?;
     if decision.allowed {
         let none = format!(
-            "there is no secret `{}` in namespace `{}` that the pod may read; ask an admin of `{}`",
-            wanted.name, wanted.namespace, wanted.namespace
+            "there is no secret `{name}` in namespace `{namespace}` that the pod may read; ask an admin of `{namespace}`"
         );
         return Ok((none, Vec::new()));
     }
-    short_denial(gateway, asking, &unknown, &decision, wanted.name)
+    short_denial(gateway, asking, &unknown, &decision, name)
 }
 
 /// What a problem of the gateway means to a volume.

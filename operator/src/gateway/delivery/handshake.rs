@@ -14,11 +14,13 @@ use zeroize::Zeroizing;
 
 use super::node_view::ValueKey;
 use crate::gateway::Gateway;
-use crate::gateway::access::{self, RequestContext};
 use crate::gateway::authenticate::{Caller, ReviewBudget};
 use crate::gateway::listen::{Connection, Peer};
 use crate::gateway::problem::Code;
-use crate::gateway::request::{LimitScope, LimitedResource, RefusalReason, Slot};
+use crate::gateway::request::authenticate::count_failure;
+use crate::gateway::request::{
+    LimitScope, LimitedResource, RefusalReason, RequestContext, Slot, record, unauthenticated_meta,
+};
 
 /// Whoever opens a stream, and what that holds meanwhile.
 #[derive(Clone, Debug)]
@@ -73,16 +75,14 @@ pub(super) async fn handshake(
     let caller = match gateway.authenticator.authenticate(&token, asker).await {
         Ok(caller) => caller,
         Err(problem) => {
-            gateway
-                .count_unauthenticated(source, &problem)
+            count_failure(gateway, source, &problem)
                 .map_err(|problem| Status::resource_exhausted(problem.detail()))?;
             let note = AuditNote {
                 outcome: AuditOutcome::Refused(problem.code().as_str().to_owned()),
                 ..AuditNote::new(audit::Action::Authenticate)
             };
-            let meta = access::unauthenticated_meta(source, None, request, Instant::now());
-            gateway
-                .record_request(note, meta)
+            let meta = unauthenticated_meta(source, None, request, Instant::now());
+            record::later(gateway, note, meta)
                 .await
                 .map_err(|problem| refused(problem.code(), problem.detail()))?;
             return Err(refused(problem.code(), problem.detail()));
@@ -107,8 +107,7 @@ pub(super) async fn handshake(
             outcome: AuditOutcome::Refused("NotANode".to_owned()),
             ..AuditNote::new(audit::Action::Authenticate)
         };
-        gateway
-            .record_request(note, asking.meta(&[]))
+        record::later(gateway, note, asking.meta(&[]))
             .await
             .map_err(|problem| refused(problem.code(), problem.detail()))?;
         return Err(Status::permission_denied(

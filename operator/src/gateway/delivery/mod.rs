@@ -62,9 +62,10 @@ pub(super) use self::presence::{HolderKind, PresenceEvent};
 #[cfg(test)]
 pub(super) use self::session::run;
 pub(super) use self::watch::watch;
+use super::Gateway;
 use super::listen::{Connection, Peer};
+use super::protocols::bearer;
 use super::request::Slot;
-use super::{Gateway, bearer};
 
 /// Where the stream is among the paths of the port.
 pub(super) const ATTACH_PATH: &str = "/strongroom.stream.v1.Delivery/Attach";

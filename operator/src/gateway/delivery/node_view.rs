@@ -10,8 +10,7 @@ use zeroize::Zeroizing;
 use super::presence::{GoneHolder, is_gone};
 use crate::consumers::volumes::FollowedVersion;
 use crate::delivery_policy::DeliveryPolicy;
-use crate::gateway::NamespaceRef;
-use crate::gateway::access::RequestContext;
+use crate::gateway::request::{RequestContext, SecretPath};
 
 /// Subscriptions of one node.
 pub(super) const MAX_SUBSCRIPTIONS: usize = 4_096;
@@ -24,10 +23,8 @@ pub(super) type ValueKey = (SecretId, VersionId);
 /// A secret that a volume wants.
 #[derive(Clone, Debug)]
 pub(super) struct SubscribedSecret {
-    /// Its namespace, as it was when the volume asked.
-    pub(super) place: NamespaceRef,
-    /// The name that it has in the store.
-    pub(super) name: String,
+    /// Where it is, with the namespace as it was when the volume asked.
+    pub(super) path: SecretPath,
     /// Which version.
     pub(super) which: FollowedVersion,
     /// The version that the volume shows already.

@@ -34,11 +34,10 @@ use super::pod_address::PodAddressError;
 use super::pod_events::{EventThrottle, PodEvent};
 use super::presence::{GoneQueue, HolderKind, HolderRef, is_gone};
 use crate::consumers::volumes as consumers;
-use crate::gateway::access::RequestContext;
 use crate::gateway::authenticate::Caller;
 use crate::gateway::changes::StoreChange;
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::request::{LimitScope, LimitedResource, RefusalReason};
+use crate::gateway::request::{LimitScope, LimitedResource, RefusalReason, RequestContext};
 use crate::gateway::{Gateway, blocking};
 
 /// How long a node may take for its first message.
@@ -366,7 +365,7 @@ impl Session {
             let told = subscription.told.iter().flatten().zip(&subscription.wanted);
             let told = told.map(|(told, want)| consumers::VolumeSecret {
                 secret: told.key.0,
-                namespace: &want.place.name,
+                namespace: want.path.namespace().name(),
                 which: &want.which,
                 shown: want.shown.as_deref(),
                 at_start: want.at_start.as_ref().map(Option::as_deref),

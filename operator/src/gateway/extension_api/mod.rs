@@ -52,9 +52,10 @@ use self::follow::Follower;
 pub(crate) use self::reachability::ReachabilityMetrics;
 use self::reachability::ReachabilityProbe;
 use self::trust::{GatewayClient, SharedTrust};
+use super::GatewayError;
 use super::listen::{self, Admission, Peer};
 use super::problem::{Code, Problem};
-use super::{GatewayError, REQUEST_ID};
+use super::protocols::REQUEST_ID;
 use crate::storeless::StorelessContext;
 
 /// How long the gateway may take: longer than it gives itself.

@@ -7,17 +7,18 @@ use strongroom_rules::policy::{Action, RequestFacts, StatementRef};
 use strongroom_store::id::RequestId;
 use strongroom_store::vault::{AuditNote, Command, KeyView, Meta, Refusal, SecretView, StoreError};
 
-use crate::gateway::access::{AccessRequest, RequestContext, audit_action, permit, refuse};
 use crate::gateway::problem::Problem;
-use crate::gateway::{Gateway, NamespaceRef, blocking};
+use crate::gateway::request::authorise::permit;
+use crate::gateway::request::record::{self, audit_action};
+use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find};
+use crate::gateway::{Gateway, blocking};
 
 /// A change that policies allow.
 #[derive(Clone, Debug)]
 pub(super) struct SecretChange {
     pub(super) gateway: Arc<Gateway>,
     pub(super) asking: RequestContext,
-    pub(super) place: NamespaceRef,
-    pub(super) name: String,
+    pub(super) path: SecretPath,
     /// The secret, where there is one.
     pub(super) secret: Option<Arc<SecretView>>,
     action: Action,
@@ -49,18 +50,15 @@ impl From<Refusal> for ChangeError {
 impl SecretChange {
     /// The change of a secret that is there.
     pub(super) async fn for_secret(
-        gateway: Arc<Gateway>,
-        asking: RequestContext,
-        place: NamespaceRef,
-        name: String,
+        context: OperationContext,
+        path: SecretPath,
         action: Action,
     ) -> Result<(Self, Arc<SecretView>), Problem> {
         blocking(move || {
-            let secret = gateway.find(&place, &name)?;
-            let change = Self::authorise(gateway, asking, place, name, (action, secret, None), false)?;
+            let change = Self::authorise(context, path, action, None, false)?;
             match change.secret.clone() {
                 Some(secret) => Ok((change, secret)),
-                None => Err(Problem::no_secret(&change.place.name, &change.name)),
+                None => Err(Problem::no_secret(&change.path)),
             }
         })
         .await
@@ -68,33 +66,26 @@ impl SecretChange {
 
     /// The making of one, under this key, whether or not there is one already.
     pub(super) async fn for_new_secret(
-        gateway: Arc<Gateway>,
-        asking: RequestContext,
-        place: NamespaceRef,
-        name: String,
+        context: OperationContext,
+        path: SecretPath,
         key: Option<KeyView>,
     ) -> Result<Self, Problem> {
-        blocking(move || {
-            let secret = gateway.find(&place, &name)?;
-            let what = (Action::CreateSecret, secret, key);
-            Self::authorise(gateway, asking, place, name, what, true)
-        })
-        .await
+        blocking(move || Self::authorise(context, path, Action::CreateSecret, key, true)).await
     }
 
     fn authorise(
-        gateway: Arc<Gateway>,
-        asking: RequestContext,
-        place: NamespaceRef,
-        name: String,
-        (action, secret, new_under): (Action, Option<Arc<SecretView>>, Option<KeyView>),
+        context: OperationContext,
+        path: SecretPath,
+        action: Action,
+        new_under: Option<KeyView>,
         exists: bool,
     ) -> Result<Self, Problem> {
+        let OperationContext { gateway, asking, .. } = context;
+        let secret = find::secret(&gateway, &path)?.into_view();
         let mut change = Self {
             gateway,
             asking,
-            place,
-            name,
+            path,
             secret,
             action,
             new_under,
@@ -105,6 +96,11 @@ impl SecretChange {
         let decision = permit(&change.gateway, &change.asking, &change.wanted(&facts), exists)?;
         change.statements = decision.statements;
         Ok(change)
+    }
+
+    /// The name of the namespace.
+    pub(super) fn namespace(&self) -> &str {
+        self.path.namespace().name()
     }
 
     /// The same change, where policies allow this action of the secret as well.
@@ -126,8 +122,7 @@ impl SecretChange {
     fn wanted<'a>(&'a self, facts: &'a RequestFacts) -> AccessRequest<'a> {
         AccessRequest {
             action: self.action,
-            namespace: &self.place.name,
-            name: &self.name,
+            path: &self.path,
             secret: self.secret.as_deref(),
             new_under: match self.secret {
                 Some(_) => None,
@@ -178,15 +173,14 @@ impl SecretChange {
     /// Puts a change on record of which the store sees nothing.
     pub(super) async fn note(&self, detail: &str) -> Result<(), ChangeError> {
         let note = AuditNote {
-            namespace: self.place.name.parse().ok(),
-            secret: self.name.parse().ok(),
+            namespace: self.path.namespace().parsed().cloned(),
+            secret: self.path.parsed().cloned(),
             secret_id: self.secret.as_ref().map(|secret| secret.id),
             detail: detail.to_owned(),
             ..AuditNote::new(audit_action(self.action))
         };
         let meta = self.asking.meta(&self.statements);
-        self.gateway
-            .record_request(note, meta)
+        record::later(&self.gateway, note, meta)
             .await
             .map_err(ChangeError::Recorded)
     }
@@ -198,7 +192,7 @@ impl SecretChange {
             Err(ChangeError::Recorded(problem)) => Err(problem),
             Err(ChangeError::Unrecorded(problem)) => Err(blocking(move || {
                 let facts = self.asking.facts();
-                refuse(
+                record::refuse(
                     &self.gateway,
                     &self.asking,
                     &self.wanted(&facts),

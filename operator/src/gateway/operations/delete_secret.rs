@@ -6,17 +6,7 @@
 //! A crash in between leaves a secret without an object, which the controller deletes as it does all of
 //! those.
 
-use std::sync::Arc;
-
-use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing;
-use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use strongroom_api::v1::{DeleteSecretAnswer, DeleteSecretQuery};
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::native_secret::claim::WrittenSecret;
 use strongroom_rules::policy::Action;
@@ -28,59 +18,19 @@ use strongroom_store::vault::{
 };
 
 use super::change::{ChangeError, SecretChange};
-use super::get_secret_value::invalid;
 use super::shape::time;
-use crate::controllers::managed_secret::labels;
-use crate::controllers::managed_secret::removal::{self, Leftover};
-use crate::gateway::Gateway;
-use crate::gateway::access::RequestContext;
 use crate::gateway::objects::{ObjectClient, kube_problem, refuse_other_owner};
-use crate::gateway::operation::Operation;
-use crate::gateway::problem::Problem;
-use crate::kube::EventWriter;
+use crate::gateway::operation::Input;
+use crate::gateway::problem::{Problem, invalid};
+use crate::gateway::request::{OperationContext, SecretPath};
+use crate::kube::{EventWriter, LeftoverSecret, remove_native_secret};
+use crate::secret_labels;
 
-/// How.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "How")]
-pub(in crate::gateway) struct DeleteSecretQuery {
-    /// 7 to 30.
-    #[serde(default)]
-    #[schemars(range(min = *RECOVERY_WINDOW_DAYS.start(), max = *RECOVERY_WINDOW_DAYS.end()))]
-    recovery_window_days: Option<u32>,
-    #[serde(default)]
-    force: bool,
-}
-
-/// What comes of it.
-#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Deleted")]
-pub(in crate::gateway) struct DeleteSecretAnswer {
-    /// When the secret is destroyed; absent: it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deletion: Option<Timestamp>,
-}
-
-pub(in crate::gateway) fn operation() -> Operation {
-    Operation::new(
-        "DeleteSecret",
-        "/v1/namespaces/{namespace}/secrets/{name}",
-        routing::delete(serve),
-    )
-    .method(Method::DELETE)
-    .about("Opens the recovery window, or destroys at once")
-    .query::<DeleteSecretQuery>()
-    .answers::<DeleteSecretAnswer>(StatusCode::OK)
-}
-
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    path: Result<Path<(String, String)>, PathRejection>,
-    how: Result<Query<DeleteSecretQuery>, QueryRejection>,
-) -> Result<Json<DeleteSecretAnswer>, Problem> {
-    let Path((namespace, name)) = path.map_err(invalid)?;
-    let Query(how) = how.map_err(invalid)?;
+pub(super) async fn run(
+    context: OperationContext,
+    input: Input<SecretPath, DeleteSecretQuery>,
+) -> Result<DeleteSecretAnswer, Problem> {
+    let Input { path, query: how, .. } = input;
     if how.force && how.recovery_window_days.is_some() {
         return Err(invalid(
             "`force` means no recovery window; give only one of the two",
@@ -93,11 +43,7 @@ async fn serve(
         let (min, max) = (*RECOVERY_WINDOW_DAYS.start(), *RECOVERY_WINDOW_DAYS.end());
         return Err(invalid(format!("`recoveryWindowDays` is {min} to {max}")));
     }
-    let place = gateway
-        .admit_write(&asking, Action::DeleteSecret, namespace)
-        .await?;
-    let (change, secret) =
-        SecretChange::for_secret(gateway, asking, place, name, Action::DeleteSecret).await?;
+    let (change, secret) = SecretChange::for_secret(context, path, Action::DeleteSecret).await?;
     let end = deletion_kind(&change, &secret, how).await;
     let change = if end == DeletionKind::Window {
         change
@@ -127,7 +73,7 @@ async fn deletion_kind(change: &SecretChange, secret: &SecretView, how: DeleteSe
     let keeps_nothing = secret.recovery == Recovery::Nothing
         && how.recovery_window_days.is_none()
         && secret.state == SecretState::Live
-        && change.gateway.namespaces.recovery(&change.place.name).await == Recovery::Nothing;
+        && change.gateway.namespaces.recovery(change.namespace()).await == Recovery::Nothing;
     if keeps_nothing {
         DeletionKind::Nothing
     } else {
@@ -140,12 +86,12 @@ async fn delete(
     secret: &SecretView,
     how: DeleteSecretQuery,
     end: DeletionKind,
-) -> Result<Json<DeleteSecretAnswer>, ChangeError> {
+) -> Result<DeleteSecretAnswer, ChangeError> {
     if let (SecretState::PendingDeletion { until, .. }, false) = (secret.state, how.force) {
         return Err(Refusal::InRecoveryWindow { until }.into());
     }
     let client = &change.gateway.client;
-    let objects = ObjectClient::<ManagedSecret>::new(&change.gateway, &change.place.name);
+    let objects = ObjectClient::<ManagedSecret>::new(&change.gateway, change.namespace());
     if let Some(object) = objects.declaring(secret).await? {
         // Whoever keeps the source would make the object again.
         refuse_other_owner(&object, &["spec", "source"])?;
@@ -156,10 +102,11 @@ async fn delete(
         .iter()
         .map(|native| (native.name.clone(), native.uid.to_string()));
     // A rename may not have come to its end.
-    let former = labels::former_natives(&secret.labels).map(|native| (native.name, native.uid.to_string()));
+    let former = secret_labels::former_natives(&secret.labels);
+    let former = former.map(|(name, uid)| (name.to_owned(), uid.to_owned()));
     for (name, uid) in former.chain(ours) {
-        let leftover = Leftover {
-            namespace: &change.place.name,
+        let leftover = LeftoverSecret {
+            namespace: change.namespace(),
             name: &name,
             written: WrittenSecret {
                 uid: Uid::new(uid),
@@ -175,7 +122,7 @@ async fn delete(
                 .as_ref()
                 .map(|object| (object.name.clone(), object.uid.to_string())),
         };
-        removal::remove(client, &EventWriter::new(client), &leftover)
+        remove_native_secret(client, &EventWriter::new(client), &leftover)
             .await
             .map_err(kube_problem)?;
     }
@@ -190,17 +137,17 @@ async fn delete(
     let window_days = match (
         how.force,
         how.recovery_window_days,
-        labels::deletion(&secret.labels),
+        secret_labels::deletion(&secret.labels),
     ) {
         (true, ..) => None,
         (false, Some(days), _) => Some(days),
-        (false, None, labels::Deletion::Window(days)) => Some(days),
+        (false, None, secret_labels::Deletion::Window(days)) => Some(days),
         // It stays when its object goes; here somebody deletes the secret itself.
-        (false, None, labels::Deletion::Retain) => None,
+        (false, None, secret_labels::Deletion::Retain) => None,
     };
     if end == DeletionKind::Nothing {
         change.run(DestroySecret { secret: secret.id }).await?;
-        return Ok(Json(DeleteSecretAnswer { deletion: None }));
+        return Ok(DeleteSecretAnswer { deletion: None });
     }
     if secret.recovery == Recovery::Nothing && !how.force {
         change
@@ -215,5 +162,5 @@ async fn delete(
         },
     };
     let deletion = change.run(command).await?.map(time);
-    Ok(Json(DeleteSecretAnswer { deletion }))
+    Ok(DeleteSecretAnswer { deletion })
 }

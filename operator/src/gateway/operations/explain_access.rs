@@ -6,84 +6,29 @@
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::routing::get;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use strongroom_api::v1::{ExplainAccessAnswer, ExplainAccessQuery};
 use strongroom_rules::policy::{Action, Identity, Principal, RequestFacts};
 use strongroom_store::audit::{self, AuditOutcome};
 use strongroom_store::vault::{AuditNote, KeyState, SecretState};
 
-use super::get_secret_value::invalid;
 use super::shape::time;
-use crate::gateway::access::{AccessRequest, RequestContext, authorise, decide, explain_decision, refuse};
 use crate::gateway::authenticate::Caller;
-use crate::gateway::operation::{Operation, VERSION_ID_PATTERN};
-use crate::gateway::problem::{Code, Problem};
-use crate::gateway::{Gateway, NamespaceRef, blocking};
+use crate::gateway::operation::Input;
+use crate::gateway::problem::{Code, Problem, invalid};
+use crate::gateway::request::authorise::{authorise, decide, explain_decision};
+use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find, record};
+use crate::gateway::{Gateway, blocking};
 
-/// What is to be explained.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Question")]
-pub(in crate::gateway) struct ExplainAccessQuery {
-    #[serde(default)]
-    action: Option<String>,
-    /// `namespace/serviceaccount`, or a user as the API server knows him.
-    #[serde(default)]
-    principal: Option<String>,
-    /// Stage of the version that would be read.
-    #[serde(default)]
-    #[schemars(regex(pattern = VERSION_ID_PATTERN))]
-    stage: Option<String>,
-}
-
-/// The answer to "why?".
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "Explained")]
-pub(in crate::gateway) struct ExplainAccessAnswer {
-    allowed: bool,
-    principal: String,
-    action: &'static str,
-    /// In words, one sentence a line.
-    explanation: String,
-    /// Statements that decided, as far as the caller may see them.
-    statements: Vec<String>,
-    /// RBAC alone allows it: `get` on the ManagedSecret.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    by_rbac: bool,
-    /// SecretPolicies that would allow it, as YAML.
-    missing_policies: Vec<String>,
-    /// What the secret itself says to such a request.
-    secret: String,
-    /// What the customer's key that it lies under says to it; absent where it lies under none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-}
-
-pub(in crate::gateway) fn operation() -> Operation {
-    Operation::new(
-        "ExplainAccess",
-        "/v1/namespaces/{namespace}/secrets/{name}/access",
-        get(serve),
-    )
-    .about("Why a principal gets what it gets, and what is missing")
-    .query::<ExplainAccessQuery>()
-    .answers::<ExplainAccessAnswer>(StatusCode::OK)
-}
-
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    path: Result<Path<(String, String)>, PathRejection>,
-    question: Result<Query<ExplainAccessQuery>, QueryRejection>,
-) -> Result<Json<ExplainAccessAnswer>, Problem> {
-    let Path((namespace, name)) = path.map_err(invalid)?;
-    let Query(question) = question.map_err(invalid)?;
+pub(super) async fn run(
+    context: OperationContext,
+    input: Input<SecretPath, ExplainAccessQuery>,
+) -> Result<ExplainAccessAnswer, Problem> {
+    let OperationContext { gateway, asking, .. } = context;
+    let Input {
+        path,
+        query: question,
+        ..
+    } = input;
     let action = match &question.action {
         None => Action::GetSecretValue,
         Some(text) => Action::named(text)
@@ -91,40 +36,33 @@ async fn serve(
             .filter(|action| !action.uses_key())
             .ok_or_else(|| invalid("`action` is like `GetSecretValue`"))?,
     };
-    let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
-    blocking(move || answer(&gateway, &asking, &place, &name, action, &question).map(Json)).await
+    blocking(move || answer(&gateway, &asking, &path, action, &question)).await
 }
 
 fn answer(
     gateway: &Gateway,
     asking: &RequestContext,
-    place: &NamespaceRef,
-    name: &str,
+    path: &SecretPath,
     action: Action,
     question: &ExplainAccessQuery,
 ) -> Result<ExplainAccessAnswer, Problem> {
-    let secret = gateway.find(place, name)?;
+    let namespace = path.namespace().name();
+    let found = find::secret(gateway, path)?;
     let facts = asking.facts();
-    let sees = AccessRequest {
-        action: Action::DescribeSecret,
-        namespace: &place.name,
-        name,
-        secret: secret.as_deref(),
-        new_under: None,
-        facts: &facts,
-    };
-    let (knows, view) = authorise(gateway, asking, &sees)?;
+    let sees = AccessRequest::of_found(Action::DescribeSecret, &found, &facts);
+    let authorised = authorise(gateway, asking, &sees)?;
+    let (knows, view) = (authorised.decision(), authorised.secret());
     let subject = match &question.principal {
         None => asking.clone(),
         Some(text) => about(asking, text),
     };
-    if knows.rbac && !asks_by_rbac(asking, &subject, &place.name) {
+    if knows.rbac && !asks_by_rbac(asking, &subject, namespace) {
         let why = format!(
-            "RBAC lets you ask about yourself and about ServiceAccounts of namespace `{}`; to ask about others, a SecretPolicy has to allow you \
-             secrets:DescribeSecret on secret `{name}`",
-            place.name
+            "RBAC lets you ask about yourself and about ServiceAccounts of namespace `{namespace}`; to ask about others, a SecretPolicy has to \
+             allow you secrets:DescribeSecret on secret `{}`",
+            path.name()
         );
-        return Err(refuse(
+        return Err(record::refuse(
             gateway,
             asking,
             &sees,
@@ -149,22 +87,20 @@ fn answer(
         ..sees
     };
     let decision = decide(gateway, &subject, action, &wanted)?;
-    let explanation = explain_decision(gateway, (asking, &subject), &wanted, (&decision, &knows))?;
+    let explanation = explain_decision(gateway, (asking, &subject), &wanted, (&decision, knows))?;
     let note = AuditNote {
         outcome: AuditOutcome::Done,
-        namespace: place.name.parse().ok(),
+        namespace: path.namespace().parsed().cloned(),
         secret: Some(view.name.clone()),
         secret_id: Some(view.id),
         detail: format!("{action} for {}", subject.caller.principal.identity),
         ..AuditNote::new(audit::Action::ExplainAccess)
     };
-    gateway
-        .store
-        .record_request(note, &asking.meta(&[]), gateway.durability)?;
+    record::now(gateway, note, &asking.meta(&[]))?;
     Ok(ExplainAccessAnswer {
         allowed: decision.allowed,
         principal: subject.caller.principal.identity.to_string(),
-        action: action.as_str(),
+        action: action.as_str().into(),
         explanation: explanation.text,
         statements: explanation.statements,
         by_rbac: decision.rbac,

@@ -5,29 +5,21 @@
 //! Reads and refusals are in the other chain, which is for auditors. Must not tell a value, a statement of a
 //! policy, or more of who asked than his name.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::routing::get;
-use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use strongroom_api::v1::{
+    GetSecretHistoryQuery, HistoryDecision, HistoryPage, HistoryRecord, HistoryRequester,
+};
 use strongroom_rules::policy::{Action, Identity};
 use strongroom_store::audit::{Actor, AuditOutcome, Entry, Requester};
 use strongroom_store::id::SecretId;
 use strongroom_store::vault::{Store, StoreError};
 
-use super::describe_secret::metadata;
-use super::get_secret_value::invalid;
+use super::metadata;
 use super::shape::time;
-use crate::gateway::Gateway;
-use crate::gateway::access::RequestContext;
-use crate::gateway::operation::Operation;
-use crate::gateway::problem::{Code, Problem};
+use crate::gateway::operation::Input;
+use crate::gateway::problem::{Code, Problem, invalid};
+use crate::gateway::request::{OperationContext, SecretPath};
 
 /// Records a page where nothing is said.
 const DEFAULT_PAGE_SIZE: usize = 50;
@@ -53,21 +45,7 @@ struct ScanBudget {
     time: Duration,
 }
 
-/// From where on, and how much.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "GetSecretHistoryQuery")]
-struct GetSecretHistoryQuery {
-    /// Records a page, 1 to 100; 50 where absent.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 100))]
-    limit: Option<u16>,
-    /// `next` of the page before; absent at the beginning.
-    #[serde(default)]
-    after: Option<String>,
-}
-
-/// The same, checked.
+/// Which page is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PageRequest {
     /// The last record of the chain that was looked at; 0: none.
@@ -75,107 +53,29 @@ struct PageRequest {
     limit: usize,
 }
 
-impl GetSecretHistoryQuery {
-    fn page(&self) -> Result<PageRequest, Problem> {
-        let limit = self.limit.map_or(DEFAULT_PAGE_SIZE, usize::from);
+impl PageRequest {
+    fn from_query(query: &GetSecretHistoryQuery) -> Result<Self, Problem> {
+        let limit = query.limit.map_or(DEFAULT_PAGE_SIZE, usize::from);
         if !(1..=MAX_PAGE_SIZE).contains(&limit) {
             return Err(invalid(format!("`limit` is 1 to {MAX_PAGE_SIZE}")));
         }
-        let after = match &self.after {
+        let after = match &query.after {
             None => 0,
             Some(text) => text
                 .parse::<u64>()
                 .map_err(|_| invalid("`after` is the `next` of a page"))?,
         };
-        Ok(PageRequest { after, limit })
+        Ok(Self { after, limit })
     }
 }
 
-/// A page of changes.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "History")]
-struct HistoryPage {
-    /// The oldest first; there may be none on a page that is not the last one.
-    records: Vec<HistoryRecord>,
-    /// What to send as `after` for the next page; absent on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-/// One change. Its fields are those of an audit record.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "HistoryRecord")]
-struct HistoryRecord {
-    /// Its number in the mutation chain, which is that of all secrets.
-    sequence: u64,
-    time: Timestamp,
-    /// Who did it.
-    principal: String,
-    /// The operation.
-    action: String,
-    /// How it ended.
-    decision: HistoryDecision,
-    /// Why it was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    /// The id of the version.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
-    /// The stage that was written or moved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stage: Option<String>,
-    /// Of what a controller did because of an object: who wrote that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    requester: Option<HistoryRequester>,
-    /// More, where there is more.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    detail: String,
-}
-
-/// How a change ended.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "HistoryDecision")]
-enum HistoryDecision {
-    /// It was done.
-    Done,
-    /// It was refused or failed.
-    Refused,
-}
-
-/// Who wrote the object that asked for it.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "HistoryRequester")]
-struct HistoryRequester {
-    /// Whether the webhook saw it. Where it did not, nothing else is known.
-    attested: bool,
-    /// The user, as the API server knows it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<String>,
-}
-
-pub(in crate::gateway) fn operation() -> Operation {
-    Operation::new(
-        "GetSecretHistory",
-        "/v1/namespaces/{namespace}/secrets/{name}/history",
-        get(serve),
-    )
-    .about("Who changed what of a secret, and when, in pages, the oldest change first; needs DescribeSecret")
-    .query::<GetSecretHistoryQuery>()
-    .answers::<HistoryPage>(StatusCode::OK)
-}
-
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    path: Result<Path<(String, String)>, PathRejection>,
-    query: Result<Query<GetSecretHistoryQuery>, QueryRejection>,
-) -> Result<Json<HistoryPage>, Problem> {
-    let Path((namespace, name)) = path.map_err(invalid)?;
-    let Query(query) = query.map_err(invalid)?;
-    let wanted = query.page()?;
-    let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
+pub(super) async fn run(
+    context: OperationContext,
+    input: Input<SecretPath, GetSecretHistoryQuery>,
+) -> Result<HistoryPage, Problem> {
+    let OperationContext { gateway, asking, .. } = context;
+    let Input { path, query, .. } = input;
+    let wanted = PageRequest::from_query(&query)?;
     let identity = &asking.caller.principal.identity;
     let turn = identity
         .namespace()
@@ -183,10 +83,10 @@ async fn serve(
     let scans = gateway.scans.clone();
     let work = move || {
         let action = (Action::DescribeSecret, "history");
-        metadata(&gateway, &asking, &place, &name, action, |view, decision| {
+        metadata::answer(&gateway, &asking, &path, action, |authorised| {
             // As consumers and statements of other namespaces are not shown to somebody who only has RBAC.
-            let only = decision.rbac.then_some(place.name.as_str());
-            history(&gateway.store, view.id, wanted, only).map(Json)
+            let only = authorised.decision().rbac.then_some(path.namespace().name());
+            history(&gateway.store, authorised.secret().id, wanted, only)
         })?
     };
     let answer = scans.run(&turn, work).await;
@@ -380,7 +280,7 @@ mod tests {
     fn queries_are_read_or_refused() {
         let page = |limit: Option<u16>, after: Option<&str>| {
             let after = after.map(str::to_owned);
-            GetSecretHistoryQuery { limit, after }.page().ok()
+            PageRequest::from_query(&GetSecretHistoryQuery { limit, after }).ok()
         };
         assert_eq!(page(None, None), Some(PageRequest { after: 0, limit: 50 }));
         assert_eq!(

@@ -3,50 +3,76 @@
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::routing::get;
+use strongroom_api::v1::OwnPolicy;
 use strongroom_crds::v1alpha1::SecretPolicy;
-use strongroom_rules::policy::Action;
-use strongroom_store::vault::SecretView;
+use strongroom_rules::policy::{Action, StatementRef};
+use strongroom_store::vault::{AuditNote, SecretView};
 
-use super::change::{ChangeError, SecretChange};
-use super::get_secret_value::invalid;
-use super::set_secret_policy::{OwnPolicy, policy_name};
-use crate::gateway::Gateway;
-use crate::gateway::access::RequestContext;
+use super::own_policy::policy_name;
 use crate::gateway::objects::ObjectClient;
-use crate::gateway::operation::Operation;
+use crate::gateway::operation::Input;
 use crate::gateway::problem::{Code, Problem};
+use crate::gateway::request::authorise::authorise;
+use crate::gateway::request::record::{self, audit_action};
+use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find};
+use crate::gateway::{Gateway, blocking};
 
-pub(in crate::gateway) fn operation() -> Operation {
-    Operation::new(
-        "GetSecretPolicy",
-        "/v1/namespaces/{namespace}/secrets/{name}/policy",
-        get(serve),
-    )
-    .about("The statements of the secret's own policy")
-    .answers::<OwnPolicy>(StatusCode::OK)
+pub(super) async fn run(context: OperationContext, input: Input<SecretPath>) -> Result<OwnPolicy, Problem> {
+    let OperationContext { gateway, asking, .. } = context;
+    let path = input.path;
+    let (decided, asked, at) = (Arc::clone(&gateway), asking.clone(), path.clone());
+    let (secret, statements) = blocking(move || permitted(&decided, &asked, &at)).await?;
+    let name = policy_name(&secret);
+    let policy = policy(&gateway, &path, &secret, &name).await;
+    blocking(move || {
+        let policy = match policy {
+            Ok(policy) => policy,
+            Err(problem) => {
+                let facts = asking.facts();
+                let wanted = AccessRequest {
+                    action: Action::GetSecretPolicy,
+                    path: &path,
+                    secret: Some(&secret),
+                    new_under: None,
+                    facts: &facts,
+                };
+                return Err(record::refuse(&gateway, &asking, &wanted, &statements, problem)?);
+            }
+        };
+        let note = AuditNote {
+            namespace: path.namespace().parsed().cloned(),
+            secret: Some(secret.name.clone()),
+            secret_id: Some(secret.id),
+            detail: format!("SecretPolicy `{name}`"),
+            ..AuditNote::new(audit_action(Action::GetSecretPolicy))
+        };
+        record::now(&gateway, note, &asking.meta(&statements))?;
+        Ok(policy)
+    })
+    .await
 }
 
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    path: Result<Path<(String, String)>, PathRejection>,
-) -> Result<Json<OwnPolicy>, Problem> {
-    let Path((namespace, name)) = path.map_err(invalid)?;
-    let action = Action::GetSecretPolicy;
-    let place = gateway.admit(&asking, action, namespace).await?;
-    let (change, secret) = SecretChange::for_secret(gateway, asking, place, name, action).await?;
-    let outcome = policy(&change, &secret).await;
-    change.settle(outcome).await
+/// The secret, if the caller may see its policy, and what allows it.
+fn permitted(
+    gateway: &Gateway,
+    asking: &RequestContext,
+    path: &SecretPath,
+) -> Result<(Arc<SecretView>, Vec<StatementRef>), Problem> {
+    let found = find::secret(gateway, path)?;
+    let facts = asking.facts();
+    let wanted = AccessRequest::of_found(Action::GetSecretPolicy, &found, &facts);
+    let statements = authorise(gateway, asking, &wanted)?.decision().statements.clone();
+    let secret = found.into_view().ok_or_else(|| Problem::no_secret(path))?;
+    Ok((secret, statements))
 }
 
-async fn policy(change: &SecretChange, secret: &SecretView) -> Result<Json<OwnPolicy>, ChangeError> {
-    let name = policy_name(secret);
-    let objects = ObjectClient::<SecretPolicy>::new(&change.gateway, &change.place.name);
+async fn policy(
+    gateway: &Gateway,
+    path: &SecretPath,
+    secret: &SecretView,
+    name: &str,
+) -> Result<OwnPolicy, Problem> {
+    let objects = ObjectClient::<SecretPolicy>::new(gateway, path.namespace().name());
     let of_secret = |policy: &SecretPolicy| {
         policy
             .spec
@@ -54,14 +80,13 @@ async fn policy(change: &SecretChange, secret: &SecretView) -> Result<Json<OwnPo
             .as_deref()
             .is_some_and(|secrets| matches!(secrets, [only] if only == secret.name.as_str()))
     };
-    let found = objects.find(&name).await?.filter(of_secret).ok_or_else(|| {
+    let found = objects.find(name).await?.filter(of_secret).ok_or_else(|| {
         Problem::new(
             Code::PolicyNotFound,
             "the secret has no policy of its own; SetSecretPolicy creates one, and others may apply to it by pattern",
         )
     })?;
-    change.note(&format!("SecretPolicy `{name}`")).await?;
-    Ok(Json(OwnPolicy {
+    Ok(OwnPolicy {
         statements: found.spec.statements,
-    }))
+    })
 }

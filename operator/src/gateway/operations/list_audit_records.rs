@@ -4,79 +4,45 @@
 //! Only for people: over the front the API server has already decided, by RBAC on `auditrecords`, who audits
 //! which namespace. No policy of a secret gives the audit of its readers away.
 
-use std::sync::Arc;
-
-use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::http::{HeaderValue, Response, header};
-use axum::routing::get;
-use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::json;
 use strongroom_api::audit::AuditRecord;
-use strongroom_store::audit::{self, AuditOutcome};
+use strongroom_api::v1::ListAuditRecordsQuery;
+use strongroom_store::audit;
 use strongroom_store::vault::AuditNote;
 
-use super::get_secret_value::invalid;
 use crate::audit::{AuditPosition, page};
-use crate::gateway::access::RequestContext;
-use crate::gateway::operation::Operation;
-use crate::gateway::problem::{Code, Problem};
+use crate::gateway::operation::{Answer, AnswerBody, Everywhere, Input, NamespaceText, Success};
+use crate::gateway::problem::{Code, Problem, invalid};
+use crate::gateway::request::{OperationContext, RequestContext, record};
 use crate::gateway::{Gateway, blocking};
 
-/// From where on.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "ListAuditRecordsQuery")]
-pub(in crate::gateway) struct ListAuditRecordsQuery {
-    /// `next` of the page before; absent at the beginning.
-    #[serde(default)]
-    after: Option<String>,
+/// What others than people are told.
+pub(super) const ELSEWHERE: &str =
+    "audit records are available only over people.strongroom.dev: use kubectl strongroom audit";
+
+/// Those of one namespace.
+pub(super) async fn run(
+    context: OperationContext,
+    input: Input<NamespaceText, ListAuditRecordsQuery>,
+) -> Result<Answer, Problem> {
+    let NamespaceText(namespace) = input.path;
+    list(context, Some(namespace), input.query).await
 }
 
-/// The operation, for one namespace.
-pub(in crate::gateway) fn operation() -> Operation {
-    let path = "/v1/namespaces/{namespace}/auditrecords";
-    described(Operation::new("ListAuditRecords", path, get(serve)))
+/// All of them.
+pub(super) async fn run_for_all(
+    context: OperationContext,
+    input: Input<Everywhere, ListAuditRecordsQuery>,
+) -> Result<Answer, Problem> {
+    list(context, None, input.query).await
 }
 
-/// The same, for all.
-pub(in crate::gateway) fn operation_for_all() -> Operation {
-    described(Operation::new(
-        "ListAllAuditRecords",
-        "/v1/auditrecords",
-        get(serve),
-    ))
-}
-
-fn described(operation: Operation) -> Operation {
-    let answer = json!({"type": "object", "required": ["records", "next"], "properties": {
-        "records": {"type": "array", "items": {"type": "object"}},
-        "next": {"type": "string"},
-        "heldHours": {"type": "number"},
-    }});
-    operation
-        .about("The records of both audit chains, in pages; only over people.strongroom.dev")
-        .query::<ListAuditRecordsQuery>()
-        .answers_as(StatusCode::OK, "application/json", &answer)
-}
-
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    namespace: Option<Path<String>>,
-    since: Result<Query<ListAuditRecordsQuery>, QueryRejection>,
-) -> Result<Response<Body>, Problem> {
-    let namespace = namespace.map(|Path(namespace)| namespace);
-    if !asking.caller.via_extension_api {
-        let why = "audit records are available only over people.strongroom.dev: use kubectl strongroom audit";
-        return Err(Problem::new(Code::NoSuchPath, why));
-    }
-    let Query(since) = since.map_err(invalid)?;
+async fn list(
+    context: OperationContext,
+    namespace: Option<String>,
+    since: ListAuditRecordsQuery,
+) -> Result<Answer, Problem> {
+    let OperationContext { gateway, asking, .. } = context;
     let after = since.after.as_deref().map(place).transpose()?;
-    gateway.limits.take_read(&asking.caller.principal.identity)?;
     blocking(move || answer(&gateway, &asking, namespace.as_deref(), after)).await
 }
 
@@ -97,17 +63,14 @@ fn answer(
     asking: &RequestContext,
     namespace: Option<&str>,
     after: Option<AuditPosition>,
-) -> Result<Response<Body>, Problem> {
+) -> Result<Answer, Problem> {
     if after.is_none() {
         // The pages after the first are not on record, or following it would never end.
         let note = AuditNote {
-            outcome: AuditOutcome::Done,
             namespace: namespace.and_then(|name| name.parse().ok()),
             ..AuditNote::new(audit::Action::ReadAudit)
         };
-        gateway
-            .store
-            .record_request(note, &asking.meta(&[]), gateway.durability)?;
+        record::now(gateway, note, &asking.meta(&[]))?;
     }
     let from = after.unwrap_or_default();
     let (lines, next) = if from.is_end(&gateway.store) {
@@ -135,11 +98,7 @@ fn answer(
         body.extend_from_slice(format!(",\"heldHours\":{hours:.1}").as_bytes());
     }
     body.push(b'}');
-    let mut response = Response::new(Body::from(body));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    Ok(Answer::new(Success::Done, AnswerBody::Json(body)))
 }
 
 /// Leaves out the statements of other namespaces' policies: their names are told to nobody who audits one

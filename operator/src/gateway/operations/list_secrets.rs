@@ -3,29 +3,23 @@
 //!
 //! Each secret is decided by itself, so a page tells nothing of the others.
 
-use std::sync::Arc;
-
-use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
-use axum::routing::get;
-use schemars::JsonSchema;
-use serde::Serialize;
+use strongroom_api::v1::{ListSecretsQuery, SecretsPage};
 use strongroom_rules::policy::Action;
 use strongroom_rules::request::list_query::ListQuery;
-use strongroom_store::audit::AuditOutcome;
+use strongroom_store::audit;
 use strongroom_store::name::SecretName;
 use strongroom_store::vault::{AuditNote, SecretView};
 
-use super::get_secret_value::invalid;
-use super::shape::{self, SecretAnswer};
-use crate::controllers::managed_secret::labels::is_ours;
-use crate::gateway::access::{AccessRequest, RequestContext, decide};
-use crate::gateway::operation::Operation;
-use crate::gateway::problem::Problem;
-use crate::gateway::{Gateway, NamespaceRef, blocking};
+use super::shape;
+use crate::gateway::operation::{Input, QueryInput, SchemaFn, schema_of};
+use crate::gateway::problem::{Problem, invalid};
+use crate::gateway::request::authorise::decide;
+use crate::gateway::request::{
+    AccessRequest, NamespaceRef, OperationContext, RequestContext, SecretPath, record,
+};
+use crate::gateway::{Gateway, blocking};
 use crate::own_secret;
+use crate::secret_labels::is_ours;
 
 /// Secrets a page where nothing is said.
 const DEFAULT_PAGE_SIZE: usize = 50;
@@ -33,25 +27,14 @@ const DEFAULT_PAGE_SIZE: usize = 50;
 /// one slow one.
 const MAX_EXAMINED: usize = 2_000;
 
-/// A page of secrets.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "Page")]
-pub(in crate::gateway) struct SecretsPage {
-    secrets: Vec<SecretAnswer>,
-    /// What to send as `after` for the next page; absent on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-/// What is asked for.
+/// Which secrets are listed.
 #[derive(Debug)]
-struct Filter {
+pub(super) struct ListFilter {
     query: ListQuery,
     after: Option<SecretName>,
 }
 
-impl Filter {
+impl ListFilter {
     fn parse(query: &str) -> Result<Self, Problem> {
         let query = ListQuery::parse(query).map_err(invalid)?;
         let after = query.after.as_deref().map(str::parse).transpose();
@@ -75,53 +58,34 @@ impl Filter {
     }
 }
 
-// As they are told; `ListQuery` reads them, because `label` may be there several times.
-#[derive(JsonSchema)]
-#[schemars(rename = "ListSecretsQuery")]
-#[expect(dead_code, reason = "it describes what is read by hand")]
-struct Parameters {
-    /// Secrets a page, 1 to 100; 50 where absent.
-    #[schemars(range(min = 1, max = 100))]
-    limit: Option<u16>,
-    /// `next` of the page before.
-    after: Option<String>,
-    /// Whose name holds this text.
-    name: Option<String>,
-    /// Whose description holds this text.
-    description: Option<String>,
-    /// With this label, as `key` or `key=value`; several times for several.
-    #[schemars(length(max = 10))]
-    label: Option<Vec<String>>,
+/// It is read by hand, because `label` may be there several times.
+impl QueryInput for ListFilter {
+    const SCHEMA: Option<SchemaFn> = Some(schema_of::<ListSecretsQuery>);
+
+    fn read(query: &str) -> Result<Self, Problem> {
+        Self::parse(query)
+    }
 }
 
-pub(in crate::gateway) fn operation() -> Operation {
-    Operation::new("ListSecrets", "/v1/namespaces/{namespace}/secrets", get(serve))
-        .about("The secrets that the caller may list, in pages")
-        .query::<Parameters>()
-        .answers::<SecretsPage>(StatusCode::OK)
-}
-
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    path: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<SecretsPage>, Problem> {
-    let Path(namespace) = path.map_err(invalid)?;
-    let filter = Filter::parse(query.as_deref().unwrap_or_default())?;
-    let place = gateway.admit(&asking, Action::ListSecrets, namespace).await?;
+pub(super) async fn run(
+    context: OperationContext,
+    input: Input<NamespaceRef, ListFilter>,
+) -> Result<SecretsPage, Problem> {
+    let OperationContext { gateway, asking, .. } = context;
+    let Input {
+        path: namespace,
+        query: filter,
+        ..
+    } = input;
     blocking(move || {
-        let page = page(&gateway, &asking, &place, &filter)?;
+        let page = page(&gateway, &asking, &namespace, &filter)?;
         let note = AuditNote {
-            outcome: AuditOutcome::Done,
-            namespace: place.name.parse().ok(),
+            namespace: namespace.parsed().cloned(),
             detail: format!("{} secrets", page.secrets.len()),
-            ..AuditNote::new(strongroom_store::audit::Action::ListSecrets)
+            ..AuditNote::new(audit::Action::ListSecrets)
         };
-        gateway
-            .store
-            .record_request(note, &asking.meta(&[]), gateway.durability)?;
-        Ok(Json(page))
+        record::now(&gateway, note, &asking.meta(&[]))?;
+        Ok(page)
     })
     .await
 }
@@ -129,14 +93,14 @@ async fn serve(
 fn page(
     gateway: &Gateway,
     asking: &RequestContext,
-    place: &NamespaceRef,
-    filter: &Filter,
+    namespace: &NamespaceRef,
+    filter: &ListFilter,
 ) -> Result<SecretsPage, Problem> {
     let mut page = SecretsPage {
         secrets: Vec::new(),
         next: None,
     };
-    let Some(id) = place.id else {
+    let Some(id) = namespace.id() else {
         return Ok(page);
     };
     let limit = filter.query.limit.unwrap_or(DEFAULT_PAGE_SIZE);
@@ -151,14 +115,13 @@ fn page(
             return Ok(page);
         }
         last = Some(secret.name.to_string());
-        let name = secret.name.as_str();
-        if name.starts_with(own_secret::NAME_PREFIX) || !filter.fits(secret) {
+        if secret.name.as_str().starts_with(own_secret::NAME_PREFIX) || !filter.fits(secret) {
             continue;
         }
+        let path = SecretPath::of_stored(namespace.clone(), secret);
         let wanted = AccessRequest {
             action: Action::ListSecrets,
-            namespace: &place.name,
-            name,
+            path: &path,
             secret: Some(secret),
             new_under: None,
             facts: &facts,
@@ -166,7 +129,7 @@ fn page(
         if decide(gateway, asking, Action::ListSecrets, &wanted)?.allowed {
             let key = gateway.key(secret)?;
             page.secrets
-                .push(shape::secret(&place.name, secret, key.as_ref()));
+                .push(shape::secret(namespace.name(), secret, key.as_ref()));
         }
     }
     page.next = last.filter(|_| !all);
@@ -179,11 +142,11 @@ mod tests {
 
     #[test]
     fn filters_are_read_or_refused() {
-        let filter = Filter::parse("limit=2&after=a%2Fb").unwrap();
+        let filter = ListFilter::parse("limit=2&after=a%2Fb").unwrap();
         assert_eq!(filter.query.limit, Some(2));
         assert_eq!(filter.after.unwrap().as_str(), "a/b");
         for bad in ["limit=0", "after=", "after=a%00b"] {
-            assert!(Filter::parse(bad).is_err(), "{bad}");
+            assert!(ListFilter::parse(bad).is_err(), "{bad}");
         }
     }
 }

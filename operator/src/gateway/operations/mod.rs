@@ -1,7 +1,11 @@
-//! The operations, one file each. An operation says what it is to the outside, finds the secret, has the
-//! request decided, and answers.
+//! The operations, one file each, and the one table of them: a row says what an operation is to the outside,
+//! and its function, `run`, does its work with what the stations of a request leave it.
+//!
+//! No operation knows HTTP, and none another one. What several of them do is in files of its own: `change`,
+//! `metadata`, `value_read` and those below them.
 
 mod batch_get_secret_value;
+mod bodies;
 mod change;
 mod create_sealing_key;
 mod create_secret;
@@ -18,6 +22,8 @@ mod list_deleted_secrets;
 mod list_secret_consumers;
 mod list_secret_version_ids;
 mod list_secrets;
+mod metadata;
+mod own_policy;
 mod purge_deleted_secrets;
 mod put_secret_value;
 mod renew_sealed_values;
@@ -26,41 +32,12 @@ mod restore_secret;
 mod rotate_secret;
 mod set_secret_policy;
 mod shape;
+mod table;
 mod update_secret;
 mod update_secret_rotation_policy;
 mod update_secret_version_stage;
+mod user_metadata;
+mod value_read;
 mod watch_secret;
 
-use super::operation::Operation;
-
-/// Each of them once: router and OpenAPI document have them from here.
-pub(super) fn all() -> Vec<Operation> {
-    vec![
-        batch_get_secret_value::operation(),
-        create_sealing_key::operation(),
-        create_secret::operation(),
-        delete_secret::operation(),
-        describe_secret::operation(),
-        explain_access::operation(),
-        get_cluster_key::operation(),
-        get_secret_history::operation(),
-        get_secret_policy::operation(),
-        get_secret_value::operation(),
-        list_audit_records::operation(),
-        list_audit_records::operation_for_all(),
-        list_deleted_secrets::operation(),
-        list_secret_consumers::operation(),
-        list_secret_version_ids::operation(),
-        list_secrets::operation(),
-        purge_deleted_secrets::operation(),
-        put_secret_value::operation(),
-        renew_sealed_values::operation(),
-        restore_secret::operation(),
-        rotate_secret::operation(),
-        set_secret_policy::operation(),
-        update_secret::operation(),
-        update_secret_rotation_policy::operation(),
-        update_secret_version_stage::operation(),
-        watch_secret::operation(),
-    ]
-}
+pub(super) use self::table::list;

@@ -1,31 +1,21 @@
 //! PurgeDeletedSecrets: `POST /v1/namespaces/{namespace}/purges`: destroys what of a namespace was deleted
 //! before a time, some at once. Nothing brings it back, and each secret is a record.
 //!
-//! Only for administrators, by RBAC on `purges`, as in [`super::list_deleted_secrets`]. It is no `DELETE` of
+//! Only for administrators, by RBAC on `purges`, as for ListDeletedSecrets. It is no `DELETE` of
 //! a collection, which whoever empties a namespace would come upon.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::{Method, StatusCode};
-use axum::routing::post;
-use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use strongroom_api::v1::{PurgeDeletedSecretsAnswer, PurgeDeletedSecretsRequest};
 use strongroom_store::audit::Action;
 use strongroom_store::id::{NamespaceId, RequestId, SecretId};
 use strongroom_store::name::NamespaceName;
 use strongroom_store::vault::{AuditNote, Meta, PurgeSecrets, StoreError, Usage};
 
-use super::get_secret_value::invalid;
-use super::incoming::{parse_body, read_body};
-use crate::gateway::access::RequestContext;
-use crate::gateway::operation::Operation;
-use crate::gateway::problem::{Code, Problem};
+use crate::gateway::operation::{Input, NamespaceText, NoQuery};
+use crate::gateway::problem::{Problem, invalid};
+use crate::gateway::request::{OperationContext, RequestContext, record};
 use crate::gateway::{Gateway, blocking};
 
 /// Secrets that one request destroys, about;
@@ -34,60 +24,22 @@ const MAX_DESTROYED: u64 = 1_024;
 const TIME_BUDGET: Duration = Duration::from_secs(10);
 /// Secrets that are looked at together.
 const LOOKUP_BATCH: usize = 1_000;
+/// What others than administrators are told.
+pub(super) const ELSEWHERE: &str =
+    "a namespace can be purged only over people.strongroom.dev: use kubectl strongroom purge --namespace";
 
-/// What is sent.
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "PurgeDeletedSecretsRequest")]
-struct Body {
-    /// What was deleted, or deleted again, after this stays: the `time` of the list that somebody has seen.
-    deleted_before: Timestamp,
-}
-
-/// What comes of it.
-#[derive(Debug, Default, Serialize, JsonSchema)]
-#[schemars(rename = "Purged")]
-struct PurgeAnswer {
-    /// Secrets that are destroyed.
-    destroyed: u64,
-    /// Bytes that they took of the store.
-    bytes: u64,
-    /// Whether there are more: send the same again.
-    more: bool,
-}
-
-pub(in crate::gateway) fn operation() -> Operation {
-    Operation::new(
-        "PurgeDeletedSecrets",
-        "/v1/namespaces/{namespace}/purges",
-        post(serve),
-    )
-    .method(Method::POST)
-    .about("Destroys what is in recovery windows, for good; only over people.strongroom.dev")
-    .takes::<Body>()
-    .answers::<PurgeAnswer>(StatusCode::OK)
-}
-
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    path: Result<Path<String>, PathRejection>,
-    body: axum::body::Body,
-) -> Result<Json<PurgeAnswer>, Problem> {
-    let Path(namespace) = path.map_err(invalid)?;
-    if !asking.caller.via_extension_api {
-        let why = "a namespace can be purged only over people.strongroom.dev: use kubectl strongroom purge --namespace";
-        return Err(Problem::new(Code::NoSuchPath, why));
-    }
-    let namespace: NamespaceName = namespace.parse().map_err(invalid)?;
-    gateway.limits.take_write(&asking.caller.principal.identity)?;
-    let body = read_body(body).await?;
-    let Body { deleted_before } = parse_body(&body, &["deletedBefore"])?;
+pub(super) async fn run(
+    context: OperationContext,
+    input: Input<NamespaceText, NoQuery, PurgeDeletedSecretsRequest>,
+) -> Result<PurgeDeletedSecretsAnswer, Problem> {
+    let OperationContext { gateway, asking, .. } = context;
+    let namespace: NamespaceName = input.path.0.parse().map_err(invalid)?;
+    let deleted_before = input.body.deleted_before.as_millisecond();
     blocking(move || {
         let purge = Purge {
             gateway: &gateway,
             asking: &asking,
-            before: strongroom_store::time::Timestamp::from_millis(deleted_before.as_millisecond()),
+            before: strongroom_store::time::Timestamp::from_millis(deleted_before),
             until: Instant::now() + TIME_BUDGET,
         };
         purge.run(namespace)
@@ -103,11 +55,11 @@ struct Purge<'a> {
 }
 
 impl Purge<'_> {
-    fn run(&self, namespace: NamespaceName) -> Result<Json<PurgeAnswer>, Problem> {
+    fn run(&self, namespace: NamespaceName) -> Result<PurgeDeletedSecretsAnswer, Problem> {
         let found = self.gateway.store.namespace_named(&namespace)?;
         let purged = match found {
             Some(found) => self.destroy(found.id)?,
-            None => PurgeAnswer::default(),
+            None => PurgeDeletedSecretsAnswer::default(),
         };
         if purged.destroyed == 0 {
             let note = AuditNote {
@@ -115,14 +67,13 @@ impl Purge<'_> {
                 detail: "no secret that can be destroyed is in a recovery window".to_owned(),
                 ..AuditNote::new(Action::PurgeSecret)
             };
-            let (meta, durability) = (self.asking.meta(&[]), self.gateway.durability);
-            self.gateway.store.record_request(note, &meta, durability)?;
+            record::now(self.gateway, note, &self.asking.meta(&[]))?;
         }
-        Ok(Json(purged))
+        Ok(purged)
     }
 
-    fn destroy(&self, namespace: NamespaceId) -> Result<PurgeAnswer, Problem> {
-        let mut purged = PurgeAnswer::default();
+    fn destroy(&self, namespace: NamespaceId) -> Result<PurgeDeletedSecretsAnswer, Problem> {
+        let mut purged = PurgeDeletedSecretsAnswer::default();
         let mut after = None;
         loop {
             let (deleted, next) = self

@@ -6,18 +6,9 @@
 //! with the source `external` takes values; its first one makes the secret in the store.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use axum::routing::put;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use strongroom_api::sealed::VersionContext;
+use strongroom_api::v1::{PutSecretValueRequest, VersionAnswer};
 use strongroom_rules::policy::{Action, RequestFacts};
 use strongroom_store::id::SecretId;
 use strongroom_store::name::{ExternalId, Stage, VersionId};
@@ -27,31 +18,15 @@ use strongroom_store::vault::{
     WriteOutcome,
 };
 
-use super::get_secret_value::invalid;
-use super::incoming::{Data, SealedData, parse_body, read_body, read_value};
-use super::shape::{self, VersionAnswer};
+use super::incoming::read_value;
+use super::shape;
 use crate::external_sources::ExternalDeclaration;
-use crate::gateway::access::{AccessRequest, RequestContext, audit_action, decide, permit, refuse};
-use crate::gateway::operation::Operation;
-use crate::gateway::problem::{Code, Problem};
-use crate::gateway::{Gateway, NamespaceRef, blocking};
-
-/// What is sent.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(
-    rename = "PutSecretValueRequest",
-    extend("oneOf" = [{"required": ["data"]}, {"required": ["sealed"]}])
-)]
-struct Body {
-    #[serde(default)]
-    #[schemars(extend("minProperties" = 1, "propertyNames" = {"pattern": "^[-_a-zA-Z0-9]{1,128}$"}))]
-    data: Option<Data>,
-    #[serde(default)]
-    sealed: Option<SealedData>,
-    #[serde(default)]
-    stages: Vec<String>,
-}
+use crate::gateway::operation::{Input, NoQuery, Succeeded, Success};
+use crate::gateway::problem::{Code, Problem, invalid};
+use crate::gateway::request::authorise::{decide, permit};
+use crate::gateway::request::record::{self, audit_action};
+use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find};
+use crate::gateway::{Gateway, blocking};
 
 /// A version to write.
 struct Put {
@@ -62,39 +37,24 @@ struct Put {
     recovery: Recovery,
 }
 
-pub(in crate::gateway) fn operation() -> Operation {
-    Operation::new(
-        "PutSecretValue",
-        "/v1/namespaces/{namespace}/secrets/{name}/versions/{version}",
-        put(serve),
-    )
-    .method(Method::PUT)
-    .about("A new version; the same id with the same value changes nothing")
-    .takes::<Body>()
-    .answers::<VersionAnswer>(StatusCode::CREATED)
-    .answers::<VersionAnswer>(StatusCode::OK)
-}
-
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    path: Result<Path<(String, String, String)>, PathRejection>,
-    body: axum::body::Body,
-) -> Result<impl IntoResponse, Problem> {
-    let Path((namespace, name, version)) = path.map_err(invalid)?;
-    let place = gateway
-        .admit_write(&asking, Action::PutSecretValue, namespace)
-        .await?;
-    let body = read_body(body).await?;
-    let body = parse_body::<Body>(&body, &["data", "sealed", "stages"])?;
-    let recovery = gateway.namespaces.recovery(&place.name).await;
+pub(super) async fn run(
+    context: OperationContext,
+    input: Input<(SecretPath, String), NoQuery, PutSecretValueRequest>,
+) -> Result<Succeeded<VersionAnswer>, Problem> {
+    let Input {
+        path: (path, version),
+        body,
+        ..
+    } = input;
+    let namespaces = &context.gateway.namespaces;
+    let recovery = namespaces.recovery(path.namespace().name()).await;
     blocking(move || {
         let about = VersionContext {
-            namespace: &place.name,
-            secret: &name,
+            namespace: path.namespace().name(),
+            secret: path.name(),
             version: &version,
         };
-        let value = read_value(&gateway, &asking, body.data, body.sealed, &about)?;
+        let value = read_value(&context, body.data, body.sealed, &about)?;
         let stages: Result<Vec<Stage>, _> = body.stages.iter().map(|stage| stage.parse()).collect();
         let put = Put {
             version: version.parse().map_err(invalid)?,
@@ -102,7 +62,7 @@ async fn serve(
             stages: stages.map_err(invalid)?,
             recovery,
         };
-        write(&gateway, &asking, &place, &name, put)
+        write(&context.gateway, &context.asking, &path, put)
     })
     .await
 }
@@ -110,16 +70,17 @@ async fn serve(
 fn write(
     gateway: &Gateway,
     asking: &RequestContext,
-    place: &NamespaceRef,
-    name: &str,
+    path: &SecretPath,
     put: Put,
-) -> Result<(StatusCode, Json<VersionAnswer>), Problem> {
-    let secret = gateway.find(place, name)?;
-    let owner = secret.as_deref().and_then(|secret| secret.object.as_ref());
+) -> Result<Succeeded<VersionAnswer>, Problem> {
+    let (namespace, name) = (path.namespace().name(), path.name());
+    let found = find::secret(gateway, path)?;
+    let secret = found.view();
+    let owner = secret.and_then(|secret| secret.object.as_ref());
     let declaration = gateway
         .declared
-        .for_secret(&place.name, name, owner.map(|object| object.uid.as_str()));
-    let under = new_key(gateway, place, (name, secret.as_deref()), declaration.as_ref())?;
+        .for_secret(namespace, name, owner.map(|object| object.uid.as_str()));
+    let under = new_key(gateway, path, secret, declaration.as_ref())?;
     let current = [Stage::Current];
     let stages = if put.stages.is_empty() {
         &current[..]
@@ -133,9 +94,8 @@ fn write(
     };
     let wanted = AccessRequest {
         action: Action::PutSecretValue,
-        namespace: &place.name,
-        name,
-        secret: secret.as_deref(),
+        path,
+        secret,
         new_under: match &under {
             NewKey::Customers(key) => Some(key),
             NewKey::Default | NewKey::Missing(_) | NewKey::Required(_) => None,
@@ -148,12 +108,12 @@ fn write(
         &wanted,
         secret.is_some() || declaration.is_some(),
     )?;
-    let refused = |problem| refuse(gateway, asking, &wanted, &decision.statements, problem);
+    let refused = |problem| record::refuse(gateway, asking, &wanted, &decision.statements, problem);
     let Some(declaration) = declaration else {
         return Err(refused(not_external(name))?);
     };
     match &under {
-        NewKey::Missing(key) => return Err(refused(no_key(key))?),
+        NewKey::Missing(key) => return Err(refused(Problem::no_encryption_key(key))?),
         NewKey::Required(key) => return Err(refused(other_key(key))?),
         NewKey::Default | NewKey::Customers(_) => {}
     }
@@ -165,10 +125,10 @@ fn write(
     let meta = asking.meta(&decision.statements);
     let mut may_compare = may_compare(gateway, asking, &wanted, &id)?;
     let is_there = |secret: &&SecretView| secret.versions.iter().any(|version| version.id == id);
-    if !may_compare && secret.as_deref().as_ref().is_some_and(is_there) {
+    if !may_compare && secret.as_ref().is_some_and(is_there) {
         return Err(refused(version_conflict())?);
     }
-    let written = match &secret {
+    let written = match secret {
         Some(secret) => add(gateway, secret.id, put, meta.clone())?,
         None => {
             let again = Put {
@@ -177,21 +137,23 @@ fn write(
                 stages: put.stages.clone(),
                 recovery: put.recovery,
             };
-            match create(gateway, place, name, &declaration, &under, put, meta.clone()) {
+            match create(gateway, path, &declaration, &under, put, meta.clone()) {
                 // Another request made it in between.
-                Err(StoreError::Refused(Refusal::SecretExists)) => match gateway.find(place, name)? {
-                    Some(secret) => {
-                        may_compare = false;
-                        add(gateway, secret.id, again, meta.clone())?
+                Err(StoreError::Refused(Refusal::SecretExists)) => {
+                    match find::secret(gateway, path)?.view() {
+                        Some(secret) => {
+                            may_compare = false;
+                            add(gateway, secret.id, again, meta.clone())?
+                        }
+                        None => return Err(StoreError::NotCommitted.into()),
                     }
-                    None => return Err(StoreError::NotCommitted.into()),
-                },
+                }
                 done => done?,
             }
         }
     };
     if written.created {
-        gateway.declared.notify_changed(&place.name, &declaration.object);
+        gateway.declared.notify_changed(namespace, &declaration.object);
         gateway.puts.remember(
             &asking.caller.principal.identity,
             written.secret.id,
@@ -213,23 +175,23 @@ fn write(
     };
     if let Some(detail) = detail {
         let note = AuditNote {
-            namespace: place.name.parse().ok(),
+            namespace: path.namespace().parsed().cloned(),
             secret: Some(written.secret.name.clone()),
             secret_id: Some(written.secret.id),
             version: Some(id.clone()),
             detail,
             ..AuditNote::new(audit_action(Action::PutSecretValue))
         };
-        gateway.store.record_request(note, &meta, gateway.durability)?;
+        record::now(gateway, note, &meta)?;
     }
-    let status = if written.created {
-        StatusCode::CREATED
+    let success = if written.created {
+        Success::Created
     } else {
-        StatusCode::OK
+        Success::Done
     };
     let version = written.secret.versions.iter().find(|version| version.id == id);
     let version = version.ok_or(StoreError::Refused(Refusal::VersionNotFound))?;
-    Ok((status, Json(shape::version(version))))
+    Ok(Succeeded(success, shape::version(version)))
 }
 
 /// Whether the caller may be told that a version which is there has the value that he sent: he may read it,
@@ -281,18 +243,20 @@ enum NewKey {
 
 fn new_key(
     gateway: &Gateway,
-    place: &NamespaceRef,
-    (secret_name, secret): (&str, Option<&SecretView>),
+    path: &SecretPath,
+    secret: Option<&SecretView>,
     declaration: Option<&ExternalDeclaration>,
 ) -> Result<NewKey, Problem> {
     let (None, Some(declaration)) = (secret, declaration) else {
         return Ok(NewKey::Default);
     };
-    let required = gateway.declared.required_key(&place.name, secret_name);
+    let required = gateway
+        .declared
+        .required_key(path.namespace().name(), path.name());
     if let Some(required) = required.filter(|required| Some(required) != declaration.key.as_ref()) {
         return Ok(NewKey::Required(required));
     }
-    let (Some(namespace), Some(name)) = (place.id, &declaration.key) else {
+    let (Some(namespace), Some(name)) = (path.namespace().id(), &declaration.key) else {
         return Ok(NewKey::Default);
     };
     let found = match name.parse() {
@@ -323,8 +287,7 @@ fn add(
 
 fn create(
     gateway: &Gateway,
-    place: &NamespaceRef,
-    name: &str,
+    path: &SecretPath,
     declaration: &ExternalDeclaration,
     under: &NewKey,
     put: Put,
@@ -333,8 +296,8 @@ fn create(
     let not_there = || StoreError::Refused(Refusal::NamespaceNotFound);
     let command = CreateSecret {
         id: SecretId::generate().map_err(|_| StoreError::NotCommitted)?,
-        namespace: place.id.ok_or_else(not_there)?,
-        name: name.parse().map_err(|_| not_there())?,
+        namespace: path.namespace().id().ok_or_else(not_there)?,
+        name: path.parsed().cloned().ok_or_else(not_there)?,
         description: String::new(),
         // The controller writes them, from the object.
         labels: BTreeMap::new(),
@@ -360,13 +323,6 @@ fn not_external(name: &str) -> Problem {
             "no ManagedSecret with `source: {{external: {{}}}}` declares secret `{name}`, so its values come from elsewhere; change the source to \
              write them over the API"
         ),
-    )
-}
-
-pub(super) fn no_key(name: &str) -> Problem {
-    Problem::new(
-        Code::KeyNotFound,
-        format!("the ManagedSecret names EncryptionKey `{name}`, which does not exist yet; apply it"),
     )
 }
 

@@ -5,80 +5,47 @@
 //! old one did. It is on record.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::post;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use strongroom_api::v1::SealedTexts;
 use strongroom_store::audit::{self, AuditOutcome};
+use strongroom_store::name::SecretName;
 use strongroom_store::vault::AuditNote;
 
-use super::get_cluster_key::not_loaded;
-use super::get_secret_value::invalid;
-use super::incoming::{parse_body, read_body};
 use crate::cluster_keys::{SealedValueLocation, UnsealError};
-use crate::gateway::access::{RequestContext, about_impossible_name};
-use crate::gateway::operation::Operation;
-use crate::gateway::problem::Problem;
+use crate::gateway::operation::{Input, NamespaceText, NoQuery};
+use crate::gateway::problem::{Problem, invalid};
+use crate::gateway::request::{OperationContext, record};
 use crate::gateway::{Gateway, blocking};
 
-/// Texts by key of the value.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Texts")]
-pub(in crate::gateway) struct SealedTexts {
-    /// The secret's name in the store.
-    name: String,
-    keys: BTreeMap<String, String>,
-}
-
-pub(in crate::gateway) fn operation() -> Operation {
-    Operation::new(
-        "RenewSealedValues",
-        "/v1/namespaces/{namespace}/clusterkeys",
-        post(serve),
-    )
-    .method(Method::POST)
-    .about("Sealed texts of a manifest, sealed anew for the newest key")
-    .takes::<SealedTexts>()
-    .answers::<SealedTexts>(StatusCode::OK)
-}
-
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    path: Result<Path<String>, PathRejection>,
-    body: axum::body::Body,
-) -> Result<Json<SealedTexts>, Problem> {
-    let Path(namespace) = path.map_err(invalid)?;
-    gateway.limits.take_write(&asking.caller.principal.identity)?;
-    let body = read_body(body).await?;
-    let texts: SealedTexts = parse_body(&body, &["name", "keys"])?;
+pub(super) async fn run(
+    context: OperationContext,
+    input: Input<NamespaceText, NoQuery, SealedTexts>,
+) -> Result<SealedTexts, Problem> {
+    let OperationContext { gateway, asking, .. } = context;
+    let Input {
+        path: NamespaceText(namespace),
+        body: texts,
+        ..
+    } = input;
     blocking(move || {
         let outcome = renewed(&gateway, &namespace, &texts);
+        let secret: Option<SecretName> = texts.name.parse().ok();
         let note = AuditNote {
             outcome: match &outcome {
                 Ok(_) => AuditOutcome::Done,
                 Err(problem) => AuditOutcome::Refused(problem.code().as_str().to_owned()),
             },
             namespace: namespace.parse().ok(),
-            secret: texts.name.parse().ok(),
-            detail: match about_impossible_name(&texts.name) {
-                possible if possible.is_empty() => format!("{} keys", texts.keys.len()),
-                asked => format!("{} keys, {asked}", texts.keys.len()),
+            detail: match &secret {
+                Some(_) => format!("{} keys", texts.keys.len()),
+                None => format!("{} keys, {}", texts.keys.len(), record::impossible_name(&texts.name)),
             },
+            secret,
             ..AuditNote::new(audit::Action::RenewSealedValues)
         };
-        gateway
-            .store
-            .record_request(note, &asking.meta(&[]), gateway.durability)?;
+        record::now(&gateway, note, &asking.meta(&[]))?;
         let keys = outcome?;
-        Ok(Json(SealedTexts { keys, ..texts }))
+        Ok(SealedTexts { keys, ..texts })
     })
     .await
 }
@@ -99,7 +66,7 @@ fn renewed(
             .cluster_keys
             .open(text, &belongs)
             .map_err(|error| match error {
-                UnsealError::NotLoaded => not_loaded(),
+                UnsealError::NotLoaded => Problem::cluster_keys_not_loaded(),
                 UnsealError::Malformed { .. }
                 | UnsealError::OtherKey { .. }
                 | UnsealError::Elsewhere { .. } => invalid(error),

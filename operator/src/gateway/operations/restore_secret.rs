@@ -4,61 +4,38 @@
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::post;
+use strongroom_api::v1::SecretAnswer;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::policy::Action;
 use strongroom_store::vault::{BindObject, Refusal, RestoreSecret, SecretState, SecretView};
 
 use super::change::{ChangeError, SecretChange};
-use super::get_secret_value::invalid;
-use super::shape::{self, SecretAnswer};
-use crate::controllers::managed_secret::labels;
+use super::shape;
 use crate::external_manifest::{ExternalManifest, external_managed_secret, object_name};
-use crate::gateway::access::RequestContext;
-use crate::gateway::objects::{ObjectClient, managed_elsewhere};
-use crate::gateway::operation::Operation;
+use crate::gateway::blocking;
+use crate::gateway::objects::{ObjectClient, binding, managed_elsewhere};
+use crate::gateway::operation::Input;
 use crate::gateway::problem::Problem;
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::request::{OperationContext, SecretPath};
+use crate::secret_labels::user_labels;
 
-pub(in crate::gateway) fn operation() -> Operation {
-    Operation::new(
-        "RestoreSecret",
-        "/v1/namespaces/{namespace}/secrets/{name}/restore",
-        post(serve),
-    )
-    .method(Method::POST)
-    .about("Brings a secret back from its recovery window")
-    .answers::<SecretAnswer>(StatusCode::OK)
-}
-
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    path: Result<Path<(String, String)>, PathRejection>,
-) -> Result<Json<SecretAnswer>, Problem> {
-    let Path((namespace, name)) = path.map_err(invalid)?;
-    let place = gateway
-        .admit_write(&asking, Action::RestoreSecret, namespace)
-        .await?;
-    let (change, secret) =
-        SecretChange::for_secret(gateway, asking, place, name, Action::RestoreSecret).await?;
+pub(super) async fn run(
+    context: OperationContext,
+    input: Input<SecretPath>,
+) -> Result<SecretAnswer, Problem> {
+    let (change, secret) = SecretChange::for_secret(context, input.path, Action::RestoreSecret).await?;
     let outcome = restore(&change, &secret).await;
     change.settle(outcome).await
 }
 
-async fn restore(change: &SecretChange, secret: &SecretView) -> Result<Json<SecretAnswer>, ChangeError> {
+async fn restore(change: &SecretChange, secret: &SecretView) -> Result<SecretAnswer, ChangeError> {
     if secret.state == SecretState::Live {
         return Err(Refusal::NotInRecoveryWindow.into());
     }
     let gateway = Arc::clone(&change.gateway);
     let (of, under) = (secret.clone(), Arc::clone(&gateway));
     let key = blocking(move || under.key(&of)).await?;
-    let objects = ObjectClient::<ManagedSecret>::new(&gateway, &change.place.name);
+    let objects = ObjectClient::<ManagedSecret>::new(&gateway, change.namespace());
     let name = match &secret.object {
         Some(object) => object.name.clone(),
         None => object_name(secret.name.as_str()),
@@ -66,7 +43,7 @@ async fn restore(change: &SecretChange, secret: &SecretView) -> Result<Json<Secr
     let object = match objects.find(&name).await? {
         Some(found) => found,
         None => {
-            let labels = labels::user_labels(&secret.labels);
+            let labels = user_labels(&secret.labels);
             let made = external_managed_secret(
                 &name,
                 &ExternalManifest {
@@ -87,10 +64,9 @@ async fn restore(change: &SecretChange, secret: &SecretView) -> Result<Json<Secr
     change.run(RestoreSecret { secret: secret.id }).await?;
     let bind = BindObject {
         secret: secret.id,
-        object: super::create_secret::binding(&object),
+        object: binding(&object),
     };
     let view = change.run_beside(bind).await?;
-    gateway.declared.notify_changed(&change.place.name, &name);
-    let answer = shape::secret(&change.place.name, &view, key.as_ref());
-    Ok(Json(answer))
+    gateway.declared.notify_changed(change.namespace(), &name);
+    Ok(shape::secret(change.namespace(), &view, key.as_ref()))
 }

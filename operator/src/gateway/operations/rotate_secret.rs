@@ -4,20 +4,12 @@
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use axum::routing::post;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{Patch, PatchParams};
 use kube::core::ObjectMeta;
 use kube::{Api, ResourceExt};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
+use strongroom_api::v1::{RotateSecretAnswer, RotateSecretRequest};
 use strongroom_crds::annotation::ROTATE_NOW;
 use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule, ScheduledSecrets};
 use strongroom_rules::cause::Cause;
@@ -25,71 +17,36 @@ use strongroom_rules::policy::{Action, StatementRef};
 use strongroom_rules::rotation_schedule;
 use strongroom_store::vault::{AuditNote, KeyState, Refusal, SecretState, SecretView, StoreError};
 
-use super::get_secret_value::invalid;
-use super::incoming::{parse_body, read_body};
-use crate::gateway::access::{AccessRequest, RequestContext, audit_action, authorise, refuse};
 use crate::gateway::objects::{ObjectClient, kube_problem};
-use crate::gateway::operation::Operation;
-use crate::gateway::problem::{Code, Problem};
-use crate::gateway::{Gateway, NamespaceRef, blocking};
+use crate::gateway::operation::{Input, NoQuery, Succeeded, Success};
+use crate::gateway::problem::{Code, Problem, invalid};
+use crate::gateway::request::authorise::authorise;
+use crate::gateway::request::record::{self, audit_action};
+use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find};
+use crate::gateway::{Gateway, blocking};
 use crate::kube::field_manager;
 
 /// Longest token, in bytes.
 const MAX_TOKEN_BYTES: usize = 64;
 
-/// What is sent.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "RotateSecretRequest")]
-struct Body {
-    #[schemars(length(min = 1, max = 64))]
-    token: String,
-}
-
-/// What comes of it.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "Rotation")]
-pub(in crate::gateway) struct RotateSecretAnswer {
-    /// Id of the version that the rotation makes.
-    version_id: String,
-    /// Whether it is there already.
-    done: bool,
-}
-
-pub(in crate::gateway) fn operation() -> Operation {
-    Operation::new(
-        "RotateSecret",
-        "/v1/namespaces/{namespace}/secrets/{name}/rotation",
-        post(serve),
-    )
-    .method(Method::POST)
-    .about("A new value now; the same token rotates once")
-    .takes::<Body>()
-    .answers::<RotateSecretAnswer>(StatusCode::ACCEPTED)
-    .answers::<RotateSecretAnswer>(StatusCode::OK)
-}
-
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    path: Result<Path<(String, String)>, PathRejection>,
-    body: axum::body::Body,
-) -> Result<impl IntoResponse, Problem> {
-    let Path((namespace, name)) = path.map_err(invalid)?;
-    let place = gateway
-        .admit_write(&asking, Action::RotateSecret, namespace)
-        .await?;
-    let body = read_body(body).await?;
-    let Body { token } = parse_body(&body, &["token"])?;
+pub(super) async fn run(
+    context: OperationContext,
+    input: Input<SecretPath, NoQuery, RotateSecretRequest>,
+) -> Result<Succeeded<RotateSecretAnswer>, Problem> {
+    let OperationContext { gateway, asking, .. } = context;
+    let Input {
+        path,
+        body: RotateSecretRequest { token },
+        ..
+    } = input;
     if token.is_empty() || token.len() > MAX_TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic())
     {
         return Err(invalid(
             "`token` must have 1 to 64 printable ASCII characters and no spaces",
         ));
     }
-    let (decided, asked, at, of) = (Arc::clone(&gateway), asking.clone(), place.clone(), name.clone());
-    let (view, statements) = blocking(move || permitted(&decided, &asked, &at, &of)).await?;
+    let (decided, asked, at) = (Arc::clone(&gateway), asking.clone(), path.clone());
+    let (view, statements) = blocking(move || permitted(&decided, &asked, &at)).await?;
     let version_id = Cause::Now {
         annotation: token.clone(),
     }
@@ -103,67 +60,50 @@ async fn serve(
     let outcome = if done {
         Ok(())
     } else {
-        annotate(&gateway, &place, &view, &token).await
+        annotate(&gateway, path.namespace().name(), &view, &token).await
     };
-    let status = if done {
-        StatusCode::OK
+    let (success, detail) = if done {
+        (Success::Done, "the version was there")
     } else {
-        StatusCode::ACCEPTED
+        (Success::Accepted, "asked for")
     };
     blocking(move || {
         if let Err(problem) = outcome {
             let facts = asking.facts();
-            let wanted = wanted(&place, &name, Some(&view), &facts);
-            return Err(refuse(&gateway, &asking, &wanted, &statements, problem)?);
+            let wanted = AccessRequest {
+                action: Action::RotateSecret,
+                path: &path,
+                secret: Some(&view),
+                new_under: None,
+                facts: &facts,
+            };
+            return Err(record::refuse(&gateway, &asking, &wanted, &statements, problem)?);
         }
         let note = AuditNote {
-            namespace: place.name.parse().ok(),
+            namespace: path.namespace().parsed().cloned(),
             secret: Some(view.name.clone()),
             secret_id: Some(view.id),
             version: version_id.parse().ok(),
-            detail: if done {
-                "the version was there"
-            } else {
-                "asked for"
-            }
-            .to_owned(),
+            detail: detail.to_owned(),
             ..AuditNote::new(audit_action(Action::RotateSecret))
         };
-        gateway
-            .store
-            .record_request(note, &asking.meta(&statements), gateway.durability)?;
-        Ok((status, Json(RotateSecretAnswer { version_id, done })))
+        record::now(&gateway, note, &asking.meta(&statements))?;
+        Ok(Succeeded(success, RotateSecretAnswer { version_id, done }))
     })
     .await
-}
-
-fn wanted<'a>(
-    place: &'a NamespaceRef,
-    name: &'a str,
-    secret: Option<&'a SecretView>,
-    facts: &'a strongroom_rules::policy::RequestFacts,
-) -> AccessRequest<'a> {
-    AccessRequest {
-        action: Action::RotateSecret,
-        namespace: &place.name,
-        name,
-        secret,
-        new_under: None,
-        facts,
-    }
 }
 
 /// The secret, if the caller may have it rotated and neither its state nor its key's forbids it.
 fn permitted(
     gateway: &Gateway,
     asking: &RequestContext,
-    place: &NamespaceRef,
-    name: &str,
+    path: &SecretPath,
 ) -> Result<(SecretView, Vec<StatementRef>), Problem> {
-    let secret = gateway.find(place, name)?;
+    let found = find::secret(gateway, path)?;
     let facts = asking.facts();
-    let wanted = wanted(place, name, secret.as_deref(), &facts);
-    let (decision, view) = authorise(gateway, asking, &wanted)?;
+    let wanted = AccessRequest::of_found(Action::RotateSecret, &found, &facts);
+    let authorised = authorise(gateway, asking, &wanted)?;
+    let (view, statements) = (authorised.secret(), authorised.decision().statements.clone());
     let refusal = match (view.state, gateway.key(view)?.map(|key| key.state)) {
         (SecretState::PendingDeletion { until, .. }, _) => Some(Refusal::InRecoveryWindow { until }),
         (SecretState::Live, None | Some(KeyState::Enabled)) => None,
@@ -175,9 +115,9 @@ fn permitted(
     };
     if let Some(refusal) = refusal {
         let problem = StoreError::Refused(refusal).into();
-        return Err(refuse(gateway, asking, &wanted, &decision.statements, problem)?);
+        return Err(record::refuse(gateway, asking, &wanted, &statements, problem)?);
     }
-    Ok((view.clone(), decision.statements))
+    Ok((view.clone(), statements))
 }
 
 /// A schedule that claims the object, without what it says of others: a namespace may have many that are
@@ -200,25 +140,20 @@ fn claiming(mut schedule: RotationSchedule, object: &ManagedSecret) -> Option<Ro
 
 /// Asks for the rotation where the controller looks. The write carries the object's UID: one that was made
 /// again in between is not touched.
-async fn annotate(
-    gateway: &Gateway,
-    place: &NamespaceRef,
-    view: &SecretView,
-    token: &str,
-) -> Result<(), Problem> {
+async fn annotate(gateway: &Gateway, namespace: &str, view: &SecretView, token: &str) -> Result<(), Problem> {
     let not_rotatable = |why: &str| Problem::new(Code::NotRotatable, why);
     let Some(object) = &view.object else {
         return Err(not_rotatable(
             "no ManagedSecret declares the secret, so no value can be generated",
         ));
     };
-    let objects = ObjectClient::<ManagedSecret>::new(gateway, &place.name);
+    let objects = ObjectClient::<ManagedSecret>::new(gateway, namespace);
     let Some(found) = objects.declaring(view).await? else {
         return Err(not_rotatable(
             "the ManagedSecret of the secret is gone; apply it again",
         ));
     };
-    let schedules = ObjectClient::<RotationSchedule>::new(gateway, &place.name)
+    let schedules = ObjectClient::<RotationSchedule>::new(gateway, namespace)
         .list_filtered(|schedule| claiming(schedule, &found))
         .await?;
     if let Some(refusal) = rotation_schedule::RotationRefusal::on_request(&found, &schedules) {
@@ -229,7 +164,7 @@ async fn annotate(
         field_manager: Some(field_manager::GATEWAY.to_owned()),
         ..PatchParams::default()
     };
-    let api: Api<ManagedSecret> = Api::namespaced(gateway.client.clone(), &place.name);
+    let api: Api<ManagedSecret> = Api::namespaced(gateway.client.clone(), namespace);
     api.patch_metadata(&object.name, &params, &Patch::Merge(&patch))
         .await
         .map_err(kube_problem)?;

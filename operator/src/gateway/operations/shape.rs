@@ -1,55 +1,15 @@
-//! What secrets look like in answers. Values only in `ValueAnswer`.
+//! What secrets look like in answers, and the forms of answers that are written by hand: values in
+//! [`value`] alone, so that no copy of one stays behind.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value as Json, json};
+use strongroom_api::v1::{BASE64_PATTERN, SecretAnswer, VersionAnswer};
 use strongroom_store::value::{DataType, Value};
 use strongroom_store::vault::{KeyView, SecretState, SecretView, ValueRead, VersionView};
 use zeroize::Zeroizing;
 
-use crate::controllers::managed_secret::labels::user_labels;
-use crate::gateway::operation::base64;
 use crate::gateway::problem::{Code, Problem};
+use crate::secret_labels::user_labels;
 pub(super) use crate::store_handle::timestamp as time;
-
-/// A secret without its value.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "Secret")]
-pub(in crate::gateway) struct SecretAnswer {
-    namespace: String,
-    name: String,
-    /// The customer's key that it comes under.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    encryption_key: Option<String>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    description: String,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<String, String>,
-    created: Timestamp,
-    updated: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_rotation: Option<Timestamp>,
-    /// While the secret is in its recovery window.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deletion: Option<Timestamp>,
-    stages: BTreeMap<String, String>,
-}
-
-/// A version without its value.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "Version")]
-pub(in crate::gateway) struct VersionAnswer {
-    version_id: String,
-    sequence: u32,
-    created: Timestamp,
-    data_type: &'static str,
-    stages: Vec<String>,
-}
 
 pub(super) fn secret(namespace: &str, view: &SecretView, key: Option<&KeyView>) -> SecretAnswer {
     SecretAnswer {
@@ -78,7 +38,7 @@ pub(super) fn version(view: &VersionView) -> VersionAnswer {
         version_id: view.id.to_string(),
         sequence: view.sequence,
         created: time(view.created),
-        data_type: data_type(view.data_type),
+        data_type: data_type(view.data_type).into(),
         stages: view.stages.iter().map(ToString::to_string).collect(),
     }
 }
@@ -91,7 +51,7 @@ const fn data_type(data_type: DataType) -> &'static str {
 }
 
 /// The schema of what [`value`] writes.
-pub(super) fn value_schema() -> serde_json::Value {
+fn value_schema() -> Json {
     json!({
         "type": "object",
         "required": ["namespace", "name", "versionId", "sequence", "created", "dataType", "stages", "data"],
@@ -103,9 +63,48 @@ pub(super) fn value_schema() -> serde_json::Value {
             "created": {"type": "string", "format": "date-time"},
             "dataType": {"enum": ["text", "binary"]},
             "stages": {"type": "array", "items": {"type": "string"}},
-            "data": {"type": "object", "additionalProperties": base64()},
+            "data": {"type": "object", "additionalProperties": {"type": "string", "contentEncoding": "base64", "pattern": BASE64_PATTERN}},
         },
     })
+}
+
+/// A value, or one that only its recipient can read.
+pub(super) fn value_or_sealed_schema() -> Json {
+    let sealed = json!({"type": "object", "required": ["encapsulated", "ciphertext"], "properties": {
+        "encapsulated": {"type": "string"},
+        "ciphertext": {"type": "string"},
+    }});
+    let answer = json!({
+        "type": "object",
+        "required": ["namespace", "name", "versionId", "suite", "sealed"],
+        "properties": {
+            "namespace": {"type": "string"},
+            "name": {"type": "string"},
+            "versionId": {"type": "string"},
+            "suite": {"type": "string"},
+            "sealed": sealed,
+        },
+    });
+    json!({"oneOf": [value_schema(), answer]})
+}
+
+/// Values, and what stands in the place of those that are not told.
+pub(super) fn batch_schema() -> Json {
+    json!({"type": "object", "required": ["values", "errors"], "properties": {
+        "values": {"type": "array", "items": value_schema()},
+        "errors": {"type": "array", "items": {"type": "object", "required": ["code", "detail"], "properties": {
+            "name": {"type": "string", "description": "The secret; absent where what was asked for is no legal name."},
+        }}},
+    }})
+}
+
+/// A page of audit records.
+pub(super) fn audit_records_schema() -> Json {
+    json!({"type": "object", "required": ["records", "next"], "properties": {
+        "records": {"type": "array", "items": {"type": "object"}},
+        "next": {"type": "string"},
+        "heldHours": {"type": "number"},
+    }})
 }
 
 /// The JSON document of a value: its version, and its keys in base64 as a native Secret has them. The text is
@@ -113,7 +112,7 @@ pub(super) fn value_schema() -> serde_json::Value {
 pub(super) fn value(namespace: &str, name: &str, read: &ValueRead) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let about = serde_json::to_vec(&version(&read.version))
         .map_err(|error| Problem::new(Code::StoreUnavailable, error.to_string()))?;
-    let text = |text: &str| serde_json::Value::from(text).to_string();
+    let text = |text: &str| Json::from(text).to_string();
     // Written by hand, so that no copy of a value stays behind in a tree of strings.
     let mut body = Zeroizing::new(Vec::with_capacity(256 + about.len() + base64_length(&read.value)));
     body.extend_from_slice(b"{\"namespace\":");

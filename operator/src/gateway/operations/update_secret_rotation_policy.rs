@@ -2,19 +2,9 @@
 //! of the secret's own, named as its ManagedSecret is. A schedule of somebody else's that names the secret is
 //! left alone.
 
-use std::sync::Arc;
-
-use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::put;
 use kube::ResourceExt;
 use kube::core::ObjectMeta;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use strongroom_crds::period::Period;
+use strongroom_api::v1::RotationPolicy;
 use strongroom_crds::v1alpha1::{
     GenerateRotator, ManagedSecret, RotationSchedule, RotationScheduleSpec, Rotator, Schedule,
     ScheduledSecrets,
@@ -24,48 +14,18 @@ use strongroom_rules::rotation_schedule::RotationRefusal;
 use strongroom_store::vault::SecretView;
 
 use super::change::{ChangeError, SecretChange};
-use super::get_secret_value::invalid;
-use super::incoming::{parse_body, read_body};
-use crate::gateway::Gateway;
-use crate::gateway::access::RequestContext;
 use crate::gateway::objects::{ObjectClient, managed_elsewhere, refuse_other_owner};
-use crate::gateway::operation::Operation;
-use crate::gateway::problem::{Code, Problem};
+use crate::gateway::operation::{Input, NoQuery};
+use crate::gateway::problem::{Code, Problem, invalid};
+use crate::gateway::request::{OperationContext, SecretPath};
 
-/// What is sent, and what holds then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::gateway) struct RotationPolicy {
-    enabled: bool,
-    /// Needed the first time; afterwards it stays where it is not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    every: Option<Period>,
-}
-
-pub(in crate::gateway) fn operation() -> Operation {
-    Operation::new(
-        "UpdateSecretRotationPolicy",
-        "/v1/namespaces/{namespace}/secrets/{name}/rotation",
-        put(serve),
-    )
-    .method(Method::PUT)
-    .about("Sets the RotationSchedule of the secret's own")
-    .takes::<RotationPolicy>()
-    .answers::<RotationPolicy>(StatusCode::OK)
-}
-
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    path: Result<Path<(String, String)>, PathRejection>,
-    body: axum::body::Body,
-) -> Result<Json<RotationPolicy>, Problem> {
-    let Path((namespace, name)) = path.map_err(invalid)?;
+pub(super) async fn run(
+    context: OperationContext,
+    input: Input<SecretPath, NoQuery, RotationPolicy>,
+) -> Result<RotationPolicy, Problem> {
+    let Input { path, body, .. } = input;
     let action = Action::UpdateSecretRotationPolicy;
-    let place = gateway.admit_write(&asking, action, namespace).await?;
-    let body = read_body(body).await?;
-    let body: RotationPolicy = parse_body(&body, &["enabled", "every"])?;
-    let (change, secret) = SecretChange::for_secret(gateway, asking, place, name, action).await?;
+    let (change, secret) = SecretChange::for_secret(context, path, action).await?;
     let outcome = update(&change, &secret, body).await;
     change.settle(outcome).await
 }
@@ -74,8 +34,8 @@ async fn update(
     change: &SecretChange,
     secret: &SecretView,
     policy: RotationPolicy,
-) -> Result<Json<RotationPolicy>, ChangeError> {
-    let (gateway, namespace) = (&change.gateway, change.place.name.as_str());
+) -> Result<RotationPolicy, ChangeError> {
+    let (gateway, namespace) = (&change.gateway, change.namespace());
     let object = ObjectClient::<ManagedSecret>::new(gateway, namespace)
         .declaring(secret)
         .await?;
@@ -135,10 +95,10 @@ async fn update(
         "rotation suspended".to_owned()
     };
     change.note(&detail).await?;
-    Ok(Json(RotationPolicy {
+    Ok(RotationPolicy {
         every: Some(every),
         ..policy
-    }))
+    })
 }
 
 /// A schedule of which only the name counts.

@@ -6,19 +6,12 @@
 //! once a second. A stream ends after five minutes, so that its token is looked at again; clients of
 //! server-sent events come back by themselves, with the id of the last event.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Extension, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::routing::get;
-use futures::Stream;
-use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::json;
+use futures::StreamExt as _;
+use serde::Serialize;
+use strongroom_api::v1::{VersionEvent, WatchEnd, WatchSecretQuery};
 use strongroom_rules::policy::Action;
 use strongroom_store::id::SecretId;
 use strongroom_store::name::Stage;
@@ -26,45 +19,26 @@ use strongroom_store::vault::SecretState;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
 
-use super::describe_secret::metadata;
-use super::get_secret_value::invalid;
-use crate::gateway::access::{AccessRequest, RequestContext, decide};
+use super::metadata;
 use crate::gateway::changes::StoreChange;
-use crate::gateway::operation::Operation;
-use crate::gateway::problem::{Code, Problem};
-use crate::gateway::request::Slot;
-use crate::gateway::{Gateway, NamespaceRef, blocking};
+use crate::gateway::operation::{Answer, AnswerBody, Input, StreamEvent, Success};
+use crate::gateway::problem::{Code, Problem, invalid};
+use crate::gateway::request::authorise::decide;
+use crate::gateway::request::{
+    AccessRequest, Authorised, OperationContext, RequestContext, SecretPath, find,
+};
+use crate::gateway::{Gateway, blocking};
 
 /// How long a stream lasts.
 const STREAM_LIFETIME: Duration = Duration::from_secs(300);
 /// How often a quiet stream is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How often a quiet stream says that it is there.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
-
-/// What is watched.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "WatchSecretQuery")]
-pub(in crate::gateway) struct WatchSecretQuery {
-    /// The stage whose version is told; Current where absent.
-    #[serde(default)]
-    stage: Option<String>,
-}
-
-pub(in crate::gateway) fn operation() -> Operation {
-    Operation::new("WatchSecret", "/v1/namespaces/{namespace}/secrets/{name}/watch", get(serve))
-        .about("The id of the current version, now and whenever it changes, as server-sent events; needs DescribeSecret")
-        .query::<WatchSecretQuery>()
-        .answers_as(StatusCode::OK, "text/event-stream", &json!({"type": "string"}))
-}
 
 /// One who watches.
 struct Watcher {
     gateway: Arc<Gateway>,
     asking: RequestContext,
-    place: NamespaceRef,
-    name: String,
+    path: SecretPath,
     stage: Stage,
     secret: SecretId,
     changes: Receiver<StoreChange>,
@@ -74,52 +48,51 @@ struct Watcher {
     ended: bool,
 }
 
-async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: RequestContext,
-    Extension(slot): Extension<Arc<Slot>>,
-    path: Result<Path<(String, String)>, PathRejection>,
-    which: Result<Query<WatchSecretQuery>, QueryRejection>,
-    headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let Path((namespace, name)) = path.map_err(invalid)?;
-    let Query(which) = which.map_err(invalid)?;
-    let stage = which
-        .stage
-        .as_deref()
-        .unwrap_or("Current")
-        .parse()
-        .map_err(invalid)?;
-    let told = headers
-        .get("last-event-id")
-        .and_then(|id| id.to_str().ok())
-        .map(str::to_owned);
-    let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
+pub(super) async fn run(
+    context: OperationContext,
+    input: Input<SecretPath, WatchSecretQuery>,
+) -> Result<Answer, Problem> {
+    let OperationContext {
+        gateway,
+        asking,
+        slot,
+    } = context;
+    let Input {
+        path, query, cached, ..
+    } = input;
+    let stage = query.stage.as_deref().unwrap_or("Current");
+    let stage = stage.parse().map_err(invalid)?;
     gateway.capacity.watch(&slot, &asking.caller.principal.identity)?;
     // From before the first look, so that nothing is missed in between.
     let changes = gateway.changes.subscribe();
     let watcher = blocking(move || {
         let action = (Action::DescribeSecret, "watch");
-        let secret = metadata(&gateway, &asking, &place, &name, action, |view, _| view.id)?;
+        let id = |authorised: &Authorised<'_>| authorised.secret().id;
+        let secret = metadata::answer(&gateway, &asking, &path, action, id)?;
         Ok(Watcher {
             gateway,
             asking,
-            place,
-            name,
+            path,
             stage,
             secret,
             changes,
-            told,
+            told: cached.event,
             until: Instant::now() + STREAM_LIFETIME,
             ended: false,
         })
     })
     .await?;
-    let events = futures::stream::unfold(watcher, async |mut watcher| {
+    let events = futures::stream::unfold(watcher, async |mut watcher: Watcher| {
         let event = watcher.next().await?;
-        Some((Ok(event), watcher))
+        Some((event, watcher))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL)))
+    Ok(Answer::new(Success::Done, AnswerBody::Events(events.boxed())))
+}
+
+/// An event; none where it cannot be written, which ends the stream.
+fn event(kind: &'static str, id: Option<String>, told: &impl Serialize) -> Option<StreamEvent> {
+    let data = serde_json::to_string(told).ok()?;
+    Some(StreamEvent { kind, id, data })
 }
 
 /// What a look comes to.
@@ -131,7 +104,7 @@ enum WatchStep {
 
 impl Watcher {
     /// The next event; none where the stream ends.
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<StreamEvent> {
         loop {
             if self.ended || Instant::now() >= self.until {
                 return None;
@@ -139,17 +112,16 @@ impl Watcher {
             match self.look().await {
                 WatchStep::Version(id) if self.told.as_ref() != Some(&id) => {
                     self.told = Some(id.clone());
-                    let data = json!({"versionId": id, "stage": self.stage.to_string()});
-                    return Some(Event::default().event("version").id(id).data(data.to_string()));
+                    let told = VersionEvent {
+                        version_id: id.clone(),
+                        stage: self.stage.to_string(),
+                    };
+                    return event("version", Some(id), &told);
                 }
                 WatchStep::Version(_) => {}
                 WatchStep::End(code) => {
                     self.ended = true;
-                    return Some(
-                        Event::default()
-                            .event("end")
-                            .data(json!({"code": code}).to_string()),
-                    );
+                    return event("end", None, &WatchEnd { code: code.into() });
                 }
             }
             self.wait().await?;
@@ -176,24 +148,17 @@ impl Watcher {
 
     async fn look(&self) -> WatchStep {
         let (gateway, asking) = (Arc::clone(&self.gateway), self.asking.clone());
-        let (place, name, stage) = (self.place.clone(), self.name.clone(), self.stage.clone());
+        let (path, stage) = (self.path.clone(), self.stage.clone());
         let asking = RequestContext {
             now: jiff::Timestamp::now(),
             ..asking
         };
         let looked = blocking(move || {
-            let secret = gateway.find(&place, &name)?;
+            let found = find::secret(&gateway, &path)?;
             let facts = asking.facts();
-            let wanted = AccessRequest {
-                action: Action::DescribeSecret,
-                namespace: &place.name,
-                name: &name,
-                secret: secret.as_deref(),
-                new_under: None,
-                facts: &facts,
-            };
+            let wanted = AccessRequest::of_found(Action::DescribeSecret, &found, &facts);
             let allowed = decide(&gateway, &asking, Action::DescribeSecret, &wanted)?.allowed;
-            Ok(match &secret {
+            Ok(match found.view() {
                 Some(secret) if allowed => match (&secret.state, secret.stages.get(&stage)) {
                     (SecretState::PendingDeletion { .. }, _) => {
                         WatchStep::End(Code::InRecoveryWindow.as_str())

@@ -1,8 +1,15 @@
-//! What comes before an operation: who asks, and how much of the service a request may take from others
-//! meanwhile.
+//! The way of a request before its operation, station by station, and how much of the service it may take
+//! from others meanwhile. Each station gives what only it can make, and what the next one takes. A read of a
+//! value is authorised where everything is, in [`authorise`].
 //!
 //! | module | idea |
 //! |---|---|
+//! | [`context`] | who asks, when and from where |
+//! | [`authenticate`] | finds that out |
+//! | [`limit`] | how often a caller may ask |
+//! | [`find`] | the namespace and the secret that are meant; names are parsed here |
+//! | [`authorise`] | may the caller? |
+//! | [`record`] | nothing leaves before it is on record |
 //! | [`share`] | an account of what each holds of something |
 //! | [`address`] | which part of what strangers share one address may have |
 //! | [`capacity`] | everything that there is room for, and what a request holds of it |
@@ -10,16 +17,27 @@
 //! | [`refusals`] | what was refused, counted |
 
 mod address;
+pub(in crate::gateway) mod authenticate;
+pub(in crate::gateway) mod authorise;
 mod capacity;
+mod context;
 mod failures;
+pub(in crate::gateway) mod find;
+pub(in crate::gateway) mod limit;
+pub(in crate::gateway) mod record;
 mod refusals;
 mod share;
 #[cfg(test)]
 pub(in crate::gateway) mod token;
 
 pub(crate) use self::address::{AddressShare, AddressShares};
+pub(in crate::gateway) use self::authenticate::Credentials;
+pub(in crate::gateway) use self::authorise::{AccessRequest, Authorised};
 pub(in crate::gateway) use self::capacity::{AdmissionOutcome, Capacity, Slot};
+pub(in crate::gateway) use self::context::{Arrival, OperationContext, RequestContext, unauthenticated_meta};
 pub(in crate::gateway) use self::failures::AuthFailures;
+pub(in crate::gateway) use self::find::{NamespaceRef, SecretPath};
+pub(in crate::gateway) use self::limit::{Cost, Limited};
 pub(crate) use self::refusals::RefusalMetrics;
 pub(in crate::gateway) use self::refusals::{LimitScope, LimitedResource, RefusalReason};
 pub(in crate::gateway) use self::share::{Share, ShareExhausted, Shares};

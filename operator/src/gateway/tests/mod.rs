@@ -11,6 +11,7 @@ mod keys;
 mod metadata;
 mod objects;
 mod replay;
+mod table;
 mod values;
 mod watches;
 mod writes;
@@ -19,10 +20,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use jiff::Timestamp;
+use kube::Client;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
+use strongroom_process::{Shutdown, WorkPool};
 use strongroom_rules::policy::Identity;
 use strongroom_store::audit::{
     Actor, AuditOutcome, Durability, Entry, READS_DIRECTORY, ReadChainRecord, SegmentDirectory,
@@ -31,17 +36,31 @@ use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    BindNamespace, CreateSecret, DeleteSecret, Deletion, KeyRef, Meta, PutValue, Quota,
+    BindNamespace, CreateSecret, DeleteSecret, Deletion, KeyRef, Meta, PutValue, Quota, SecretView,
 };
 use tower::ServiceExt;
 
-use super::limits::{Limits, Rates};
-use super::listen::Peer;
+use super::authenticate::Authenticator;
+use super::changes::ChangeFeed;
+use super::delivery::{Nodes, PodClient};
+use super::labels::LabelCache;
+use super::limits::{self, Limits, Rates};
+use super::listen::{Admission, Peer};
+use super::namespaces::Namespaces;
+use super::protocols::{OWN, bearer};
+use super::recent_puts::RecentPuts;
 use super::request::token::{made_for, subject_of};
-use super::*;
+use super::request::{AddressShares, AdmissionOutcome, Capacity, RefusalMetrics, Slot};
+use super::sealing_keys::SealingKeys;
+use super::state::MAX_SCANS;
+use super::{ExtensionApiAccounts, Gateway};
+use crate::cluster_keys::ClusterKeys;
+use crate::consumers::ConsumerIndex;
 use crate::controllers::testing::managed_fields::{self, Write};
 use crate::controllers::testing::store_within;
-use crate::policies::ObservedPolicy;
+use crate::delivery_policy::DeliveryPolicyIndex;
+use crate::external_sources::ExternalSourceIndex;
+use crate::policies::{ObservedPolicy, Policies};
 
 /// The API server as far as the gateway asks it.
 #[derive(Clone, Default)]
@@ -333,14 +352,17 @@ impl World {
     }
 
     fn build(
-        reads: u32,
+        rate: u32,
         account: Option<&str>,
         front_accounts: ExtensionApiAccounts,
         quota: Option<Quota>,
     ) -> Self {
         let (store, keep) = store_within(quota);
         let api = Api::default();
-        let limits = Limits::new(Rates { reads, writes: 0 });
+        let limits = Limits::new(Rates {
+            reads: rate,
+            writes: rate,
+        });
         let refusals = RefusalMetrics::default();
         let authenticator = Authenticator::new(
             api.client(),
@@ -376,7 +398,7 @@ impl World {
         });
         let world = Self {
             api,
-            router: router(Arc::clone(&gateway)),
+            router: OWN.router(Arc::clone(&gateway)),
             gateway,
             admission,
             keep,

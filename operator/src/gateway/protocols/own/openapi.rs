@@ -2,44 +2,22 @@
 //! and of the types that they read and write.
 
 use axum::http::StatusCode;
+use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
+use strongroom_api::v1::{DNS_LABEL_PATTERN, ProblemDocument, SECRET_NAME_PATTERN, VERSION_ID_PATTERN};
 
-use super::operation::{
-    Content, DNS_LABEL_PATTERN, Operation, ResponseSpec, SECRET_NAME_PATTERN, VERSION_ID_PATTERN,
-};
-use super::problem::{self, Code};
-
-/// A problem document (RFC 9457), as every refusal is one.
-#[derive(JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "its fields are written by `Problem::to_json`; here they are described"
-)]
-struct Problem {
-    /// `urn:strongroom:problem:` and the code.
-    r#type: String,
-    title: String,
-    status: u16,
-    /// The stable code; docs/reference/errors.md has its causes.
-    code: String,
-    /// What to do.
-    detail: String,
-    /// Under which the attempt is on record.
-    request_id: String,
-    /// SecretPolicies, as YAML, that would allow it.
-    #[serde(default)]
-    missing_policies: Vec<String>,
-}
+use super::http;
+use super::problem_document::status;
+use crate::gateway::operation::{Content, Operation, ResponseSpec};
+use crate::gateway::problem::Code;
 
 /// Makes the OpenAPI 3.1 document of these operations: `docs/openapi.json`.
 pub(super) fn document(operations: &[Operation]) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();
     let mut generator = settings.into_generator();
-    let problem = generator.subschema_for::<Problem>().to_value();
+    let problem = generator.subschema_for::<ProblemDocument>().to_value();
     let mut paths = Map::new();
     for operation in operations {
         let described = described(operation, &problem, &mut generator);
@@ -47,7 +25,8 @@ pub(super) fn document(operations: &[Operation]) -> Value {
             .entry(operation.path)
             .or_insert_with(|| json!({"parameters": parameters(operation.path)}));
         if let Some(path) = path.as_object_mut() {
-            path.insert(operation.method.as_str().to_lowercase(), described);
+            let verb = http::method(operation.verb).as_str().to_lowercase();
+            path.insert(verb, described);
         }
     }
     json!({
@@ -101,7 +80,8 @@ fn parameters(path: &str) -> Vec<Value> {
 
 fn described(operation: &Operation, problem: &Value, generator: &mut SchemaGenerator) -> Value {
     let mut responses = Map::new();
-    for ResponseSpec { status, content } in &operation.answers {
+    for ResponseSpec { success, content } in &operation.answers {
+        let status = http::status(*success);
         let content: Map<String, Value> = content
             .iter()
             .map(|(kind, content)| {
@@ -154,7 +134,7 @@ fn described(operation: &Operation, problem: &Value, generator: &mut SchemaGener
 fn refusals() -> Vec<(StatusCode, Vec<&'static str>)> {
     let mut refusals: Vec<(StatusCode, Vec<&'static str>)> = Vec::new();
     for code in Code::ALL {
-        let status = problem::status(*code);
+        let status = status(*code);
         match refusals.iter_mut().find(|(known, _)| *known == status) {
             Some((_, codes)) => codes.push(code.as_str()),
             None => refusals.push((status, vec![code.as_str()])),

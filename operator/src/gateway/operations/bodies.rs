@@ -1,0 +1,35 @@
+//! The bodies of operations, each with its fields below which a place may be told where it does not fit.
+
+use strongroom_api::v1::{
+    BatchGetSecretValueRequest, CreateSecretRequest, OwnPolicy, PurgeDeletedSecretsRequest,
+    PutSecretValueRequest, RotateSecretRequest, RotationPolicy, SealedTexts, UpdateSecretRequest,
+    UpdateSecretVersionStageRequest,
+};
+
+use crate::gateway::operation::{BodyInput, SchemaFn, parse_body, schema_of};
+use crate::gateway::problem::Problem;
+
+macro_rules! bodies {
+    ($($name:ident: $($field:literal),+;)+) => {$(
+        impl BodyInput for $name {
+            const SCHEMA: Option<SchemaFn> = Some(schema_of::<Self>);
+
+            fn parse(body: &[u8]) -> Result<Self, Problem> {
+                parse_body(body, &[$($field),+])
+            }
+        }
+    )+};
+}
+
+bodies! {
+    BatchGetSecretValueRequest: "secrets";
+    CreateSecretRequest: "name", "versionId", "data", "sealed", "description", "labels", "encryptionKey";
+    OwnPolicy: "statements";
+    PurgeDeletedSecretsRequest: "deletedBefore";
+    PutSecretValueRequest: "data", "sealed", "stages";
+    RotateSecretRequest: "token";
+    RotationPolicy: "enabled", "every";
+    SealedTexts: "name", "keys";
+    UpdateSecretRequest: "description", "labels";
+    UpdateSecretVersionStageRequest: "moveTo", "removeFrom";
+}

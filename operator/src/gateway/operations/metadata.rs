@@ -1,0 +1,41 @@
+//! Answers from what a secret is, but for its value.
+
+use std::sync::Arc;
+
+use strongroom_rules::policy::Action;
+
+use crate::gateway::problem::Problem;
+use crate::gateway::request::authorise::authorise;
+use crate::gateway::request::{AccessRequest, Authorised, RequestContext, SecretPath, find, record};
+use crate::gateway::{Gateway, blocking};
+
+/// Answers from a secret's metadata, once the action is allowed and on record.
+pub(super) fn answer<T>(
+    gateway: &Gateway,
+    asking: &RequestContext,
+    path: &SecretPath,
+    (action, detail): (Action, &str),
+    answer: impl FnOnce(&Authorised<'_>) -> T,
+) -> Result<T, Problem> {
+    let found = find::secret(gateway, path)?;
+    let facts = asking.facts();
+    let authorised = authorise(gateway, asking, &AccessRequest::of_found(action, &found, &facts))?;
+    record::answered(gateway, asking, &authorised, detail)?;
+    Ok(answer(&authorised))
+}
+
+/// The same where that holds nobody up.
+pub(super) async fn answer_blocking<T: Send + 'static>(
+    gateway: Arc<Gateway>,
+    asking: RequestContext,
+    path: SecretPath,
+    what: (Action, &'static str),
+    then: impl FnOnce(&Gateway, &RequestContext, &Authorised<'_>) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    blocking(move || {
+        answer(&gateway, &asking, &path, what, |authorised| {
+            then(&gateway, &asking, authorised)
+        })?
+    })
+    .await
+}

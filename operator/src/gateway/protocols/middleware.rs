@@ -1,0 +1,82 @@
+//! Around every request, by whatever protocol: its id, its bounds, and the document of what went wrong.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::IntoResponse;
+use strongroom_store::id::RequestId;
+
+use super::Protocol;
+use crate::gateway::limits;
+use crate::gateway::listen::{Connection, EndReason, Peer, ResponseGuard};
+use crate::gateway::problem::{Code, Problem};
+use crate::gateway::request::{AdmissionOutcome, Arrival};
+use crate::gateway::state::Gateway;
+
+/// The header under which the request's id is told.
+pub(in crate::gateway) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Puts it around the routes of a protocol.
+pub(super) fn around(
+    routes: Router<Arc<Gateway>>,
+    protocol: Protocol,
+    gateway: &Arc<Gateway>,
+) -> Router<Arc<Gateway>> {
+    let state = (Arc::clone(gateway), protocol);
+    routes.layer(from_fn_with_state(state, bounded))
+}
+
+async fn bounded(
+    State((gateway, protocol)): State<(Arc<Gateway>, Protocol)>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
+    let Ok(id) = RequestId::generate() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    request.extensions_mut().insert(Arrival {
+        request: id,
+        at: Instant::now(),
+    });
+    let arrived = match request.extensions().get::<Peer>() {
+        Some(peer) => gateway.capacity.admit(peer, &request),
+        None => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    };
+    let (mut response, slot) = match arrived {
+        AdmissionOutcome::Admitted(slot) => {
+            request.extensions_mut().insert(Arc::clone(&slot));
+            let answer = tokio::time::timeout(limits::REQUEST_TIMEOUT, next.run(request)).await;
+            let answer = answer.unwrap_or_else(|_| {
+                Problem::new(Code::Timeout, "try again")
+                    .retry_after(1)
+                    .into_response()
+            });
+            (answer, slot)
+        }
+        AdmissionOutcome::Refused(slot, problem) => (problem.into_response(), slot),
+        AdmissionOutcome::Dropped(full) => {
+            if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+                connection.end(EndReason::Share(full));
+            }
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+    };
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = (protocol.write_problem)(problem, &id);
+    }
+    // What the request holds it holds until its answer is taken.
+    response.extensions_mut().insert(ResponseGuard::new(slot));
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    // Nothing of a secret is for a cache on the way.
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,31 @@
+//! A protocol as a value.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Response;
+use strongroom_store::id::RequestId;
+
+use super::middleware;
+use crate::gateway::problem::Problem;
+use crate::gateway::state::Gateway;
+
+/// A dialect in which operations are called.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gateway) struct Protocol {
+    /// For logs.
+    pub(in crate::gateway) name: &'static str,
+    /// Its routes.
+    pub(super) routes: fn(&Arc<Gateway>) -> Router<Arc<Gateway>>,
+    /// How it writes a problem.
+    pub(super) write_problem: fn(Problem, &RequestId) -> Response<Body>,
+}
+
+impl Protocol {
+    /// All that is served by this protocol.
+    pub(in crate::gateway) fn router(&self, gateway: Arc<Gateway>) -> Router {
+        let routes = (self.routes)(&gateway);
+        middleware::around(routes, *self, &gateway).with_state(gateway)
+    }
+}

@@ -1,0 +1,42 @@
+//! The second station: whether the caller asks too often.
+
+use super::context::RequestContext;
+use crate::gateway::problem::Problem;
+use crate::gateway::state::Gateway;
+
+/// What an operation costs its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum Cost {
+    /// A part of the reads of a second.
+    Read,
+    /// A part of the writes of a second.
+    Write,
+}
+
+/// A request that is paid for. Only [`limit`] makes one.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gateway) struct Limited<'a>(&'a RequestContext);
+
+impl<'a> Limited<'a> {
+    pub(super) const fn context(self) -> &'a RequestContext {
+        self.0
+    }
+}
+
+/// Takes what an operation costs from the share of the caller and of its namespace.
+///
+/// # Errors
+/// [`crate::gateway::problem::Code::TooManyRequests`], which is not on record: a caller cannot fill the log
+/// this way.
+pub(in crate::gateway) fn limit<'a>(
+    gateway: &Gateway,
+    context: &'a RequestContext,
+    cost: Cost,
+) -> Result<Limited<'a>, Problem> {
+    let identity = &context.caller.principal.identity;
+    match cost {
+        Cost::Read => gateway.limits.take_read(identity)?,
+        Cost::Write => gateway.limits.take_write(identity)?,
+    }
+    Ok(Limited(context))
+}

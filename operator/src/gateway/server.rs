@@ -1,0 +1,252 @@
+//! The gateway as a part of the process: its listeners, the state that they share, and its tasks.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::Client;
+use strongroom_process::{Check, Health, Shutdown, WorkPool};
+use strongroom_store::audit::Durability;
+use strongroom_store::vault::Store;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::attestations;
+use super::authenticate::Authenticator;
+use super::changes::ChangeFeed;
+use super::delivery::{self, NodeAccount, Nodes, PodClient};
+use super::forwarded::ExtensionApiAccounts;
+use super::labels::LabelCache;
+use super::limits::{Limits, Rates};
+use super::listen::{self, Admission};
+use super::listener::{CertificateSource, GatewayListener};
+use super::namespaces::Namespaces;
+use super::protocols::OWN;
+use super::recent_puts::RecentPuts;
+use super::request::{AddressShares, Capacity, RefusalMetrics};
+use super::sealing_keys::SealingKeys;
+use super::state::{Gateway, MAX_SCANS, SharedState};
+use super::tls::{
+    CaStore, CertResolver, ClientCertificateRotator, ClientProcess, FileCertificate, GatewayConfigResolver,
+    MutualTlsConfig, TlsError,
+};
+use crate::large_objects::LargeObjectLimiter;
+
+/// How the API is served.
+#[derive(Clone, Debug)]
+pub(crate) struct GatewaySettings {
+    /// Its port.
+    pub(crate) listen: SocketAddr,
+    /// DNS names and addresses that it is called by.
+    pub(crate) names: Vec<String>,
+    /// A certificate that is given, in place of our own.
+    pub(crate) certificate: Option<FileCertificate>,
+    /// The Service of the extension API in the process's own namespace, where there is one.
+    pub(crate) front: Option<String>,
+    /// The Service of the webhook in the process's own namespace, where there is one.
+    pub(crate) webhook: Option<String>,
+    /// The port where that one says who writes objects.
+    pub(crate) attestations: SocketAddr,
+    /// The ServiceAccounts that node plugins run as, where there are any.
+    pub(crate) node_accounts: Vec<NodeAccount>,
+    /// Whether ServiceAccounts may come over the extension API.
+    pub(crate) front_accounts: ExtensionApiAccounts,
+    /// The audience that tokens must be made for.
+    pub(crate) audience: String,
+    /// Requests a second.
+    pub(crate) rates: Rates,
+    /// What one address may have of what all strangers share.
+    pub(crate) addresses: AddressShares,
+    /// When the record of a read must be on the medium.
+    pub(crate) durability: Durability,
+}
+
+/// The API cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GatewayError {
+    /// The port.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// What the gateway has of the process that it runs in.
+#[derive(Debug)]
+pub(crate) struct ProcessContext {
+    /// The namespace: name and UID.
+    pub(crate) namespace: (String, String),
+    /// Where it says what clients must trust.
+    pub(crate) bundle: watch::Sender<String>,
+    /// Where it says that it serves.
+    pub(crate) health: Health,
+    /// What it counts.
+    pub(crate) refusals: RefusalMetrics,
+}
+
+/// Serves the API until the shutdown begins.
+///
+/// # Errors
+/// [`GatewayError`] where it cannot begin.
+pub(crate) async fn run(
+    settings: GatewaySettings,
+    client: Client,
+    store: Store,
+    shared: SharedState,
+    own: ProcessContext,
+    shutdown: Shutdown,
+) -> Result<(), GatewayError> {
+    let port = listen::bind(settings.listen).await?;
+    let served = Arc::new(CertResolver::default());
+    let kept = CaStore::new(store.clone(), own.namespace.clone());
+    let certificate = match settings.certificate {
+        Some(file) => CertificateSource::File(file),
+        None => CertificateSource::Issued(settings.names),
+    };
+    certificate
+        .serve(Arc::clone(&served), kept.clone(), own.bundle, shutdown.clone())
+        .await?;
+    let (extension_api_tls, webhook_tls) = (
+        Arc::new(MutualTlsConfig::default()),
+        Arc::new(MutualTlsConfig::default()),
+    );
+    let attested = match &settings.webhook {
+        Some(_) => Some(listen::bind(settings.attestations).await?),
+        None => None,
+    };
+    let own_name = own.namespace.0;
+    let called = [
+        (
+            settings.front,
+            ClientProcess::ExtensionApi(Arc::clone(&extension_api_tls)),
+        ),
+        (settings.webhook, ClientProcess::Webhook(Arc::clone(&webhook_tls))),
+    ];
+    let called = called.map(|(service, called)| {
+        let rotator = ClientCertificateRotator {
+            kept: kept.clone(),
+            client: client.clone(),
+            namespace: own_name.clone(),
+            service: service?,
+            called,
+            now: Timestamp::now,
+        };
+        Some(tokio::spawn(rotator.keep(shutdown.clone())))
+    });
+    let admission = Admission::new(settings.addresses, own.refusals.clone());
+    let attesting = attested.map(|port| {
+        tokio::spawn(attestations::serve(
+            port,
+            webhook_tls,
+            (store.clone(), shared.pending_attestations),
+            // Whoever has not proven itself has no more room for there being two ports.
+            admission.clone(),
+            shutdown.clone(),
+        ))
+    });
+    let limits = Limits::new(settings.rates);
+    let authenticator = Authenticator::new(
+        client.clone(),
+        settings.audience,
+        limits.failures(),
+        own.refusals.clone(),
+    );
+    let node_accounts = settings
+        .node_accounts
+        .iter()
+        .map(|account| account.identity(&own_name))
+        .collect();
+    let gateway = Arc::new(Gateway {
+        policies: shared.policies,
+        declared: shared.declared,
+        authenticator: Arc::new(authenticator),
+        namespaces: Namespaces::new(client.clone(), store.clone()),
+        store,
+        labels: LabelCache::new(client.clone()),
+        pods: PodClient::new(client.clone()),
+        client,
+        limits,
+        sealing_keys: SealingKeys::default(),
+        puts: RecentPuts::default(),
+        scans: WorkPool::with_threads(MAX_SCANS),
+        cluster_keys: shared.cluster_keys,
+        durability: settings.durability,
+        capacity: Capacity::new(admission.clone(), own.refusals),
+        changes: ChangeFeed::default(),
+        nodes: Nodes::new(node_accounts),
+        front_accounts: settings.front_accounts,
+        consumers: shared.consumers,
+        terms: shared.terms,
+        under_way: LargeObjectLimiter::default(),
+        held: shared.held,
+        ending: shutdown.clone(),
+    });
+    let tasks = start_tasks(&gateway, &shutdown);
+    own.health.set("gateway", Check::Ready);
+    let listener = GatewayListener {
+        name: "gateway",
+        port,
+        protocol: OWN,
+        resolver: Arc::new(GatewayConfigResolver {
+            everybody: Arc::new(served.config()),
+            extension_api: extension_api_tls,
+        }),
+        admission,
+    };
+    listener.serve(gateway, shutdown).await;
+    // They end with the same shutdown.
+    for task in tasks
+        .into_iter()
+        .chain(called.into_iter().flatten())
+        .chain(attesting)
+    {
+        let _ = task.await;
+    }
+    Ok(())
+}
+
+/// Starts what goes on beside the listeners, until the shutdown.
+fn start_tasks(gateway: &Arc<Gateway>, shutdown: &Shutdown) -> [JoinHandle<()>; 2] {
+    if gateway.nodes.are_enabled() {
+        let presence = Arc::clone(gateway.nodes.presence());
+        presence.set_watched();
+        // It ends with the same shutdown, and nobody waits for it.
+        tokio::spawn(delivery::watch(
+            gateway.client.clone(),
+            presence,
+            shutdown.clone(),
+        ));
+    }
+    let following = gateway
+        .changes
+        .clone()
+        .follow(gateway.store.clone(), shutdown.clone());
+    [
+        tokio::spawn(following),
+        tokio::spawn(forget(Arc::clone(gateway), shutdown.clone())),
+    ]
+}
+
+/// Every minute, forgets who has not asked for anything lately.
+async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(std::time::Duration::from_secs(60)) => {}
+            () = shutdown.wait() => return,
+        }
+        gateway.limits.forget();
+        gateway.capacity.publish_stranger_bytes();
+        gateway.sealing_keys.forget();
+        gateway.puts.forget(Timestamp::now());
+        gateway.authenticator.forget();
+        gateway.consumers.readers().forget();
+        gateway.consumers.changed(gateway.consumers.volumes().forget());
+        gateway.namespaces.forget();
+        gateway.nodes.presence().forget();
+        gateway.labels.forget();
+    }
+}
