@@ -11,20 +11,18 @@ use strongroom_store::audit::{
     VerifyReport, verify,
 };
 use strongroom_store::crypto::PublicKey;
-use strongroom_store::engine::{Engine, RedbEngine, Table};
+use strongroom_store::engine::{STORE_FILE, Table, view_file};
 use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::vault::{ExternalRequest, GetValue, Meta, Store};
 
 use crate::row::Row;
-use crate::store::{CACHE, EACH, ROUNDS, WRITERS, make, now, together};
+use crate::store::{EACH, ROUNDS, WRITERS, make, now, together};
 use crate::{Outcome, fresh};
 
 /// Reads on record.
 const READS: usize = 100_000;
 /// Rounds of puts on record, of [`EACH`] by each writer.
 const PUT_ROUNDS: usize = 4;
-/// The store's file in its directory.
-const FILE: &str = "store.redb";
 
 /// Who asks, with all that is known of a pod which reads over HTTPS.
 fn meta() -> Outcome<Meta> {
@@ -198,7 +196,7 @@ impl ChainUsage {
 
 /// Each record of the mutation chain, as it lies in the store's file.
 fn changes_of(dir: &Path, mut each: impl FnMut(&[u8], &[u8])) -> Outcome<()> {
-    let engine = RedbEngine::open_copy_on_write(&dir.join(FILE), CACHE)?;
+    let engine = view_file(&dir.join(STORE_FILE))?;
     engine.snapshot()?.visit(Table::Audit, &mut |key, value| {
         each(key, value);
         ControlFlow::Continue(())

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use redb::{Database, Durability, ReadableDatabase, TableDefinition};
-use strongroom_store::engine::{RedbEngine, Snapshot, Table, redb_builder};
+use strongroom_store::engine::{Engine, Snapshot, Table, redb_builder};
 
 use crate::Outcome;
 
@@ -19,8 +19,7 @@ pub(crate) struct Shape {
 }
 
 /// What one put leaves: read off a store that has done some.
-pub(crate) fn shape_of_a_put(engine: &RedbEngine) -> Outcome<Vec<Shape>> {
-    use strongroom_store::engine::Engine as _;
+pub(crate) fn shape_of_a_put(engine: &dyn Engine) -> Outcome<Vec<Shape>> {
     let snapshot = engine.snapshot()?;
     let mut shapes = vec![
         // The engine's own rows: the counters, and the request both ways.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use strongroom_store::audit::{Actor, Durability};
 use strongroom_store::crypto::{DataKey, DataKeyContext, KeyMaterial, RootKey, ValueContext};
-use strongroom_store::engine::{RedbEngine, redb_builder};
+use strongroom_store::engine::{STORE_FILE, redb_builder, view_file};
 use strongroom_store::id::{KeyId, NamespaceId, RequestId, SecretId, StoreId};
 use strongroom_store::seal::{SealFile, SlotSecret};
 use strongroom_store::secret::SecretBytes;
@@ -23,7 +23,7 @@ use crate::bare_redb::{BareRedb, Shape, shape_of_a_put};
 use crate::row::Row;
 use crate::{Outcome, fresh};
 
-pub(crate) const CACHE: usize = 16 << 20;
+const CACHE: usize = 16 << 20;
 /// Repetitions.
 pub(crate) const ROUNDS: usize = 5;
 /// Writers at the same time.
@@ -172,7 +172,7 @@ impl PutBench {
         } = self;
         store.close();
         drop(store);
-        let shapes = shape_of_a_put(&RedbEngine::open_copy_on_write(&path.join("store.redb"), CACHE)?)?;
+        let shapes = shape_of_a_put(view_file(&path.join(STORE_FILE))?.as_ref())?;
         let puts = Self {
             store: unlock(path)?,
             secrets,
@@ -257,10 +257,9 @@ pub(crate) fn read(dir: &Path) -> Outcome<Vec<Row>> {
     let keep = fresh(dir, "get")?;
     let path = keep.path().join("store");
     let (store, secrets) = make(&path, WRITERS)?;
-    let engine = |path: &Path| RedbEngine::open_copy_on_write(path, CACHE);
     store.close();
     drop(store);
-    let shapes = shape_of_a_put(&engine(&path.join("store.redb"))?)?;
+    let shapes = shape_of_a_put(view_file(&path.join(STORE_FILE))?.as_ref())?;
     let store = unlock(&path)?;
     let mut bare = BareRedb::create(&keep.path().join("bare.redb"), CACHE, shapes)?;
     for _ in 0..WRITERS {
@@ -356,7 +355,7 @@ pub(crate) fn open(dir: &Path) -> Outcome<Vec<Row>> {
     let keep = fresh(dir, "open")?;
     let path = keep.path().join("store");
     let (store, secrets) = make(&path, WRITERS)?;
-    let file = path.join("store.redb");
+    let file = path.join(STORE_FILE);
     for round in 0.. {
         if std::fs::metadata(&file)?.len() >= BYTES {
             break;

@@ -8,7 +8,8 @@ use crate::audit;
 pub use crate::audit::forge;
 use crate::codec::DecodeError;
 use crate::format::{
-    Allowances, Head, KeyRecord, Namespace, SealDigest, StoreState, StoredDataKey, StoredVersion,
+    Allowances, Head, IndexedRecord, KeyRecord, Namespace, SealDigest, StoreState, StoredDataKey,
+    StoredVersion,
 };
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::value::Value;

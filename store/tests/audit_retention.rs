@@ -3,7 +3,6 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::expect_used,
     reason = "a test that cannot set up must stop"
 )]
 
@@ -11,9 +10,8 @@ mod support;
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Process, Stdio};
 use std::time::Duration;
 
 use strongroom_store::audit::{
@@ -21,8 +19,10 @@ use strongroom_store::audit::{
 };
 use strongroom_store::crypto::PublicKey;
 use strongroom_store::id::SecretId;
-use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
+
+use support::files::golden_copy;
+use support::worker::{Worker, rounds};
 use support::*;
 
 const MIB: u64 = 1 << 20;
@@ -42,19 +42,14 @@ fn keep_bytes() -> RetentionLimits {
 }
 
 fn open_with(dir: &Path, audit: RetentionLimits) -> Store {
-    let root = SealFile::load(dir).unwrap().unlock(&slot()).unwrap();
-    Store::open(OpenStoreOptions {
-        dir,
-        root: &root,
-        epoch: 0,
-        anchor: AnchorRule::Absent,
-        cache_bytes: 4 << 20,
-        strict_anchor: None,
+    setup(audit).open(dir)
+}
+
+fn setup(audit: RetentionLimits) -> Setup {
+    Setup {
         audit,
-        quota: None,
-        now: at(0),
-    })
-    .unwrap()
+        ..Setup::default()
+    }
 }
 
 /// A store with a secret.
@@ -67,17 +62,12 @@ struct Scene {
 
 impl Scene {
     fn new(audit: RetentionLimits) -> Self {
-        let keep = tempfile::tempdir().unwrap();
-        let dir = keep.path().join("store");
-        prepare(&dir);
-        let store = open_with(&dir, audit);
-        let namespace = bind(&store, "shop", "uid-1");
-        let secret = create(&store, namespace, "checkout-db", "first");
+        let f = Fixture::with(setup(audit));
         Self {
-            keep,
-            dir,
-            store,
-            secret,
+            secret: f.create("checkout-db", "first"),
+            keep: f.keep,
+            dir: f.dir,
+            store: f.store,
         }
     }
 
@@ -516,26 +506,9 @@ fn a_backup_of_a_truncated_store_verifies_where_it_is_restored_and_is_cut_again(
 
 #[test]
 fn a_store_of_format_version_1_is_cut_and_verifies() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
     let keep = tempfile::tempdir().unwrap();
     let dir = keep.path().join("store");
-    fs::create_dir_all(dir.join("reads")).unwrap();
-    for folder in ["", "reads"] {
-        for entry in fs::read_dir(golden.join(folder)).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_file() {
-                fs::copy(entry.path(), dir.join(folder).join(entry.file_name())).unwrap();
-            }
-        }
-    }
-    for entry in fs::read_dir(dir.join("reads")).unwrap() {
-        // The zeros behind the records are not checked in.
-        let file = fs::File::options()
-            .write(true)
-            .open(entry.unwrap().path())
-            .unwrap();
-        file.set_len(8 << 20).unwrap();
-    }
+    golden_copy(&dir);
     let store = open_with(&dir, limits(Some(24 * HOUR), None, None, WhenFull::Stop));
     let (key, head) = (store.audit_public_key(), store.mutation_head());
     let year = at(365 * DAY);
@@ -571,41 +544,23 @@ fn child() {
     }
 }
 
-/// Killed when it goes.
-struct Writer(Child);
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_process_that_is_killed_while_it_cuts_leaves_a_log_that_verifies() {
-    let rounds: u64 = env::var("STRONGROOM_KILL_ROUNDS").map_or(8, |rounds| rounds.parse().unwrap());
+    let rounds = rounds("STRONGROOM_KILL_ROUNDS", 8);
     let scene = Scene::new(keep_bytes());
     scene.reads(3_000);
     let (dir, key, _keep) = scene.close();
     let mut cut = 0;
     for round in 0..rounds {
-        let child = Process::new(env::current_exe().unwrap())
-            .args(["--exact", "child", "--nocapture"])
-            .env(DIR, &dir)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut child = Writer(child);
-        let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+        let mut writer = Worker::start(&[(DIR, dir.as_os_str())]);
         let mut begun = 0;
         // It is killed as it begins to cut, for the first, second or third time.
         while begun <= round % 3 {
-            let line = lines.next().expect("the child ended by itself").unwrap();
-            begun += u64::from(line.ends_with("cuts"));
+            let line = writer.line();
+            begun += usize::from(line.ends_with("cuts"));
             cut += u64::from(line.contains("cut ") && !line.ends_with("cut 0"));
         }
-        drop(child);
+        drop(writer);
         sound(&dir, &key);
     }
     assert!(cut > 0, "nothing was ever cut");

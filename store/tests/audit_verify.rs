@@ -7,24 +7,18 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use strongroom_store::audit::{
-    self, Action, AuditOutcome, AuditUnavailable, BadRecord, Chain, Durability, Entry, MemoryReads,
-    ReadChain, ReadChainRecord, ReadHead, SegmentDirectory, VerifyReport, reads_after,
+    self, Action, AuditOutcome, BadRecord, Chain, Entry, MemoryReads, ReadChainRecord, SegmentDirectory,
+    VerifyReport, reads_after,
 };
-use strongroom_store::crypto::{Keyring, PublicKey, RootKey};
-use strongroom_store::engine::{Batch, Change, Engine, RedbEngine, RedbOptions, Table};
+use strongroom_store::crypto::PublicKey;
+use strongroom_store::engine::{Batch, Change, DEFAULT_CACHE_BYTES, STORE_FILE, Table, open_file};
 use strongroom_store::id::SecretId;
-use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
-use support::*;
 
-fn keyring(dir: &Path) -> Keyring {
-    let seal = SealFile::load(dir).unwrap();
-    let root: RootKey = seal.unlock(&slot()).unwrap();
-    Keyring::derive(&root, seal.store())
-}
+use support::files::copy;
+use support::*;
 
 fn public_key(dir: &Path) -> PublicKey {
     keyring(dir).public_key()
@@ -32,18 +26,6 @@ fn public_key(dir: &Path) -> PublicKey {
 
 fn report(dir: &Path) -> VerifyReport {
     audit::verify(dir, &public_key(dir)).unwrap()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
 }
 
 /// A closed store with reads, refusals and changes in both chains, over two runs.
@@ -196,7 +178,7 @@ fn after_change(
     dir: &Path,
     change: impl FnOnce(&mut Vec<(Vec<u8>, Vec<u8>)>) -> Vec<Change>,
 ) -> Option<BadRecord> {
-    let engine = RedbEngine::open_file(&dir.join("store.redb"), RedbOptions::default()).unwrap();
+    let engine = open_file(&dir.join(STORE_FILE), DEFAULT_CACHE_BYTES).unwrap();
     let mut records = engine
         .snapshot()
         .unwrap()
@@ -249,42 +231,17 @@ fn a_store_whose_read_log_was_taken_away_opens_only_when_a_person_accepts_it() {
     open(&dir).close();
 }
 
-/// A read chain that can be told to refuse.
-#[derive(Default)]
-struct Refusing {
-    reads: MemoryReads,
-    refuses: AtomicBool,
-}
-
-impl ReadChain for Refusing {
-    fn append(&self, entry: &Entry, durability: Durability) -> Result<(), AuditUnavailable> {
-        if self.refuses.load(Ordering::SeqCst) {
-            return Err(AuditUnavailable("told to refuse".to_owned()));
-        }
-        self.reads.append(entry, durability)
-    }
-
-    fn fsynced(&self) -> ReadHead {
-        self.reads.fsynced()
-    }
-
-    fn close(&self) {
-        self.reads.close();
-    }
-}
-
 #[test]
 fn what_cannot_be_recorded_is_not_returned() {
     let keep = tempfile::tempdir().unwrap();
     let dir = keep.path().join("store");
     prepare(&dir);
-    let engine = RedbEngine::open_file(&dir.join("store.redb"), RedbOptions::default()).unwrap();
-    let reads = Arc::new(Refusing::default());
-    let chain: Arc<dyn ReadChain> = Arc::clone(&reads) as Arc<dyn ReadChain>;
-    let store = Store::on_engine(Box::new(engine), keyring(&dir), 1, chain).unwrap();
+    let engine = open_file(&dir.join(STORE_FILE), DEFAULT_CACHE_BYTES).unwrap();
+    let reads = Arc::new(MemoryReads::default());
+    let store = Store::on_engine(engine, keyring(&dir), 1, Arc::<MemoryReads>::clone(&reads), None).unwrap();
     let namespace = bind(&store, "shop", "uid-1");
     let secret = create(&store, namespace, "checkout-db", "first");
-    reads.refuses.store(true, Ordering::SeqCst);
+    reads.refuse(true);
     assert_eq!(
         get(&store, secret, None, None).unwrap_err().code(),
         "AuditUnavailable"
@@ -300,6 +257,6 @@ fn what_cannot_be_recorded_is_not_returned() {
     );
     // A change has its record in its own commit.
     put(&store, secret, "v2", "second", &[]).unwrap();
-    reads.refuses.store(false, Ordering::SeqCst);
+    reads.refuse(false);
     assert_eq!(get(&store, secret, None, None).unwrap(), "second");
 }

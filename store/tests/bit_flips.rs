@@ -1,19 +1,17 @@
 //! One bit of the store file is flipped, anywhere: the store refuses to open, or answers every question as
 //! before. Never a wrong value, never one that is missing.
 //!
-//! `STRONGROOM_FLIPS` sets the number of flips, 200 if unset.
+//! `STRONGROOM_FLIPS` sets the number of flips, 200 if unset; `STRONGROOM_SEED` repeats a run.
 
 mod support;
 
 use std::fs;
-use std::sync::Arc;
 
-use strongroom_store::audit::MemoryReads;
-use strongroom_store::crypto::Keyring;
-use strongroom_store::engine::RedbEngine;
+use strongroom_store::engine::{STORE_FILE, view_file};
 use strongroom_store::id::SecretId;
-use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
+
+use support::simulated_disk::{Random, seed};
 use support::*;
 
 /// Everything that the store answers, as text; or which question it does not answer.
@@ -46,32 +44,20 @@ fn a_flipped_bit_never_gives_a_wrong_or_missing_answer() {
     for secret in &secrets {
         f.put(*secret, "v2", &"long value ".repeat(90), &[]).unwrap();
     }
-    f.store.close();
-    let (keep, dir) = (f.keep, f.dir);
-    drop(f.store);
-    let seal = SealFile::load(&dir).unwrap();
-    let root = seal.unlock(&slot()).unwrap();
-    let good = fs::read(dir.join("store.redb")).unwrap();
+    let (keep, dir) = f.close();
+    let good = fs::read(dir.join(STORE_FILE)).unwrap();
     let copy = keep.path().join("flipped.redb");
     let open = |bytes: &[u8]| {
         fs::write(&copy, bytes).unwrap();
-        let engine = RedbEngine::open_copy_on_write(&copy, 4 << 20)?;
-        let keyring = Keyring::derive(&root, seal.store());
-        Store::on_engine(Box::new(engine), keyring, 0, Arc::new(MemoryReads::default()))
+        store_on(view_file(&copy)?, keyring(&dir), None)
     };
     let right = answers(&open(&good).unwrap(), &secrets).unwrap();
     assert!(right.contains("value 7") && right.contains("secret-11"));
 
-    let mut seed = [0; 8];
-    getrandom::fill(&mut seed).unwrap();
-    let seed = u64::from_be_bytes(seed);
-    let (mut state, mut refused, mut unseen) = (seed | 1, 0, 0);
+    let seed = seed();
+    let (mut random, mut refused, mut unseen) = (Random::new(seed), 0, 0);
     while refused + unseen < flips {
-        // xorshift64 (Marsaglia 2003); the seed is in every message.
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let bit = usize::try_from(state % (good.len() as u64 * 8)).unwrap();
+        let bit = usize::try_from(random.below(good.len() as u64 * 8)).unwrap();
         // Most of a small file is free pages; half of the flips shall hit what holds something.
         if good[bit / 8] == 0 && unseen > refused {
             continue;

@@ -10,22 +10,17 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use strongroom_store::crypto::RootKey;
-use strongroom_store::engine::{Batch, Change, Engine, RedbEngine, RedbOptions, Table};
+use strongroom_store::engine::{Batch, Change, DEFAULT_CACHE_BYTES, STORE_FILE, Table, open_file, view_file};
 use strongroom_store::id::SecretId;
-use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
 use support::*;
 
 /// So many of the last bytes of a sealed record are its own alone.
 const TAIL_BYTES: usize = 24;
 
-fn root(dir: &Path) -> RootKey {
-    SealFile::load(dir).unwrap().unlock(&slot()).unwrap()
-}
-
 /// Key and sealed value of each record of a table.
 fn rows(dir: &Path, table: Table) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let engine = RedbEngine::open_copy_on_write(&dir.join("store.redb"), 1 << 20).unwrap();
+    let engine = view_file(&dir.join(STORE_FILE)).unwrap();
     let mut rows = BTreeMap::new();
     let mut visitor = |key: &[u8], value: &[u8]| {
         rows.insert(key.to_vec(), value.to_vec());
@@ -41,7 +36,7 @@ fn found(dir: &Path, records: &BTreeMap<Vec<u8>, Vec<u8>>) -> usize {
         .values()
         .map(|sealed| sealed.rchunks(TAIL_BYTES).next().unwrap())
         .collect();
-    let file = fs::read(dir.join("store.redb")).unwrap();
+    let file = fs::read(dir.join(STORE_FILE)).unwrap();
     let there: BTreeSet<&[u8]> = file
         .windows(TAIL_BYTES)
         .filter(|window| tails.contains(window))
@@ -98,7 +93,7 @@ fn what_was_destroyed_is_in_no_page_of_the_new_file() {
     assert_eq!(report.records, before.records);
     assert_eq!(
         report.bytes_after,
-        fs::metadata(dir.join("store.redb")).unwrap().len()
+        fs::metadata(dir.join(STORE_FILE)).unwrap().len()
     );
     assert_eq!((found(&dir, &values), found(&dir, &data_keys)), (0, 0));
     let after = check(&dir, Some(&root)).unwrap();
@@ -115,16 +110,9 @@ fn what_was_destroyed_is_in_no_page_of_the_new_file() {
 
 #[test]
 fn the_fence_goes_with_it() {
-    let Fixture {
-        keep: _keep,
-        dir,
-        store,
-        ..
-    } = Fixture::new();
-    store.close();
-    drop(store);
+    let (_keep, dir) = Fixture::new().close();
     let fence = || {
-        let engine = RedbEngine::open_copy_on_write(&dir.join("store.redb"), 1 << 20).unwrap();
+        let engine = view_file(&dir.join(STORE_FILE)).unwrap();
         engine.fence().unwrap()
     };
     let before = fence();
@@ -137,24 +125,17 @@ fn the_fence_goes_with_it() {
 fn an_open_store_a_wrong_key_and_a_changed_record_change_nothing() {
     let f = Fixture::new();
     f.create("db", "first");
-    let (file, new) = (f.dir.join("store.redb"), f.dir.join("store.redb.new"));
+    let (file, new) = (f.dir.join(STORE_FILE), f.dir.join("store.redb.new"));
     let root = root(&f.dir);
     assert!(matches!(compact(&f.dir, &root), Err(OpenError::Lock(_))));
-    let Fixture {
-        keep: _keep,
-        dir,
-        store,
-        ..
-    } = f;
-    store.close();
-    drop(store);
+    let (_keep, dir) = f.close();
     let good = fs::read(&file).unwrap();
     let same = || fs::read(&file).unwrap() == good && !new.exists();
     let other = RootKey::generate().unwrap();
     assert!(matches!(compact(&dir, &other), Err(OpenError::Seal(_))));
     assert!(same(), "a wrong key");
 
-    let engine = RedbEngine::open_file(&file, RedbOptions::default()).unwrap();
+    let engine = open_file(&file, DEFAULT_CACHE_BYTES).unwrap();
     let (key, _) = rows(&dir, Table::Head).pop_first().unwrap();
     let batch = Batch {
         changes: vec![Change::Delete {

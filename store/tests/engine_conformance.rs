@@ -6,15 +6,16 @@
     reason = "a test that cannot set up must stop, and helpers of tests fail as tests do"
 )]
 
-mod simulated_disk;
+mod support;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use strongroom_store::engine::*;
 use strongroom_store::id::RequestId;
 
-use simulated_disk::SimulatedDisk;
+use support::simulated_disk::SimulatedDisk;
 
 fn put(table: Table, key: &[u8], value: &[u8]) -> Change {
     Change::Put {
@@ -47,14 +48,10 @@ fn commit(engine: &dyn Engine, batch: &Batch) -> Revision {
 
 /// Asks `question` of a new engine of each kind.
 fn each(question: fn(&dyn Engine)) {
-    let options = RedbOptions {
-        cache_bytes: 1 << 20,
-        create: true,
-    };
     question(&MemoryEngine::new());
     let dir = tempfile::tempdir().unwrap();
-    question(&RedbEngine::open_file(&dir.path().join("store.redb"), options).unwrap());
-    question(&RedbEngine::open(Arc::new(SimulatedDisk::new(1)), options).unwrap());
+    question(create_file(&dir.path().join(STORE_FILE)).unwrap().as_ref());
+    question(open_disk(Arc::new(SimulatedDisk::new(1)), true).unwrap().as_ref());
 }
 
 #[test]
@@ -151,7 +148,7 @@ fn a_precondition_that_fails_is_named_and_nothing_changes() {
                 CommitOutcome::Conflict(at),
                 "{precondition:?}"
             );
-            assert_eq!(engine.resolve(request).unwrap(), Resolution::NotCommitted);
+            assert_eq!(engine.resolve(&[request]).unwrap(), BTreeMap::new());
             let snapshot = engine.snapshot().unwrap();
             assert_eq!(snapshot.revision(), Revision(1));
             assert_eq!(snapshot.value(Table::Head, b"a").unwrap().unwrap(), b"1");
@@ -179,12 +176,8 @@ fn the_newest_requests_are_remembered() {
             };
             commit(engine, &batch);
         }
-        for (number, request) in (1_u64..).zip(&requests) {
-            assert_eq!(
-                engine.resolve(*request).unwrap(),
-                Resolution::Committed(Revision(number))
-            );
-        }
+        let committed: BTreeMap<_, _> = requests.iter().copied().zip((1..).map(Revision)).collect();
+        assert_eq!(engine.resolve(&requests).unwrap(), committed);
         // The oldest go once there are too many, and only those.
         let many: Vec<RequestId> = (0..REMEMBERED_REQUESTS - 1)
             .map(|_| RequestId::generate().unwrap())
@@ -194,26 +187,18 @@ fn the_newest_requests_are_remembered() {
             ..Batch::default()
         };
         commit(engine, &batch);
-        let found: Vec<bool> = requests
-            .iter()
-            .map(|request| engine.resolve(*request).unwrap() != Resolution::NotCommitted)
-            .collect();
-        assert_eq!(found, [false, false, true]);
-        assert_eq!(
-            engine.resolve(many[0]).unwrap(),
-            Resolution::Committed(Revision(4))
-        );
+        let found = engine.resolve(&[&requests[..], &many[..1]].concat()).unwrap();
+        let newest = [(requests[2], Revision(3)), (many[0], Revision(4))];
+        assert_eq!(found, BTreeMap::from(newest));
     });
 }
 
 #[test]
 fn a_file_that_is_no_store_is_damaged_and_said_to_be_a_store_file() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("store.redb");
+    let path = dir.path().join(STORE_FILE);
     std::fs::write(&path, [b'x'; 16_384]).unwrap();
-    let error = RedbEngine::open_copy_on_write(&path, 1 << 20)
-        .map(drop)
-        .unwrap_err();
+    let error = view_file(&path).map(drop).unwrap_err();
     let message = error.to_string();
     assert!(matches!(error, EngineError::Damaged(_)), "{message}");
     assert!(

@@ -1,24 +1,24 @@
-//! Two writers on one engine: of two that hold the same epoch one goes on, and a former one commits nothing.
+//! Writers and what their engine answers: of two that hold the same epoch one goes on, a former one commits
+//! nothing, and what the engine cannot hold is refused alone.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
-mod faulty;
 mod support;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use strongroom_store::audit::MemoryReads;
-use strongroom_store::crypto::Keyring;
-use strongroom_store::engine::{Engine, RedbEngine, RedbOptions};
+use strongroom_store::engine::{
+    DEFAULT_CACHE_BYTES, Engine, EngineError, RecordLimits, STORE_FILE, open_file,
+};
 use strongroom_store::id::SecretId;
-use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
 
-use faulty::{Fault, Faults, FaultyEngine};
+use support::faulty::{Fault, Faults, FaultyEngine};
 use support::*;
 
 /// An engine with a store on it, and ways to open that store again and again.
 struct Shared {
-    seal: SealFile,
+    dir: PathBuf,
     engine: Arc<dyn Engine>,
     faults: Faults,
     _keep: tempfile::TempDir,
@@ -29,20 +29,23 @@ impl Shared {
         let keep = tempfile::tempdir().unwrap();
         let dir = keep.path().join("store");
         prepare(&dir);
-        let engine = RedbEngine::open_file(&dir.join("store.redb"), RedbOptions::default()).unwrap();
+        let engine = open_file(&dir.join(STORE_FILE), DEFAULT_CACHE_BYTES).unwrap();
         Self {
-            seal: SealFile::load(&dir).unwrap(),
-            engine: Arc::new(engine),
+            dir,
+            engine: Arc::from(engine),
             faults: Faults::default(),
             _keep: keep,
         }
     }
 
     fn writer(&self) -> Store {
-        let root = self.seal.unlock(&slot()).unwrap();
-        let engine = FaultyEngine::new(Arc::clone(&self.engine), self.faults.clone());
-        let keyring = Keyring::derive(&root, self.seal.store());
-        Store::on_engine(Box::new(engine), keyring, 0, Arc::new(MemoryReads::default())).unwrap()
+        self.writer_on(|_| {})
+    }
+
+    fn writer_on(&self, change: impl FnOnce(&mut FaultyEngine)) -> Store {
+        let mut engine = FaultyEngine::new(Arc::clone(&self.engine), self.faults.clone());
+        change(&mut engine);
+        store_on(Box::new(engine), keyring(&self.dir), None).unwrap()
     }
 }
 
@@ -118,4 +121,27 @@ fn a_writer_whose_first_commit_was_lost_or_unheard_goes_on() {
             assert_eq!(shared.faults.hits(), 1);
         }
     }
+}
+
+#[test]
+fn what_the_engine_cannot_hold_is_refused_before_it_is_committed() {
+    let shared = Shared::new();
+    let store = shared.writer_on(|engine| {
+        engine.limits = RecordLimits {
+            key_bytes: 32,
+            value_bytes: 2_048,
+        };
+    });
+    let namespace = bind(&store, "shop", "uid-1");
+    let secret = create(&store, namespace, "small", "x");
+    let revision = shared.engine.snapshot().unwrap().revision();
+    let refused = put(&store, secret, "v2", &"x".repeat(2_048), &[]).unwrap_err();
+    assert!(
+        matches!(refused, StoreError::Engine(EngineError::RecordTooLarge(bytes)) if bytes > 2_048),
+        "{refused}"
+    );
+    assert_eq!(refused.retry(), Retry::Never);
+    assert_eq!(shared.engine.snapshot().unwrap().revision(), revision);
+    put(&store, secret, "v2", "fits", &[]).unwrap();
+    assert_eq!(get(&store, secret, None, None).unwrap(), "fits");
 }

@@ -12,13 +12,14 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use strongroom_store::audit;
 use strongroom_store::id::{KeyId, SecretId};
 use strongroom_store::name::Stage;
 use strongroom_store::vault::*;
+
+use support::files::{SEGMENT, copy, each_segment, golden, golden_copy};
 use support::*;
 
 const KEY: KeyId = KeyId::from_bytes([0x54; 16]);
@@ -27,10 +28,6 @@ const KEY: KeyId = KeyId::from_bytes([0x54; 16]);
 const LIVE: SecretId = SecretId::from_bytes([1; 16]);
 const CUSTOMERS: SecretId = SecretId::from_bytes([2; 16]);
 const PENDING: SecretId = SecretId::from_bytes([3; 16]);
-
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
-}
 
 /// What lies outside the store: the anchor, and the public key of its audit log.
 fn outside() -> (Anchor, String) {
@@ -42,33 +39,6 @@ fn outside() -> (Anchor, String) {
         mac: HEXLOWER.decode(words[2].as_bytes()).unwrap().try_into().unwrap(),
     };
     (anchor, words[3].to_owned())
-}
-
-/// Bytes of a segment of the read log. Segments are laid out in full, and the zeros behind their records are
-/// not checked in.
-const SEGMENT: u64 = 8 << 20;
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-/// Each segment with what `length` makes of it.
-fn each_segment(dir: &Path, length: impl Fn(&[u8]) -> u64) {
-    for entry in fs::read_dir(dir.join("reads")).unwrap() {
-        let path = entry.unwrap().path();
-        let bytes = fs::read(&path).unwrap();
-        let file = fs::File::options().write(true).open(path).unwrap();
-        file.set_len(length(&bytes)).unwrap();
-    }
 }
 
 /// Makes the store that is checked in.
@@ -137,8 +107,7 @@ fn a_store_of_format_version_1_opens_and_goes_on() {
     }
     let keep = tempfile::tempdir().unwrap();
     let dir = keep.path().join("store");
-    copy(&golden(), &dir);
-    each_segment(&dir, |_| SEGMENT);
+    golden_copy(&dir);
     let (anchor, key) = outside();
     let report = audit::verify(&dir, &key.parse().unwrap()).unwrap();
     assert!(report.is_sound(), "{report:?}");

@@ -10,7 +10,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use strongroom_store::engine::{Engine, RedbEngine, RedbOptions, Table};
+use strongroom_store::engine::{DEFAULT_CACHE_BYTES, STORE_FILE, Table, open_file, view_file};
 use strongroom_store::id::{KeyId, SecretId};
 use strongroom_store::name::Stage;
 use strongroom_store::vault::*;
@@ -450,7 +450,7 @@ fn a_default_key_is_nobodys_to_name() {
         "it is shown to nobody"
     );
     // Its id stands in clear before each data key that it wraps: after the format byte.
-    let engine = RedbEngine::open_copy_on_write(&f.dir.join("store.redb"), 1 << 20).unwrap();
+    let engine = view_file(&f.dir.join(STORE_FILE)).unwrap();
     let records = engine
         .snapshot()
         .unwrap()
@@ -477,13 +477,8 @@ fn a_default_key_is_nobodys_to_name() {
 fn invariant_36_a_writer_below_the_fence_commits_nothing() {
     let f = Fixture::new();
     f.create("db", "one");
-    let dir = f.dir.clone();
-    f.store.close();
-    let Fixture {
-        keep: _keep, store, ..
-    } = f;
-    drop(store);
-    let engine = RedbEngine::open_file(&dir.join("store.redb"), RedbOptions::default()).unwrap();
+    let (_keep, dir) = f.close();
+    let engine = open_file(&dir.join(STORE_FILE), DEFAULT_CACHE_BYTES).unwrap();
     let fence = engine.fence().unwrap();
     assert!(fence >= 1);
     let stale = strongroom_store::engine::Batch {

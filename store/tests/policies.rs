@@ -5,7 +5,6 @@
 mod support;
 
 use strongroom_store::audit::Action;
-use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
 use support::*;
 
@@ -53,13 +52,9 @@ fn what_is_in_force_outlives_the_process_and_a_backup() {
     let restored = try_open(&place, AnchorRule::Accept).unwrap();
     assert_eq!(restored.policies().unwrap(), f.store.policies().unwrap());
     restored.close();
-    let Fixture { keep, dir, store, .. } = f;
-    store.close();
-    drop(store);
-    let root = SealFile::load(&dir).unwrap().unlock(&slot()).unwrap();
-    let report = check(&dir, Some(&root)).unwrap();
+    let (_keep, dir) = f.close();
+    let report = check(&dir, Some(&root(&dir))).unwrap();
     assert!(report.is_sound() && report.policies == 2, "{report}");
-    drop(keep);
 }
 
 #[test]

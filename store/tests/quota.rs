@@ -27,17 +27,19 @@ struct Scene {
 
 impl Scene {
     fn new(secrets: u64, bytes: u64) -> Self {
-        let keep = tempfile::tempdir().unwrap();
-        let dir = keep.path().join("store");
-        prepare(&dir);
-        let store = open_within(&dir, Some(Quota { secrets, bytes }));
-        let shop = bind(&store, "shop", "uid-1");
-        let pay = bind(&store, "pay", "uid-2");
+        Self::within(Some(Quota { secrets, bytes }))
+    }
+
+    fn within(quota: Option<Quota>) -> Self {
+        let f = Fixture::with(Setup {
+            quota,
+            ..Setup::default()
+        });
         Self {
-            keep,
-            store,
-            shop,
-            pay,
+            pay: bind(&f.store, "pay", "uid-2"),
+            keep: f.keep,
+            store: f.store,
+            shop: f.namespace,
         }
     }
 
@@ -430,18 +432,7 @@ fn what_an_upgrade_finds_above_is_the_limit_of_that_namespace_and_a_tenth_more()
 
 /// A store that no quota was ever in force in.
 fn old_store() -> Scene {
-    let keep = tempfile::tempdir().unwrap();
-    let dir = keep.path().join("store");
-    prepare(&dir);
-    let store = open_within(&dir, None);
-    let shop = bind(&store, "shop", "uid-1");
-    let pay = bind(&store, "pay", "uid-2");
-    Scene {
-        keep,
-        store,
-        shop,
-        pay,
-    }
+    Scene::within(None)
 }
 
 #[test]

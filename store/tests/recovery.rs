@@ -38,11 +38,12 @@ fn code<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
 
 #[test]
 fn only_what_was_made_for_it_is_destroyed_without_a_window() {
-    let keep = tempfile::tempdir().unwrap();
-    let dir = keep.path().join("store");
-    prepare(&dir);
-    let store = open(&dir);
-    let shop = bind(&store, "shop", "uid-1");
+    let Fixture {
+        keep: _keep,
+        dir,
+        store,
+        namespace: shop,
+    } = Fixture::new();
     let kept = made(&store, shop, "kept", Recovery::Window);
     let preview = made(&store, shop, "preview", Recovery::Nothing);
     let changed = made(&store, shop, "changed", Recovery::Nothing);
@@ -86,11 +87,12 @@ fn only_what_was_made_for_it_is_destroyed_without_a_window() {
 
 #[test]
 fn a_namespace_is_released_only_where_nothing_of_it_is_kept() {
-    let keep = tempfile::tempdir().unwrap();
-    let dir = keep.path().join("store");
-    prepare(&dir);
-    let store = open(&dir);
-    let shop = bind(&store, "shop", "uid-1");
+    let Fixture {
+        keep: _keep,
+        store,
+        namespace: shop,
+        ..
+    } = Fixture::new();
     let bank = bind(&store, "bank", "uid-2");
     let keys = bind(&store, "keys", "uid-3");
     made(&store, bank, "kept", Recovery::Window);

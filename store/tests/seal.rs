@@ -1,12 +1,9 @@
 //! The seal file of an open store: what is added opens it, what is removed does not, and an old file put back
 //! counts for nothing.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop")]
-
 mod support;
 
 use std::fs;
-use std::path::Path;
 
 use strongroom_store::seal::{FILE_NAME, SealFile, SlotSecret};
 use strongroom_store::secret::SecretBytes;
@@ -15,10 +12,6 @@ use support::*;
 
 fn second() -> SlotSecret {
     SlotSecret::KubernetesSecret(SecretBytes::new(vec![8; 32]))
-}
-
-fn root(dir: &Path) -> strongroom_store::crypto::RootKey {
-    SealFile::load(dir).unwrap().unlock(&slot()).unwrap()
 }
 
 fn add_second(f: &Fixture) -> Result<(), OpenError> {
@@ -56,14 +49,7 @@ fn an_old_seal_file_put_back_opens_nothing() {
     let f = f.reopen();
     remove_first(&f).unwrap();
     let one = fs::read(&seal).unwrap();
-    let Fixture {
-        keep: _keep,
-        dir,
-        store,
-        ..
-    } = f;
-    store.close();
-    drop(store);
+    let (_keep, dir) = f.close();
     // The removed slot's key still unlocks the old file, but the store knows better.
     fs::write(&seal, &both).unwrap();
     assert!(matches!(

@@ -9,7 +9,7 @@
     reason = "a test that cannot set up must stop, and helpers of tests fail as tests do"
 )]
 
-mod simulated_disk;
+mod support;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use strongroom_store::engine::*;
 use strongroom_store::id::RequestId;
 
-use simulated_disk::{Call, Random, SimulatedDisk, seed};
+use support::simulated_disk::{Call, Random, SimulatedDisk, seed};
 
 type Model = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
@@ -54,7 +54,7 @@ fn apply(model: &mut Model, batch: &Batch) {
     }
 }
 
-fn contents(engine: &RedbEngine) -> (u64, Model) {
+fn contents(engine: &dyn Engine) -> (u64, Model) {
     let snapshot = engine.snapshot().unwrap();
     let mut found = Model::new();
     for table in Table::ALL {
@@ -68,15 +68,9 @@ fn contents(engine: &RedbEngine) -> (u64, Model) {
     (snapshot.revision().0, found)
 }
 
-fn open(disk: &SimulatedDisk, at_once: bool) -> Result<RedbEngine, EngineError> {
+fn open(disk: &SimulatedDisk, at_once: bool) -> Result<Box<dyn Engine>, EngineError> {
     // With `create`, opening writes its repairs at once; without, they reach the disk with the first commit.
-    RedbEngine::open(
-        Arc::new(disk.clone()),
-        RedbOptions {
-            cache_bytes: 1 << 20,
-            create: at_once,
-        },
-    )
+    open_disk(Arc::new(disk.clone()), at_once)
 }
 
 /// A disk with an empty store on it.
@@ -94,24 +88,25 @@ struct Expected {
 }
 
 impl Expected {
-    fn check(&mut self, engine: &RedbEngine, context: &str) {
+    fn check(&mut self, engine: &dyn Engine, context: &str) {
         let (revision, found) = contents(engine);
         let pending = self.undecided.take();
         if let Some(batch) = pending {
-            let resolution = engine.resolve(batch.requests[0]).unwrap();
+            let committed = engine.resolve(&batch.requests).unwrap();
             if revision == self.revision + 1 {
-                assert_eq!(resolution, Resolution::Committed(Revision(revision)), "{context}");
+                let expected = BTreeMap::from([(batch.requests[0], Revision(revision))]);
+                assert_eq!(committed, expected, "{context}");
                 apply(&mut self.model, &batch);
                 self.revision = revision;
             } else {
-                assert_eq!(resolution, Resolution::NotCommitted, "{context}");
+                assert_eq!(committed, BTreeMap::new(), "{context}");
             }
         }
         assert_eq!(revision, self.revision, "{context}: a commit is lost or invented");
         assert!(found == self.model, "{context}: a commit is torn");
     }
 
-    fn commit(&mut self, engine: &RedbEngine, batch: Batch) -> bool {
+    fn commit(&mut self, engine: &dyn Engine, batch: Batch) -> bool {
         match engine.commit(&batch) {
             Ok(CommitOutcome::Committed(revision)) => {
                 assert_eq!(revision.0, self.revision + 1);
@@ -155,7 +150,7 @@ fn no_cut_loses_or_tears_a_commit() {
                 }
             }
             Ok(engine) => {
-                while expected.commit(&engine, batch(&mut random, u64::from(done))) {
+                while expected.commit(engine.as_ref(), batch(&mut random, u64::from(done))) {
                     kept += 1;
                 }
                 undecided += u32::from(expected.undecided.is_some());
@@ -166,13 +161,8 @@ fn no_cut_loses_or_tears_a_commit() {
         disk = disk.restart();
         // Looking must not change the disk, so that the next cut meets the same repair.
         let view = OverlayDisk::new(Arc::new(disk.clone())).unwrap();
-        let options = RedbOptions {
-            cache_bytes: 1 << 20,
-            create: false,
-        };
-        let engine =
-            RedbEngine::open(Arc::new(view), options).unwrap_or_else(|error| panic!("{context}: {error}"));
-        expected.check(&engine, &context);
+        let engine = open_disk(Arc::new(view), false).unwrap_or_else(|error| panic!("{context}: {error}"));
+        expected.check(engine.as_ref(), &context);
     }
     println!(
         "{done} cuts: {opening} while opening, {repairing} of them in a write or sync of the repair; {undecided} commits undecided, {kept} acknowledged"
@@ -203,29 +193,34 @@ fn after_a_failed_sync_nothing_more_is_written_and_reads_go_on() {
         };
         let engine = open(&disk, true).unwrap();
         for number in 0..=random.below(5) {
-            assert!(expected.commit(&engine, batch(&mut random, number)));
+            assert!(expected.commit(engine.as_ref(), batch(&mut random, number)));
         }
         disk.fail_sync_after(random.below(2) as u32);
-        assert!(!expected.commit(&engine, batch(&mut random, 90)), "{context}");
+        assert!(
+            !expected.commit(engine.as_ref(), batch(&mut random, 90)),
+            "{context}"
+        );
         assert!(
             matches!(engine.commit(&batch(&mut random, 91)), Err(EngineError::Poisoned)),
             "{context}"
         );
-        contents(&engine);
+        contents(engine.as_ref());
         // A failed sync may hit the last step of a commit: what is then in the page cache alone must not be
         // called committed.
         let said = expected
             .undecided
             .as_ref()
-            .map(|batch| engine.resolve(batch.requests[0]));
+            .map(|batch| engine.resolve(&batch.requests));
         let before = expected.revision;
         drop(engine);
         let disk = disk.restart();
-        expected.check(&open(&disk, false).unwrap(), &context);
+        expected.check(open(&disk, false).unwrap().as_ref(), &context);
         let kept = expected.revision > before;
         match said {
-            Some(Ok(Resolution::Committed(_))) => assert!(kept, "{context}: called committed, and lost"),
-            Some(Ok(Resolution::NotCommitted)) => assert!(!kept, "{context}: called lost, and there"),
+            Some(Ok(committed)) if committed.is_empty() => {
+                assert!(!kept, "{context}: called lost, and there");
+            }
+            Some(Ok(_)) => assert!(kept, "{context}: called committed, and lost"),
             Some(Err(_)) => unsaid += 1,
             None => assert!(!kept, "{context}: refused, and there"),
         }
@@ -247,7 +242,7 @@ fn a_full_disk_refuses_keeps_all_and_goes_on() {
         undecided: None,
     };
     let engine = open(&disk, true).unwrap();
-    assert!(expected.commit(&engine, batch(&mut random, 0)));
+    assert!(expected.commit(engine.as_ref(), batch(&mut random, 0)));
     for round in 1..=4_u64 {
         let context = format!("seed {seed}, round {round}");
         disk.limit(Some(disk.len().unwrap()));
@@ -261,27 +256,27 @@ fn a_full_disk_refuses_keeps_all_and_goes_on() {
             ..Batch::default()
         };
         let full = (0..)
-            .map(|step| engine_commit(&engine, big(round * 1_000 + step), &mut expected))
+            .map(|step| engine_commit(engine.as_ref(), big(round * 1_000 + step), &mut expected))
             .find(Option::is_some)
             .unwrap();
         assert!(
             matches!(full, Some(EngineError::OutOfSpace)),
             "{context}: {full:?}"
         );
-        expected.check(&engine, &context);
+        expected.check(engine.as_ref(), &context);
         disk.limit(None);
         assert!(
-            expected.commit(&engine, batch(&mut random, round)),
+            expected.commit(engine.as_ref(), batch(&mut random, round)),
             "{context}: it must go on"
         );
-        expected.check(&engine, &context);
+        expected.check(engine.as_ref(), &context);
     }
     drop(engine);
-    expected.check(&open(&disk.restart(), false).unwrap(), "at the end");
+    expected.check(open(&disk.restart(), false).unwrap().as_ref(), "at the end");
 }
 
 /// Commits; none where it went well or is settled by the engine itself.
-fn engine_commit(engine: &RedbEngine, batch: Batch, expected: &mut Expected) -> Option<EngineError> {
+fn engine_commit(engine: &dyn Engine, batch: Batch, expected: &mut Expected) -> Option<EngineError> {
     match engine.commit(&batch) {
         Ok(CommitOutcome::Committed(revision)) => {
             apply(&mut expected.model, &batch);

@@ -12,14 +12,12 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 
-use strongroom_store::audit::{Durability, MemoryReads};
+use strongroom_store::audit::Durability;
 use strongroom_store::crypto::{Context, Keyring, StateDigest};
-use strongroom_store::engine::{Batch, Change, Engine, MemoryEngine, RedbEngine, Table};
+use strongroom_store::engine::{Batch, Change, Engine, MemoryEngine, STORE_FILE, Table, view_file};
 use strongroom_store::id::{KeyId, SecretId};
 use strongroom_store::name::VersionId;
-use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
 use support::*;
 
@@ -30,7 +28,7 @@ const STATE: &[u8] = b"state";
 
 /// Everything in the store file.
 fn records(dir: &Path) -> Records {
-    let engine = RedbEngine::open_copy_on_write(&dir.join("store.redb"), 4 << 20).unwrap();
+    let engine = view_file(&dir.join(STORE_FILE)).unwrap();
     let snapshot = engine.snapshot().unwrap();
     let mut records = Records::new();
     for table in Table::ALL {
@@ -124,19 +122,13 @@ impl Victim {
                     .map(move |(text, id)| ((secret, version(id)), text.to_owned()))
             })
             .collect();
-        let file = SealFile::load(&f.dir).unwrap();
         Self {
-            keyring: Keyring::derive(&file.unlock(&slot()).unwrap(), file.store()),
+            keyring: keyring(&f.dir),
             records: records(&f.dir),
             fixture: f,
             before,
             answers,
         }
-    }
-
-    fn keyring(&self) -> Keyring {
-        let file = SealFile::load(&self.fixture.dir).unwrap();
-        Keyring::derive(&file.unlock(&slot()).unwrap(), file.store())
     }
 
     fn open(&self, records: Records) -> Result<Store, OpenError> {
@@ -151,12 +143,7 @@ impl Victim {
                 ..Batch::default()
             })
             .unwrap();
-        Store::on_engine(
-            Box::new(engine),
-            self.keyring(),
-            0,
-            Arc::new(MemoryReads::default()),
-        )
+        store_on(Box::new(engine), keyring(&self.fixture.dir), None)
     }
 
     fn refuses(&self, what: &str, records: Records) {

@@ -1,26 +1,24 @@
 //! A wrong root key leaves every file as it was, after a clean stop and after kill -9 (invariant 40).
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot set up must stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command as Process, Stdio};
 
 use parking_lot::{Mutex, MutexGuard};
 use strongroom_store::crypto::RootKey;
+use strongroom_store::engine::STORE_FILE;
 use strongroom_store::id::{SecretId, StoreId};
 use strongroom_store::seal::{FILE_NAME, SealError, SealFile, SlotSecret};
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::vault::*;
+
+use support::files::files;
+use support::worker::Worker;
 use support::*;
 
 const DIR: &str = "STRONGROOM_KILL_DIR";
@@ -47,63 +45,19 @@ fn child() {
     }
 }
 
-/// Writes in another process, which is killed while it does.
-fn kill_a_writer(dir: &Path, secret: SecretId) {
-    let mut child = Process::new(env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture"])
-        .env(DIR, dir)
-        .env(SECRET, secret.to_string())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    BufReader::new(child.stdout.take().unwrap())
-        .lines()
-        .map_while(Result::ok)
-        .find(|line| line.contains("put 5"))
-        .expect("the child ended by itself");
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
-/// Every file below with its bytes; the lock is no part of the store.
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if path.file_name().unwrap() != "store.lock" {
-            found.insert(path.clone(), fs::read(&path).unwrap());
-        }
-    }
+/// Every file but the lock, which is no part of the store.
+fn store_files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = files(dir);
+    found.retain(|path, _| path.file_name().unwrap() != "store.lock");
     found
-}
-
-fn open_with(dir: &Path, root: &RootKey) -> Result<Store, OpenError> {
-    Store::open(OpenStoreOptions {
-        dir,
-        root,
-        epoch: 0,
-        anchor: AnchorRule::Absent,
-        cache_bytes: 4 << 20,
-        strict_anchor: None,
-        audit: strongroom_store::audit::RetentionLimits::default(),
-        quota: None,
-        now: at(0),
-    })
 }
 
 /// Each way to come with a wrong key, or with an anchor that demands a newer store, and the files after it.
 fn try_wrong_keys(dir: &Path, anchor: Anchor) {
-    let before = files(dir);
-    assert!(
-        before.contains_key(&dir.join("store.redb")),
-        "{:?}",
-        before.keys()
-    );
+    let before = store_files(dir);
+    assert!(before.contains_key(&dir.join(STORE_FILE)), "{:?}", before.keys());
     let same = |what: &str| {
-        let after = files(dir);
+        let after = store_files(dir);
         let changed: Vec<_> = before
             .keys()
             .filter(|path| before.get(*path) != after.get(*path))
@@ -119,7 +73,11 @@ fn try_wrong_keys(dir: &Path, anchor: Anchor) {
     assert!(matches!(unlocked, Err(SealError::WrongKey(_))));
     same("another key file");
 
-    assert!(open_with(dir, &RootKey::generate().unwrap()).is_err());
+    assert!(
+        Setup::default()
+            .open_with(dir, &RootKey::generate().unwrap())
+            .is_err()
+    );
     same("another root key");
 
     let newer = Anchor {
@@ -140,7 +98,7 @@ fn try_wrong_keys(dir: &Path, anchor: Anchor) {
         let root = RootKey::generate().unwrap();
         let foreign = SealFile::new(store, &root, &slot(), "foreign").unwrap();
         fs::write(dir.join(FILE_NAME), foreign.encode()).unwrap();
-        assert!(open_with(dir, &root).is_err(), "{what}");
+        assert!(Setup::default().open_with(dir, &root).is_err(), "{what}");
         fs::write(dir.join(FILE_NAME), &good).unwrap();
         same(what);
     }
@@ -153,14 +111,7 @@ fn after_a_clean_stop() {
     let secret = f.create("checkout-db", "first");
     let f = f.reopen();
     let anchor = f.store.anchor();
-    f.store.close();
-    let Fixture {
-        keep: _keep,
-        dir,
-        store,
-        ..
-    } = f;
-    drop(store);
+    let (_keep, dir) = f.close();
     try_wrong_keys(&dir, anchor);
     let store = open(&dir);
     assert_eq!(get(&store, secret, None, None).unwrap(), "first");
@@ -173,15 +124,10 @@ fn after_kill_9() {
     let f = Fixture::new();
     let secret = f.create("checkout-db", "first");
     let anchor = f.store.anchor();
-    f.store.close();
-    let Fixture {
-        keep: _keep,
-        dir,
-        store,
-        ..
-    } = f;
-    drop(store);
-    kill_a_writer(&dir, secret);
+    let (_keep, dir) = f.close();
+    let mut writer = Worker::start(&[(DIR, dir.as_os_str()), (SECRET, secret.to_string().as_ref())]);
+    while !writer.line().contains("put 5") {}
+    drop(writer);
     try_wrong_keys(&dir, anchor);
     let store = open(&dir);
     assert_eq!(get(&store, secret, None, None).unwrap(), "written");

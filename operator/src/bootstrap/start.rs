@@ -10,6 +10,7 @@ use serde::Deserialize;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_store::audit::{Action, Actor, RetentionLimits};
 use strongroom_store::crypto::{CryptoError, RootKey};
+use strongroom_store::engine::STORE_FILE;
 use strongroom_store::id::{IdError, RequestId, StoreId};
 use strongroom_store::seal::{FILE_NAME, SealError, SealFile, SlotSecret};
 use strongroom_store::secret::SecretBytes;
@@ -192,7 +193,7 @@ impl Bootstrap<'_> {
         let prepared = Store::prepared(self.dir)
             .map(|seal| (seal.store(), key.is_some_and(|key| seal.unlock(key).is_ok())));
         Ok(BootstrapFacts {
-            store: self.dir.join("store.redb").exists(),
+            store: self.dir.join(STORE_FILE).exists(),
             seal: self.dir.join(FILE_NAME).exists(),
             prepared,
             slot,

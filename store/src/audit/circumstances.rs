@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::entry::{MAX_TEXT_BYTES, cut, short};
+use super::free_text::{MAX_TEXT_BYTES, cut, short};
 use crate::codec::{DecodeError, Reader, Writer};
 
 /// The bit of [`Circumstances::offline`]. In the entry's formats 2 and 3 it is the only one.

@@ -15,11 +15,14 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Entry, MUTATION_CHAIN, ReadHead};
+use super::{Entry, ReadHead};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Context, CryptoError, Keyring, PublicKey, Signer};
 use crate::id::StoreId;
 use crate::time::Timestamp;
+
+/// What the records of the mutation chain are numbered under.
+pub(super) const MUTATION_CHAIN: u8 = 1;
 
 const FORMAT: u8 = 1;
 

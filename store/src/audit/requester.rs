@@ -1,7 +1,7 @@
 //! Who asked for what a controller did: whoever wrote the object that declares it. Must not hold a value, or
 //! a hash of one.
 
-use super::entry::{cut, short};
+use super::free_text::{cut, short};
 use crate::codec::{DecodeError, Reader, Writer};
 
 /// Most groups of an author that are kept.

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     Batch, Change, CommitOutcome, Engine, EngineError, EngineStats, KeyValue, Precondition,
-    REMEMBERED_REQUESTS, Resolution, Revision, Snapshot, Table, Visitor,
+    REMEMBERED_REQUESTS, RecordLimits, Revision, Snapshot, Table, Visitor,
 };
 use crate::id::RequestId;
 
@@ -151,16 +151,20 @@ impl Engine for MemoryEngine {
         Ok(CommitOutcome::Committed(revision))
     }
 
-    fn resolve(&self, request: RequestId) -> Result<Resolution, EngineError> {
-        Ok(self
-            .lock()
-            .requests
-            .get(&request)
-            .map_or(Resolution::NotCommitted, |at| Resolution::Committed(*at)))
+    fn resolve(&self, requests: &[RequestId]) -> Result<BTreeMap<RequestId, Revision>, EngineError> {
+        let state = self.lock();
+        let found = requests
+            .iter()
+            .filter_map(|id| Some((*id, *state.requests.get(id)?)));
+        Ok(found.collect())
     }
 
     fn fence(&self) -> Result<u64, EngineError> {
         Ok(self.lock().fence)
+    }
+
+    fn limits(&self) -> RecordLimits {
+        RecordLimits::UNLIMITED
     }
 
     fn stats(&self) -> EngineStats {

@@ -7,7 +7,16 @@ use zeroize::Zeroizing;
 use super::{FORMAT, format};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::NamespaceId;
-use crate::vault::Quota;
+
+/// Most that a namespace may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Quota {
+    /// Secrets, those in a recovery window included.
+    pub secrets: u64,
+    /// Bytes of the rows of its secrets: heads, sealed values and wrapped data keys of all versions, with
+    /// their keys.
+    pub bytes: u64,
+}
 
 /// The quotas of namespaces that have one of their own. A record of none says that the quota of all has come.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -3,12 +3,13 @@
 
 use zeroize::Zeroizing;
 
-use super::{FORMAT, format, parsed};
+use super::{DeclaredObject, FORMAT, IndexedRecord, format, parsed};
 use crate::audit::{Author, Requester};
 use crate::codec::{DecodeError, Reader, Writer};
+use crate::crypto::Context;
+use crate::engine::Table;
 use crate::name::{ExternalId, NamespaceName};
 use crate::time::Timestamp;
-use crate::vault::DeclaredObject;
 
 /// A declaration that was taken in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,8 +21,15 @@ pub(crate) struct Declaration {
     pub(crate) requester: Option<Requester>,
 }
 
-impl Declaration {
-    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+impl IndexedRecord for Declaration {
+    const TABLE: Table = Table::Declaration;
+    const NAME: &'static str = "what an object declares";
+
+    fn context(index: &[u8; 32]) -> Context<'_> {
+        Context::Declaration(index)
+    }
+
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(256);
         w.u8(FORMAT)
             .text(&self.object.kind)
@@ -36,7 +44,7 @@ impl Declaration {
         w.finish()
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         format(&mut r)?;
         let declaration = Self {
@@ -65,8 +73,15 @@ pub(crate) struct Attestation {
     pub(crate) author: Author,
 }
 
-impl Attestation {
-    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+impl IndexedRecord for Attestation {
+    const TABLE: Table = Table::Attestation;
+    const NAME: &'static str = "who wrote an object";
+
+    fn context(index: &[u8; 32]) -> Context<'_> {
+        Context::Attestation(index)
+    }
+
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(256);
         w.u8(FORMAT)
             .text(self.namespace.as_str())
@@ -76,7 +91,7 @@ impl Attestation {
         w.finish()
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         format(&mut r)?;
         let attestation = Self {

@@ -9,9 +9,9 @@ use super::{format_up_to, parsed};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{SecretName, Stage, VersionId};
+use crate::object_ref::ObjectRef;
 use crate::time::Timestamp;
 use crate::value::DataType;
-use crate::vault::{ObjectRef, RotationState};
 
 /// The format of a head; format 2 ends with what follows its deletion, and is written only where that is not
 /// a window.
@@ -40,6 +40,15 @@ pub enum SecretState {
         /// When it closes.
         until: Timestamp,
     },
+}
+
+/// What is known of a secret's rotations.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RotationState {
+    /// When it was last rotated.
+    pub last: Option<Timestamp>,
+    /// What a person asked for last; asking the same again does nothing.
+    pub last_trigger: Option<String>,
 }
 
 /// One version, without its value.

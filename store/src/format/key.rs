@@ -6,14 +6,25 @@ use super::{format_up_to, parsed};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{KeyId, NamespaceId};
 use crate::name::KeyName;
+use crate::object_ref::ObjectRef;
 use crate::time::Timestamp;
-use crate::vault::{KeyDeclaration, ObjectRef};
 
 /// Format 2 has a declaration at its end.
 const FORMAT: u8 = 2;
 
 /// Whether an encryption key can be used, with the times of the store.
 pub type KeyState = strongroom_value::KeyState<Timestamp>;
+
+/// What an outside object says about the encryption key that it declares.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyDeclaration {
+    /// The object that declares it.
+    pub object: ObjectRef,
+    /// Days between the deletion of the object and the destruction of the key, 7 to 30.
+    pub window_days: u32,
+    /// A person accepted that the key goes although something depends on it.
+    pub loss_accepted: bool,
+}
 
 /// One version of an encryption key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

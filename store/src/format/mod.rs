@@ -4,19 +4,25 @@
 mod allowances;
 mod declaration;
 mod head;
+mod indexed_record;
 mod key;
 mod namespace;
+mod object;
 mod policy;
 mod store_state;
 mod version;
 
 pub(crate) use allowances::Allowances;
+pub use allowances::Quota;
 pub(crate) use declaration::{Attestation, AttestedSince, Declaration};
 pub(crate) use head::{Head, HeadVersion, head_row_bytes};
-pub use head::{Recovery, SecretState};
-pub use key::KeyState;
+pub use head::{Recovery, RotationState, SecretState};
+pub(crate) use indexed_record::IndexedRecord;
+pub use key::{KeyDeclaration, KeyState};
 pub(crate) use key::{KeyRecord, KeyVersionState};
 pub(crate) use namespace::Namespace;
+pub use object::DeclaredObject;
+pub use policy::EnforcedPolicy;
 pub(crate) use store_state::{SealDigest, StoreState, meta};
 pub(crate) use version::{StoredDataKey, StoredVersion, key_version_key, version_key};
 

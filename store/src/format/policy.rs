@@ -2,12 +2,42 @@
 
 use zeroize::Zeroizing;
 
-use super::{FORMAT, format, parsed};
+use super::{FORMAT, IndexedRecord, format, parsed};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::vault::EnforcedPolicy;
+use crate::crypto::Context;
+use crate::engine::Table;
+use crate::name::{ExternalId, NamespaceName};
+
+/// What of an access policy is in force, so that the next process knows it. The store does not read the
+/// statements.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EnforcedPolicy {
+    /// What the outside system calls the policy for good.
+    pub uid: ExternalId,
+    /// In which namespace it is.
+    pub namespace: NamespaceName,
+    /// Its name there, at most 253 bytes.
+    pub name: String,
+    /// Which generation of it is in force.
+    pub generation: i64,
+    /// The statements of that generation, at most [`EnforcedPolicy::MAX_STATEMENTS_BYTES`].
+    pub statements: Vec<u8>,
+}
 
 impl EnforcedPolicy {
-    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+    /// Most bytes of the statements: more than an API server takes in one object (1.5 MiB, <https://etcd.io/docs/latest/dev-guide/limit/>).
+    pub const MAX_STATEMENTS_BYTES: usize = 2 << 20;
+}
+
+impl IndexedRecord for EnforcedPolicy {
+    const TABLE: Table = Table::Policy;
+    const NAME: &'static str = "an access policy in force";
+
+    fn context(index: &[u8; 32]) -> Context<'_> {
+        Context::Policy(index)
+    }
+
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(256 + self.statements.len());
         w.u8(FORMAT)
             .text(self.uid.as_str())
@@ -18,7 +48,7 @@ impl EnforcedPolicy {
         w.finish()
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         format(&mut r)?;
         let policy = Self {

@@ -17,6 +17,9 @@ pub struct Anchor {
     pub mac: [u8; 32],
 }
 
+/// Writes an anchor before a commit is acknowledged.
+pub type StrictAnchor = Box<dyn Fn(&Anchor) -> Result<(), String> + Send + Sync>;
+
 /// Fields that are no anchor: the one that is missing or is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the field `{0}` of the anchor is missing or holds something else")]

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::audit::{AuditUnavailable, RetentionLimits, full_reason};
+use super::commit_changes::CommitChanges;
+use crate::audit::{AuditUnavailable, RetentionLimits, full_reason, row_bytes};
+use crate::engine::Table;
 
 /// How large the log is, and may be.
 #[derive(Debug)]
@@ -47,10 +49,13 @@ impl AuditBound {
         self.changes.load(Ordering::Relaxed)
     }
 
-    /// Rows of the mutation chain came and went.
-    pub(super) fn adjust(&self, added: u64, removed: u64) {
-        self.changes.fetch_add(added, Ordering::Relaxed);
-        self.changes.fetch_sub(removed, Ordering::Relaxed);
+    /// A commit happened: rows of the mutation chain came and went.
+    pub(super) fn absorb(&self, commit: &CommitChanges<'_>) {
+        for row in commit.rows().filter(|row| row.table == Table::Audit) {
+            let bytes = |value: Option<&[u8]>| value.map_or(0, |value| row_bytes(row.key, value));
+            self.changes.fetch_add(bytes(row.after), Ordering::Relaxed);
+            self.changes.fetch_sub(bytes(row.before), Ordering::Relaxed);
+        }
     }
 
     /// The rows were counted anew.

@@ -1,6 +1,6 @@
 //! How far somebody has read of the audit log.
 
-use super::Store;
+use super::store::Store;
 
 /// A place in both chains: the last record that was told, of each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

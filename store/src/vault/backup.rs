@@ -16,15 +16,19 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::Store;
-use super::commands::ForgetNamespaceUids;
+use super::commands::{ForgetNamespaceUids, RecordRestore};
+use super::directory::private_dir;
 use super::error::StoreError;
-use super::open::{AnchorRule, OpenError, OpenStoreOptions, STORE_FILE, private_dir};
+use super::open::{AnchorRule, OpenStoreOptions};
+use super::open_error::OpenError;
+use super::store::Store;
 use super::types::Meta;
 use crate::audit::RetentionLimits;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Context, Keyring, RootKey};
-use crate::engine::{Batch, Change, CommitOutcome, Engine, RedbEngine, RedbOptions, Table, try_visit};
+use crate::engine::{
+    Batch, Change, CommitOutcome, DEFAULT_CACHE_BYTES, Engine, STORE_FILE, Table, create_file, try_visit,
+};
 use crate::seal::{SealFile, SlotSecret};
 
 const MAGIC: [u8; 8] = *b"SRBACK\0\x01";
@@ -167,14 +171,8 @@ pub fn restore(options: &RestoreOptions<'_>, from: &mut dyn Read) -> Result<u64,
     let root = seal.unlock(options.secret)?;
     let keyring = Keyring::derive(&root, seal.store());
     private_dir(options.dir)?;
-    let engine = RedbEngine::open_file(
-        &options.dir.join(STORE_FILE),
-        RedbOptions {
-            create: true,
-            ..RedbOptions::default()
-        },
-    )?;
-    let restored = import_records(&engine, &keyring, &backup, from);
+    let engine = create_file(&options.dir.join(STORE_FILE))?;
+    let restored = import_records(engine.as_ref(), &keyring, &backup, from);
     drop(engine);
     let total = match restored {
         Ok(total) => total,
@@ -253,7 +251,7 @@ fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError>
         root,
         epoch: 0,
         anchor: AnchorRule::Accept,
-        cache_bytes: RedbOptions::default().cache_bytes,
+        cache_bytes: DEFAULT_CACHE_BYTES,
         strict_anchor: None,
         audit: RetentionLimits::default(),
         quota: None,
@@ -264,7 +262,7 @@ fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError>
     } else {
         ""
     };
-    let restored = super::commands::RecordRestore {
+    let restored = RecordRestore {
         detail: format!(
             "a backup, opened with a {} slot{namespaces}",
             options.secret.kind()

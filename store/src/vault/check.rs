@@ -4,14 +4,15 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::indexed_record::IndexedRecord;
-use super::open::{OpenError, STORE_FILE, digest_of, read_state};
-use super::types::EnforcedPolicy;
+use super::error::StoreError;
+use super::heads::each_head;
+use super::indexed_record::each_indexed;
+use super::open_error::OpenError;
+use super::state::{digest_of, read_state};
 use super::view::View;
-use super::writer::each_head;
 use crate::crypto::{Keyring, RootKey};
-use crate::engine::{Engine, EngineError, RedbEngine, RedbOptions, Table};
-use crate::format::{Attestation, Declaration};
+use crate::engine::{EngineError, STORE_FILE, Table, view_file};
+use crate::format::{Attestation, Declaration, EnforcedPolicy, IndexedRecord};
 use crate::lock::StoreLock;
 use crate::seal::SealFile;
 
@@ -82,7 +83,7 @@ pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenErro
         keyed: root.is_some(),
         ..CheckReport::default()
     };
-    let engine = match RedbEngine::open_copy_on_write(&path, RedbOptions::default().cache_bytes) {
+    let engine = match view_file(&path) {
         Ok(engine) => engine,
         Err(EngineError::Damaged(what)) => {
             report.damage.push(what);
@@ -107,33 +108,31 @@ pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenErro
         Err(error) => report.damage.push(error.to_string()),
     }
     let view = View::new(&keyring, snapshot.as_ref());
-    let walked = each_head(&keyring, snapshot.as_ref(), |head| {
+    let walked = each_head(&keyring, snapshot.as_ref(), |head, _| {
         report.secrets += 1;
         for version in &head.versions {
             match view.value(&head, version) {
                 Ok(_) => report.values += 1,
-                Err(super::StoreError::Refused(_)) => report.refused += 1,
+                Err(StoreError::Refused(_)) => report.refused += 1,
                 Err(error) => report.damage.push(error.to_string()),
             }
         }
-        ControlFlow::Continue(())
     });
-    let policies = EnforcedPolicy::each(&keyring, snapshot.as_ref(), |policy| match policy {
+    let policies = each_indexed::<EnforcedPolicy>(&keyring, snapshot.as_ref(), |policy| match policy {
         Ok(_) => report.policies += 1,
         Err(error) => report.damage.push(error.to_string()),
     });
-    let declarations = Declaration::each(&keyring, snapshot.as_ref(), |declaration| {
-        report
-            .damage
-            .extend(declaration.err().map(|error| error.to_string()));
-    });
-    let attestations = Attestation::each(&keyring, snapshot.as_ref(), |attestation| {
-        report
-            .damage
-            .extend(attestation.err().map(|error| error.to_string()));
-    });
+    let declarations = check_indexed::<Declaration>(&view, &mut report.damage);
+    let attestations = check_indexed::<Attestation>(&view, &mut report.damage);
     if let Err(error) = walked.and(policies).and(declarations).and(attestations) {
         report.damage.push(error.to_string());
     }
     Ok(report)
+}
+
+/// Opens every record of a kind.
+fn check_indexed<R: IndexedRecord>(view: &View<'_>, damage: &mut Vec<String>) -> Result<(), StoreError> {
+    each_indexed::<R>(view.keyring, view.snapshot, |record| {
+        damage.extend(record.err().map(|error| error.to_string()));
+    })
 }

@@ -1,9 +1,9 @@
 //! Writes the file of a stopped store anew: its records go into a new file, and that takes the place of the
 //! old one by one rename. What was destroyed stays behind with the old file's free pages.
 //!
-//! redb's own compaction would not do: it moves pages inside of the file and cuts its end, and what stays
-//! free in the midst keeps its bytes. Killed, it leaves a file that must be repaired; here the old one stands
-//! until the new one is whole, proven and durable.
+//! The engine's own compaction would not do: it moves pages inside of the file and cuts its end, and what
+//! stays free in the midst keeps its bytes. Killed, it leaves a file that must be repaired; here the old one
+//! stands until the new one is whole, proven and durable.
 //!
 //! The ids of requests that the engine remembers stay behind too: each is made by the process that asks, and
 //! none is asked about after a stop.
@@ -17,11 +17,11 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
 use super::error::StoreError;
-use super::open::{OpenError, STORE_FILE, digest_of, read_state};
-use super::seal::check_seal;
+use super::open_error::OpenError;
+use super::state::{check_seal, digest_of, read_state};
 use crate::crypto::{Keyring, RootKey};
 use crate::engine::{
-    Batch, Change, CommitOutcome, Engine, RedbEngine, RedbOptions, Snapshot, Table, try_visit,
+    Batch, Change, CommitOutcome, Engine, STORE_FILE, Snapshot, Table, create_file, try_visit, view_file,
 };
 use crate::lock::StoreLock;
 use crate::seal::{SealError, SealFile, SlotKind};
@@ -90,23 +90,19 @@ pub fn compact(dir: &Path, root: &RootKey) -> Result<CompactionReport, OpenError
 /// Copies every record into a new file at `new`, and proves the copy. Returns the number of records.
 fn rewrite(path: &Path, new: &Path, keyring: &Keyring, seal: &SealFile) -> Result<u64, OpenError> {
     // Copy-on-write: also a file that needs repair stays as it is.
-    let old = RedbEngine::open_copy_on_write(path, RedbOptions::default().cache_bytes)?;
+    let old = view_file(path)?;
     let from = old.snapshot()?;
     read_state(keyring, from.as_ref())?;
     check_seal(keyring, from.as_ref(), seal)?;
-    let options = RedbOptions {
-        create: true,
-        ..RedbOptions::default()
-    };
-    let to = RedbEngine::open_file(new, options)?;
-    let records = copy(from.as_ref(), &to)?;
+    let to = create_file(new)?;
+    let records = copy(from.as_ref(), to.as_ref())?;
     let fence = old.fence()?;
     if fence > 0 {
         let raise = Batch {
             raise_fence: Some(fence),
             ..Batch::default()
         };
-        commit(&to, &raise)?;
+        commit(to.as_ref(), &raise)?;
     }
     // One look proves both files: what was changed in the old one, or lost on the way, is in no digest.
     let copied = to.snapshot()?;

@@ -2,16 +2,16 @@
 //! it stands.
 
 use super::error::StoreError;
-use super::types::{AttestationId, EnforcedPolicy};
+use super::types::AttestationId;
 use super::view::{View, declaration_index, key_key, policy_index};
 use crate::audit::{Cut, Truncation};
 use crate::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, MaterialContext, ValueContext,
 };
-use crate::engine::Table;
+use crate::engine::{Change, Table};
 use crate::format::{
-    Attestation, AttestedSince, Declaration, Head, KeyRecord, Namespace, SealDigest, StoredDataKey,
-    StoredVersion, key_version_key, meta, version_key,
+    Attestation, AttestedSince, Declaration, EnforcedPolicy, Head, IndexedRecord, KeyRecord, Namespace,
+    SealDigest, StoredDataKey, StoredVersion, key_version_key, meta, version_key,
 };
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{CursorName, ExternalId, VersionId};
@@ -149,14 +149,33 @@ impl View<'_> {
         self.homes.insert(secret, namespace);
     }
 
+    /// The pending changes, as the engine takes them; none are pending afterwards.
+    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.pending)
+            .into_iter()
+            .map(|((table, key), value)| match value {
+                Some(value) => Change::Put { table, key, value },
+                None => Change::Delete { table, key },
+            })
+            .collect()
+    }
+
     /// Carries all effects out on the pending changes, or none.
     pub(crate) fn apply(&mut self, effects: Vec<Effect>) -> Result<(), StoreError> {
         let applied = effects.into_iter().try_for_each(|effect| self.apply_one(effect));
         let staged = std::mem::take(&mut self.staged);
-        if applied.is_ok() {
-            self.pending.extend(staged);
+        applied?;
+        for ((_, key), value) in &staged {
+            self.limits.check(key, value.as_deref().unwrap_or_default())?;
         }
-        applied
+        self.pending.extend(staged);
+        Ok(())
+    }
+
+    fn put_indexed<R: IndexedRecord>(&mut self, index: [u8; 32], record: &R) -> Result<(), StoreError> {
+        let sealed = self.keyring.seal(&R::context(&index), &record.encode())?;
+        self.put(R::TABLE, index.to_vec(), sealed);
+        Ok(())
     }
 
     fn apply_one(&mut self, effect: Effect) -> Result<(), StoreError> {
@@ -262,28 +281,20 @@ impl View<'_> {
                 self.put(Table::Cursor, index.to_vec(), sealed);
             }
             Effect::PutPolicy(policy) => {
-                let index = policy_index(self.keyring, &policy.uid);
-                let sealed = self.keyring.seal(&Context::Policy(&index), &policy.encode())?;
-                self.put(Table::Policy, index.to_vec(), sealed);
+                self.put_indexed(policy_index(self.keyring, &policy.uid), &*policy)?;
             }
             Effect::DropPolicy(uid) => {
                 self.remove(Table::Policy, policy_index(self.keyring, &uid).to_vec());
             }
             Effect::PutDeclaration(declaration) => {
                 let index = declaration_index(self.keyring, &declaration.object.uid);
-                let sealed = self
-                    .keyring
-                    .seal(&Context::Declaration(&index), &declaration.encode())?;
-                self.put(Table::Declaration, index.to_vec(), sealed);
+                self.put_indexed(index, &*declaration)?;
             }
             Effect::DropDeclaration(uid) => {
                 self.remove(Table::Declaration, declaration_index(self.keyring, &uid).to_vec());
             }
             Effect::PutAttestation(id, attestation) => {
-                let sealed = self
-                    .keyring
-                    .seal(&Context::Attestation(&id.0), &attestation.encode())?;
-                self.put(Table::Attestation, id.0.to_vec(), sealed);
+                self.put_indexed(id.0, &*attestation)?;
             }
             Effect::DropAttestation(id) => self.remove(Table::Attestation, id.0.to_vec()),
             Effect::PutAttestedSince(since) => {

@@ -2,10 +2,11 @@
 
 use strongroom_value::RECOVERY_WINDOW_DAYS;
 
-use super::quota::{HumanBytes, Quota, Usage};
+use super::quota::{HumanBytes, Usage};
 use crate::audit::AuditUnavailable;
 use crate::crypto::CryptoError;
 use crate::engine::EngineError;
+use crate::format::Quota;
 use crate::id::RequestId;
 use crate::name::NamespaceName;
 use crate::time::Timestamp;
@@ -230,6 +231,13 @@ pub enum Retry {
 }
 
 impl StoreError {
+    /// A record is not what was written.
+    pub(crate) fn damaged(record: impl Into<String>) -> Self {
+        Self::Damaged {
+            record: record.into(),
+        }
+    }
+
     /// The stable code, for wires, metrics and the audit.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -252,7 +260,7 @@ impl StoreError {
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
-            Self::Refused(_) => Retry::Never,
+            Self::Refused(_) | Self::Engine(EngineError::RecordTooLarge(_)) => Retry::Never,
             Self::Unknown { .. } | Self::NotCommitted => Retry::Soon,
             Self::Fenced | Self::Closed => Retry::Exit,
             Self::Damaged { .. }

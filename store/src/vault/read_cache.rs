@@ -14,8 +14,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::sealed_version::SealedVersion;
 use super::types::{KeyView, SecretView, VersionView};
-use super::view::SealedVersion;
 use crate::crypto::KeyMaterial;
 use crate::engine::{Change, Revision, Table};
 use crate::id::{KeyId, NamespaceId, SecretId};
@@ -276,6 +276,7 @@ impl<K, V> Default for ShardedCache<K, V> {
 impl<K: Eq + Hash, V: Weight> ShardedCache<K, V> {
     fn shard(&self, key: &K) -> Option<MutexGuard<'_, CacheShard<K, V>>> {
         let number = usize::try_from(self.hash.hash_one(key) % SHARDS as u64).ok()?;
+        // Whole entries come and go: a panic in between leaves nothing half done.
         Some(self.shards.get(number)?.lock())
     }
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::audit_position::AuditPosition;
 use super::commands::{CLOCK_TRUST_DELAY, RemoveTruncated, TruncateAudit};
-use super::error::StoreError;
+use super::error::{Refusal, StoreError};
+use super::store::Store;
 use super::types::Meta;
 use super::view::View;
-use super::{Refusal, Store};
 use crate::audit::{
     Actor, AuditUnavailable, ClosedSegment, Cut, ExportProgress, Goal, MutationRecord, OldestChange,
     OldestRecords, ReadHead, ReadLogError, SegmentRetention, exported_by_all, full_reason, plan, roll_is_due,
@@ -83,7 +83,7 @@ impl Store {
         let kept = self.keep_within(readers, now, steady_for, &mut done);
         // Also where nothing could be cut, people read why.
         let heads = (self.mutation_head(), self.read_head());
-        let bound = &self.shared.bound;
+        let bound = &self.shared.caches.bound;
         let text = full_reason(&bound.limits, readers, heads);
         done.change_bytes = bound.changes();
         done.read_bytes = self.shared.reads().bytes();
@@ -99,7 +99,7 @@ impl Store {
         steady_for: Duration,
         done: &mut RetentionReport,
     ) -> Result<(), RetainError> {
-        let limits = self.shared.bound.limits;
+        let limits = self.shared.caches.bound.limits;
         let Some(old) = self.shared.reads().retention() else {
             return Ok(());
         };
@@ -135,8 +135,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`].
     pub fn audit_cut(&self) -> Result<AuditPosition, StoreError> {
-        let snapshot = self.shared.engine.snapshot()?;
-        let cut = View::new(&self.shared.keyring, snapshot.as_ref()).cut()?;
+        let cut = self.with_view(|view| view.cut())?;
         Ok(AuditPosition {
             changes: cut.changes.sequence,
             reads: cut.reads.sequence,
@@ -147,6 +146,7 @@ impl Store {
     #[must_use]
     pub fn audit_bytes(&self) -> u64 {
         self.shared
+            .caches
             .bound
             .changes()
             .saturating_add(self.shared.reads().bytes())
@@ -159,8 +159,8 @@ impl Store {
         exported: (u64, u64),
         now: Option<Timestamp>,
     ) -> Result<Option<crate::audit::Plan>, RetainError> {
-        let limits = self.shared.bound.limits;
-        let bytes = self.shared.bound.changes() + self.shared.reads().bytes();
+        let limits = self.shared.caches.bound.limits;
+        let bytes = self.shared.caches.bound.changes() + self.shared.reads().bytes();
         let first = self.oldest(1, exported.0)?;
         let piece = old.next_closed_segment(first.cut.reads)?;
         let oldest = [
@@ -179,8 +179,8 @@ impl Store {
         &self,
         old: &dyn SegmentRetention,
     ) -> Result<Option<crate::audit::Plan>, RetainError> {
-        let bytes = self.shared.bound.changes() + self.shared.reads().bytes();
-        match Goal::ignoring_readers(&self.shared.bound.limits, bytes) {
+        let bytes = self.shared.caches.bound.changes() + self.shared.reads().bytes();
+        match Goal::ignoring_readers(&self.shared.caches.bound.limits, bytes) {
             None => Ok(None),
             Some(goal) => self.plan_for(&goal, old, (u64::MAX, u64::MAX)),
         }
@@ -237,8 +237,7 @@ impl Store {
             }
         })?;
         if damaged {
-            let record = "a record of the mutation chain".to_owned();
-            return Err(StoreError::Damaged { record });
+            return Err(StoreError::damaged("a record of the mutation chain"));
         }
         Ok(found)
     }
@@ -250,10 +249,7 @@ impl Store {
         now: Timestamp,
         done: &mut RetentionReport,
     ) -> Result<(), RetainError> {
-        let cut = {
-            let snapshot = self.shared.engine.snapshot().map_err(StoreError::from)?;
-            View::new(&self.shared.keyring, snapshot.as_ref()).cut()?
-        };
+        let cut = self.with_view(|view| view.cut())?;
         // INVARIANT: the signed cut is durable before the first record goes, and each chain loses its oldest
         // first.
         done.read_bytes_removed += old.remove_through(cut.reads.sequence)?;

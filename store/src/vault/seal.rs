@@ -1,36 +1,15 @@
 //! The open store and its seal file: they change together, and neither is trusted alone.
 
-use subtle::ConstantTimeEq;
-
-use super::Store;
 use super::commands::ChangeSeal;
-use super::open::OpenError;
+use super::open_error::OpenError;
+use super::state::check_seal;
+use super::store::Store;
 use super::types::Meta;
-use crate::crypto::{CryptoError, Keyring};
-use crate::engine::{Snapshot, Table};
-use crate::format::{SealDigest, meta};
+use crate::crypto::CryptoError;
+use crate::engine::Snapshot;
+use crate::format::SealDigest;
 use crate::id::RequestId;
 use crate::seal::{SealError, SealFile, SlotInfo};
-
-/// Whether the store knows this seal file: the one in force, or the one that a change was about to put in
-/// place.
-pub(super) fn check_seal(
-    keyring: &Keyring,
-    snapshot: &dyn Snapshot,
-    seal: &SealFile,
-) -> Result<(), OpenError> {
-    let bytes = snapshot
-        .value(Table::Meta, meta::SEAL)?
-        .ok_or(OpenError::Tampered)?;
-    let known = SealDigest::decode(&bytes)?;
-    let mac = keyring.seal_file_mac(&seal.encode());
-    let is = |digest: [u8; 32]| bool::from(digest.ct_eq(&mac));
-    if is(known.current) || known.next.is_some_and(is) {
-        Ok(())
-    } else {
-        Err(OpenError::SealReplaced)
-    }
-}
 
 /// Which slots come and go, in words: `add recovery slot 0a1b2c3d "paper"`.
 fn what_changes(before: &[SlotInfo], after: &[SlotInfo]) -> String {

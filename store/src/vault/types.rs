@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::quota::{Quota, Usage};
+use super::quota::Usage;
 use crate::audit::{Actor, Circumstances, Requester};
-pub use crate::format::{KeyState, Recovery, SecretState};
+pub use crate::format::{
+    DeclaredObject, EnforcedPolicy, KeyDeclaration, KeyState, Quota,
+    Recovery, RotationState, SecretState,
+};
 use crate::id::{KeyId, NamespaceId, RequestId, SecretId};
 use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
 pub use crate::object_ref::ObjectRef;
@@ -44,19 +47,6 @@ impl Meta {
             ..asked.circumstances.clone()
         }))
     }
-}
-
-/// An outside object that declares something.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DeclaredObject {
-    /// Such as `ManagedSecret`, at most 253 bytes.
-    pub kind: String,
-    /// Its namespace; of a namespace, itself.
-    pub namespace: NamespaceName,
-    /// What people call that object, at most 253 bytes.
-    pub name: String,
-    /// What the outside system calls it for good.
-    pub uid: ExternalId,
 }
 
 /// A digest of all that an outside object declares. It may declare a value, so the digest is never kept,
@@ -105,15 +95,6 @@ pub struct DeclarationOutcome {
     pub changed: bool,
     /// The attestation that said so.
     pub joined: Option<AttestationId>,
-}
-
-/// What is known of a secret's rotations.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct RotationState {
-    /// When it was last rotated.
-    pub last: Option<Timestamp>,
-    /// What a person asked for last; asking the same again does nothing.
-    pub last_trigger: Option<String>,
 }
 
 /// A version without its value.
@@ -284,17 +265,6 @@ pub struct DeletedSecret {
     pub bytes: u64,
 }
 
-/// What an outside object says about the encryption key that it declares.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeyDeclaration {
-    /// The object that declares it.
-    pub object: ObjectRef,
-    /// Days between the deletion of the object and the destruction of the key, 7 to 30.
-    pub window_days: u32,
-    /// A person accepted that the key goes although something depends on it.
-    pub loss_accepted: bool,
-}
-
 /// What depends on an encryption key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct KeyUsage {
@@ -327,27 +297,6 @@ pub struct KeyView {
     pub created: Timestamp,
     /// What declares it.
     pub declaration: Option<KeyDeclaration>,
-}
-
-/// What of an access policy is in force, so that the next process knows it. The store does not read the
-/// statements.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct EnforcedPolicy {
-    /// What the outside system calls the policy for good.
-    pub uid: ExternalId,
-    /// In which namespace it is.
-    pub namespace: NamespaceName,
-    /// Its name there, at most 253 bytes.
-    pub name: String,
-    /// Which generation of it is in force.
-    pub generation: i64,
-    /// The statements of that generation, at most [`EnforcedPolicy::MAX_STATEMENTS_BYTES`].
-    pub statements: Vec<u8>,
-}
-
-impl EnforcedPolicy {
-    /// Most bytes of the statements: more than an API server takes in one object (1.5 MiB, <https://etcd.io/docs/latest/dev-guide/limit/>).
-    pub const MAX_STATEMENTS_BYTES: usize = 2 << 20;
 }
 
 /// What is kept of the access policies.

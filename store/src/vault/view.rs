@@ -3,25 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use super::error::{Refusal, StoreError};
-use super::indexed_record::IndexedRecord;
-use super::quota::{NamespaceQuotas, Quota, Usage, row_bytes};
-use super::types::{AttestationId, EnforcedPolicy, ObjectChange, ObjectDigest};
+use super::heads::open_head;
+use super::indexed_record::open_indexed;
+use super::namespace_quotas::NamespaceQuotas;
+use super::quota::{Usage, row_bytes};
+use super::types::{AttestationId, ObjectChange, ObjectDigest};
 use crate::audit::{Cut, Truncation};
-use crate::crypto::{
-    Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, Keyring, MaterialContext, SealedValue,
-    ValueContext,
-};
-use crate::engine::{Snapshot, Table};
+use crate::crypto::{Context, IndexDomain, Keyring};
+use crate::engine::{RecordLimits, Snapshot, Table};
 use crate::format::{
-    Attestation, AttestedSince, Declaration, Head, HeadVersion, KeyRecord, KeyState, Namespace, SecretState,
-    StoredDataKey, StoredVersion, head_row_bytes, key_version_key, meta, version_key,
+    Attestation, AttestedSince, Declaration, EnforcedPolicy, Head, IndexedRecord, KeyRecord, KeyState,
+    Namespace, Quota, SecretState, head_row_bytes, meta, version_key,
 };
 use crate::id::{KeyId, NamespaceId, SecretId};
-use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, VersionId};
-use crate::value::{DataType, Value};
+use crate::name::{ExternalId, KeyName, NamespaceName, SecretName};
 
 /// Changes that are not committed yet: a value, or none for a removal.
 pub(crate) type PendingChanges = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
@@ -35,16 +32,12 @@ pub struct View<'a> {
     pub(super) staged: PendingChanges,
     /// The accounts of namespaces, where something is decided about.
     pub(super) quotas: Option<&'a NamespaceQuotas>,
+    /// The largest record that the engine holds, where something is changed.
+    pub(super) limits: RecordLimits,
     /// What the commands before in the same group took.
     taken: BTreeMap<NamespaceId, Usage>,
     /// The namespaces of the secrets whose rows change.
     pub(super) homes: BTreeMap<SecretId, NamespaceId>,
-}
-
-fn damaged(record: impl Into<String>) -> StoreError {
-    StoreError::Damaged {
-        record: record.into(),
-    }
 }
 
 impl<'a> View<'a> {
@@ -55,6 +48,7 @@ impl<'a> View<'a> {
             pending: PendingChanges::new(),
             staged: PendingChanges::new(),
             quotas: None,
+            limits: RecordLimits::UNLIMITED,
             taken: BTreeMap::new(),
             homes: BTreeMap::new(),
         }
@@ -66,6 +60,11 @@ impl<'a> View<'a> {
             quotas: Some(quotas),
             ..self
         }
+    }
+
+    /// The same, for changes of an engine with these limits.
+    pub(super) fn with_limits(self, limits: RecordLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// What a namespace has, with what was taken in this group.
@@ -125,7 +124,7 @@ impl<'a> View<'a> {
             .ok()
             .filter(|truncation| truncation.verifies(&self.keyring.public_key(), &self.keyring.store()))
             .map(|truncation| truncation.cut)
-            .ok_or_else(|| damaged("the truncation of the audit"))
+            .ok_or_else(|| StoreError::damaged("the truncation of the audit"))
     }
 
     /// The id that a blind index leads to.
@@ -136,7 +135,7 @@ impl<'a> View<'a> {
                 .as_slice()
                 .try_into()
                 .map(Some)
-                .map_err(|_| damaged("an entry of the name index")),
+                .map_err(|_| StoreError::damaged("an entry of the name index")),
         }
     }
 
@@ -147,17 +146,18 @@ impl<'a> View<'a> {
         let bytes = self
             .keyring
             .open(&Context::Namespace(id), &sealed)
-            .map_err(|_| damaged(format!("namespace {id}")))?;
-        Namespace::decode(*id, bytes.expose()).map_err(|_| damaged(format!("namespace {id}")))
+            .map_err(|_| StoreError::damaged(format!("namespace {id}")))?;
+        Namespace::decode(*id, bytes.expose()).map_err(|_| StoreError::damaged(format!("namespace {id}")))
     }
 
     pub(crate) fn namespace_named(&self, name: &NamespaceName) -> Result<Option<Namespace>, StoreError> {
         match self.indexed(IndexDomain::Namespace, &[name.as_str().as_bytes()])? {
             None => Ok(None),
             Some(id) => match self.namespace(&NamespaceId::from_bytes(id)) {
-                Err(StoreError::Refused(_)) => {
-                    Err(damaged(format!("namespace {}", NamespaceId::from_bytes(id))))
-                }
+                Err(StoreError::Refused(_)) => Err(StoreError::damaged(format!(
+                    "namespace {}",
+                    NamespaceId::from_bytes(id)
+                ))),
                 other => other.map(Some),
             },
         }
@@ -197,7 +197,7 @@ impl<'a> View<'a> {
                 let id = SecretId::from_bytes(id);
                 self.head(&id)?
                     .map(Some)
-                    .ok_or_else(|| damaged(format!("secret {id}")))
+                    .ok_or_else(|| StoreError::damaged(format!("secret {id}")))
             }
         }
     }
@@ -255,9 +255,9 @@ impl<'a> View<'a> {
         let bytes = self
             .keyring
             .open(&Context::Key { namespace, key: id }, &sealed)
-            .map_err(|_| damaged(format!("encryption key {id}")))?;
+            .map_err(|_| StoreError::damaged(format!("encryption key {id}")))?;
         KeyRecord::decode(*namespace, *id, bytes.expose())
-            .map_err(|_| damaged(format!("encryption key {id}")))
+            .map_err(|_| StoreError::damaged(format!("encryption key {id}")))
     }
 
     pub(crate) fn key_named(
@@ -286,7 +286,7 @@ impl<'a> View<'a> {
     /// The record under a blind index.
     fn record<R: IndexedRecord>(&self, index: &[u8; 32]) -> Result<Option<R>, StoreError> {
         self.raw(R::TABLE, index)?
-            .map(|sealed| R::open(self.keyring, index, &sealed))
+            .map(|sealed| open_indexed(self.keyring, index, &sealed))
             .transpose()
     }
 
@@ -329,133 +329,10 @@ impl<'a> View<'a> {
     pub(crate) fn attested_since(&self) -> Result<Option<AttestedSince>, StoreError> {
         self.raw(Table::Meta, meta::ATTESTED_SINCE)?
             .map(|bytes| {
-                AttestedSince::decode(&bytes).map_err(|_| damaged("since when changes are attested"))
+                AttestedSince::decode(&bytes)
+                    .map_err(|_| StoreError::damaged("since when changes are attested"))
             })
             .transpose()
-    }
-
-    pub(crate) fn material(
-        &self,
-        namespace: &NamespaceId,
-        key: &KeyId,
-        version: u32,
-    ) -> Result<KeyMaterial, StoreError> {
-        let record = || damaged(format!("version {version} of encryption key {key}"));
-        let wrapped = self
-            .raw(Table::KeyVersion, &key_version_key(key, version))?
-            .ok_or_else(record)?;
-        let context = MaterialContext {
-            namespace: *namespace,
-            key: *key,
-            version,
-        };
-        self.keyring.unwrap(&context, &wrapped).map_err(|_| record())
-    }
-
-    pub(crate) fn stored_data_key(
-        &self,
-        secret: &SecretId,
-        sequence: u32,
-    ) -> Result<StoredDataKey, StoreError> {
-        let record = || damaged(format!("the data key of version {sequence} of secret {secret}"));
-        let bytes = self
-            .raw(Table::DataKey, &version_key(secret, sequence))?
-            .ok_or_else(record)?;
-        StoredDataKey::decode(&bytes).map_err(|_| record())
-    }
-
-    pub(crate) fn data_key(
-        &self,
-        head: &Head,
-        sequence: u32,
-        stored: &StoredDataKey,
-    ) -> Result<DataKey, StoreError> {
-        let material = self.material(&head.namespace, &stored.key, stored.key_version)?;
-        unwrapped(&stored.wrapped, &material, &self.place(head, sequence, stored))
-    }
-
-    fn place(&self, head: &Head, sequence: u32, stored: &StoredDataKey) -> DataKeyContext {
-        DataKeyContext {
-            store: self.keyring.store(),
-            namespace: head.namespace,
-            secret: head.id,
-            sequence,
-            key: stored.key,
-            key_version: stored.key_version,
-        }
-    }
-
-    /// The value of a version that the head names. A missing record is damage, never "not found".
-    pub(crate) fn value(&self, head: &Head, version: &HeadVersion) -> Result<Value, StoreError> {
-        self.sealed_version(head, version)?.open()
-    }
-
-    /// The sealed value of a version that the head names, with what opens it.
-    pub(crate) fn sealed_version(
-        &self,
-        head: &Head,
-        version: &HeadVersion,
-    ) -> Result<SealedVersion, StoreError> {
-        let record = || damaged(format!("version {} of secret {}", version.sequence, head.id));
-        let stored = self.stored_data_key(&head.id, version.sequence)?;
-        // The key that wraps the data key decides, not the one that new versions come under.
-        self.usable_key(&head.namespace, &stored.key)?;
-        let material = self.material(&head.namespace, &stored.key, stored.key_version)?;
-        let bytes = self
-            .raw(Table::Version, &version_key(&head.id, version.sequence))?
-            .ok_or_else(record)?;
-        Ok(SealedVersion {
-            place: self.place(head, version.sequence, &stored),
-            wrapped: stored.wrapped,
-            material: Arc::new(material),
-            value: StoredVersion::decode(&bytes).map_err(|_| record())?,
-            version: version.id.clone(),
-            data_type: version.data_type,
-        })
-    }
-}
-
-fn unwrapped(wrapped: &[u8], material: &KeyMaterial, place: &DataKeyContext) -> Result<DataKey, StoreError> {
-    DataKey::unwrap(wrapped, material, place).map_err(|_| {
-        let (secret, sequence) = (place.secret, place.sequence);
-        damaged(format!("the data key of version {sequence} of secret {secret}"))
-    })
-}
-
-/// A version's sealed value with its wrapped data key and the material that unwraps it.
-pub(crate) struct SealedVersion {
-    pub(super) place: DataKeyContext,
-    wrapped: Vec<u8>,
-    pub(super) material: Arc<KeyMaterial>,
-    value: SealedValue,
-    version: VersionId,
-    data_type: DataType,
-}
-
-impl SealedVersion {
-    /// Bytes of the sealed value.
-    pub(super) fn len(&self) -> usize {
-        self.value.sealed.len()
-    }
-
-    /// Opens the value.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`] where it, or its data key, is not what was written.
-    pub(crate) fn open(&self) -> Result<Value, StoreError> {
-        let (secret, sequence) = (self.place.secret, self.place.sequence);
-        let record = || damaged(format!("version {sequence} of secret {secret}"));
-        let data_key = unwrapped(&self.wrapped, &self.material, &self.place)?;
-        let context = ValueContext {
-            store: self.place.store,
-            namespace: self.place.namespace,
-            secret,
-            sequence,
-            version: &self.version,
-            data_type: self.data_type,
-        };
-        let plaintext = data_key.open_value(&context, &self.value).map_err(|_| record())?;
-        Value::decode(plaintext.expose()).map_err(|_| record())
     }
 }
 
@@ -464,18 +341,6 @@ pub(crate) fn key_key(namespace: &NamespaceId, key: &KeyId) -> Vec<u8> {
     let mut bytes = namespace.as_bytes().to_vec();
     bytes.extend_from_slice(key.as_bytes());
     bytes
-}
-
-/// Opens a head: its revision stands in clear before the sealed bytes, and is part of what they are sealed
-/// under.
-pub(crate) fn open_head(keyring: &Keyring, id: &SecretId, bytes: &[u8]) -> Result<Head, StoreError> {
-    let record = || damaged(format!("the head of secret {id}"));
-    let (revision, sealed) = bytes.split_first_chunk::<8>().ok_or_else(record)?;
-    let revision = u64::from_be_bytes(*revision);
-    let opened = keyring
-        .open(&Context::Head { secret: id, revision }, sealed)
-        .map_err(|_| record())?;
-    Head::decode(*id, revision, opened.expose()).map_err(|_| record())
 }
 
 /// Where an access policy is kept.

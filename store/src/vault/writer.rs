@@ -4,194 +4,25 @@
 //! INVARIANT: nobody is answered before the commit that their answer rests on is durable, refusals included:
 //! a refusal may rest on a change of the same group.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
 use std::sync::{Arc, mpsc};
 
-use super::commands::{Command, Decision, EntryDraft};
-use super::error::{Refusal, StoreError};
-use super::quota::{self, UsageChange};
-use super::types::Meta;
-use super::view::{PendingChanges, View};
-use super::{Published, Shared, StoreStats};
-use crate::audit::{self, Action, Actor, AuditOutcome, ChainHead, Checkpoint, Entry, ReadHead, Requester};
+use super::commit_changes::{CommitChanges, values_before};
+use super::commit_failure::CommitFailure;
+use super::error::StoreError;
+use super::job::{DecidedJob, Job, JobInput};
+use super::shared::{Published, Shared};
+use super::state::read_state;
+use super::view::View;
+use crate::audit::{self, Action, Actor, ChainHead, Checkpoint, Entry, ReadHead};
 use crate::crypto::{Context, CryptoError};
-use crate::engine::{Batch, Change, CommitOutcome, EngineError, Precondition, Resolution, Revision, Table};
-use crate::format::{Head, StoreState, meta};
-use crate::id::{NamespaceId, RequestId, SecretId};
+use crate::engine::{Batch, Change, CommitOutcome, EngineError, Precondition, Revision, Table};
+use crate::format::{StoreState, meta};
+use crate::id::RequestId;
 use crate::time::Timestamp;
 
 /// Most commands in one commit.
 const MAX_COMMANDS_PER_COMMIT: usize = 64;
-
-/// Counts what the writer did.
-#[derive(Default)]
-pub(super) struct GroupStats {
-    commits: AtomicU64,
-    commands: AtomicU64,
-    last_group: AtomicU64,
-    queue: AtomicU64,
-}
-
-impl GroupStats {
-    pub(super) fn queued(&self) {
-        self.queue.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn taken(&self, count: u64) {
-        self.queue.fetch_sub(count, Ordering::Relaxed);
-    }
-
-    fn committed(&self, commands: u64) {
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        self.commands.fetch_add(commands, Ordering::Relaxed);
-        self.last_group.store(commands, Ordering::Relaxed);
-    }
-
-    pub(super) fn snapshot(&self) -> StoreStats {
-        StoreStats {
-            commits: self.commits.load(Ordering::Relaxed),
-            commands: self.commands.load(Ordering::Relaxed),
-            last_group: self.last_group.load(Ordering::Relaxed),
-            queued: self.queue.load(Ordering::Relaxed),
-            ..StoreStats::default()
-        }
-    }
-}
-
-/// Answers one caller once the group's outcome is known.
-type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-
-/// What a job came to on the view.
-struct DecidedJob {
-    entries: Vec<Entry>,
-    refused: Option<Entry>,
-    answer: Answer,
-}
-
-impl DecidedJob {
-    /// Whether it changed something that is put on record.
-    fn changes(&self) -> bool {
-        !self.entries.is_empty()
-    }
-}
-
-/// A queued command, whatever its type.
-pub(super) struct Job {
-    request: RequestId,
-    run: Box<dyn FnOnce(JobInput<'_, '_>) -> Option<DecidedJob> + Send>,
-}
-
-/// A job is either carried out, or turned away.
-enum JobInput<'v, 'a> {
-    Run(&'v mut View<'a>),
-    /// The request was carried out before.
-    Repeat(&'v mut View<'a>),
-    Refuse(StoreError),
-}
-
-impl Job {
-    pub(super) fn new<C: Command>(
-        command: C,
-        meta: Meta,
-        requester: Option<Requester>,
-        reply: impl FnOnce(Result<C::Reply, StoreError>) + Send + 'static,
-    ) -> Self {
-        let request = meta.request;
-        let meta = (meta, requester);
-        let run = Box::new(move |input: JobInput<'_, '_>| match input {
-            JobInput::Refuse(error) => {
-                reply(Err(error));
-                None
-            }
-            JobInput::Run(view) => Some(carry_out(command, C::decide, &meta, view, reply)),
-            JobInput::Repeat(view) => Some(carry_out(command, C::repeated, &meta, view, reply)),
-        });
-        Self { request, run }
-    }
-
-    pub(super) fn refuse(self, error: StoreError) {
-        (self.run)(JobInput::Refuse(error));
-    }
-}
-
-/// What a command comes to, the first time or again.
-type Decide<C> = fn(C, &View<'_>, Timestamp) -> Result<Decision<<C as Command>::Reply>, StoreError>;
-
-fn carry_out<C: Command>(
-    command: C,
-    decide: Decide<C>,
-    (meta, requester): &(Meta, Option<Requester>),
-    view: &mut View<'_>,
-    reply: impl FnOnce(Result<C::Reply, StoreError>) + Send + 'static,
-) -> DecidedJob {
-    let subject = command.subject();
-    let decided = decide(command, view, meta.now).and_then(|decision| {
-        view.apply(decision.effects)?;
-        if let Some((namespace, usage)) = decision.takes {
-            view.reserve(namespace, usage);
-        }
-        Ok((decision.entries, decision.reply))
-    });
-    match decided {
-        Ok((entries, value)) => DecidedJob {
-            entries: entries
-                .into_iter()
-                .map(|about| with_requester(about.entry(meta), requester))
-                .collect(),
-            refused: None,
-            answer: Box::new(move |outcome| reply(outcome.map(|()| value))),
-        },
-        Err(error) => {
-            if let (StoreError::Refused(Refusal::NamespaceFull { .. }), Some(quotas)) = (&error, view.quotas)
-            {
-                quotas.count_refusal();
-            }
-            let refused = with_requester(refusal(view, C::ACTION, subject, meta, &error), requester);
-            DecidedJob {
-                entries: Vec::new(),
-                refused: Some(refused),
-                answer: Box::new(move |outcome| reply(Err(outcome.err().unwrap_or(error)))),
-            }
-        }
-    }
-}
-
-/// The record, with who asked for it, unless it says that by itself.
-fn with_requester(entry: Entry, requester: &Option<Requester>) -> Entry {
-    Entry {
-        requester: entry.requester.clone().or_else(|| requester.clone()),
-        ..entry
-    }
-}
-
-/// The record of a refusal or failure.
-pub(super) fn refusal(
-    view: &View<'_>,
-    action: Action,
-    subject: Option<SecretId>,
-    meta: &Meta,
-    error: &StoreError,
-) -> Entry {
-    let mut about = EntryDraft::new(action);
-    if let Some(id) = subject {
-        about = about.with(|entry| entry.secret_id = Some(id));
-        if let Ok(Some(head)) = view.head(&id) {
-            let namespace = view
-                .namespace(&head.namespace)
-                .map(|namespace| namespace.name)
-                .ok();
-            about = about.with(|entry| {
-                entry.secret = Some(head.name);
-                entry.namespace = namespace;
-            });
-        }
-    }
-    about
-        .with(|entry| entry.outcome = AuditOutcome::Refused(error.code().to_owned()))
-        .entry(meta)
-}
 
 /// The writer thread's own state: what the last commit left.
 pub(super) struct CommitWriter {
@@ -204,11 +35,11 @@ pub(super) struct CommitWriter {
 }
 
 impl CommitWriter {
-    pub(super) const fn new(shared: Arc<Shared>, state: StoreState, fence_raised: bool) -> Self {
+    pub(super) const fn new(shared: Arc<Shared>, state: StoreState) -> Self {
         Self {
             shared,
             state,
-            fence_raised,
+            fence_raised: false,
             undecided: None,
         }
     }
@@ -228,18 +59,15 @@ impl CommitWriter {
     }
 
     fn group(&mut self, group: Vec<Job>) {
-        if let Err(code) = self.settle() {
-            for job in group {
-                let request = job.request;
-                job.refuse(code.for_request(request));
-            }
-            return;
-        }
         let shared = Arc::clone(&self.shared);
-        let snapshot = match shared.engine.snapshot() {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                let failure = Failure::from(error);
+        let requests: Vec<RequestId> = group.iter().map(|job| job.request).collect();
+        let begun = self.settle().and_then(|()| {
+            let snapshot = shared.engine.snapshot()?;
+            Ok((snapshot, shared.engine.resolve(&requests)?))
+        });
+        let (snapshot, committed) = match begun {
+            Ok(begun) => begun,
+            Err(failure) => {
                 for job in group {
                     let request = job.request;
                     job.refuse(failure.for_request(request));
@@ -247,24 +75,19 @@ impl CommitWriter {
                 return;
             }
         };
-        let mut view = View::new(&shared.keyring, snapshot.as_ref()).with_quotas(&shared.quotas);
+        let mut view = View::new(&shared.keyring, snapshot.as_ref())
+            .with_quotas(&shared.caches.quotas)
+            .with_limits(shared.engine.limits());
         let mut steps = Vec::with_capacity(group.len());
-        let mut carried_out = BTreeSet::new();
+        let mut carried_out: BTreeSet<RequestId> = committed.into_keys().collect();
         for job in group {
             let request = job.request;
-            let before = match shared.engine.resolve(request) {
-                Ok(resolution) => matches!(resolution, Resolution::Committed(_)),
-                Err(error) => {
-                    job.refuse(Failure::from(error).for_request(request));
-                    continue;
-                }
-            };
-            let input = if before || carried_out.contains(&request) {
+            let input = if carried_out.contains(&request) {
                 JobInput::Repeat(&mut view)
             } else {
                 JobInput::Run(&mut view)
             };
-            if let Some(step) = (job.run)(input) {
+            if let Some(step) = job.run(input) {
                 if step.changes() {
                     carried_out.insert(request);
                 }
@@ -288,35 +111,34 @@ impl CommitWriter {
     }
 
     /// Finds out what became of a commit that ended unknown.
-    fn settle(&mut self) -> Result<(), Failure> {
-        let Some(request) = self.undecided else {
+    fn settle(&mut self) -> Result<(), CommitFailure> {
+        let Some(group) = self.undecided else {
             return Ok(());
         };
-        let resolution = self
-            .shared
-            .engine
-            .resolve(request)
-            .map_err(|_| Failure::Unknown)?;
+        let committed = self.is_committed(group).map_err(|_| CommitFailure::Unknown)?;
         self.reload()?;
         // Every commit of ours has the epoch in it.
-        self.fence_raised |= matches!(resolution, Resolution::Committed(_));
+        self.fence_raised |= committed;
         self.undecided = None;
         Ok(())
     }
 
+    /// Whether the group of this id is committed.
+    fn is_committed(&self, group: RequestId) -> Result<bool, EngineError> {
+        let committed = self.shared.engine.resolve(&[group])?;
+        Ok(committed.contains_key(&group))
+    }
+
     /// Takes the state from the engine anew.
-    fn reload(&mut self) -> Result<(), Failure> {
-        let snapshot = self.shared.engine.snapshot().map_err(Failure::from)?;
-        let opened =
-            super::open::read_state(&self.shared.keyring, snapshot.as_ref()).map_err(|_| Failure::Unknown)?;
-        let names =
-            super::open::read_names(&self.shared.keyring, snapshot.as_ref()).map_err(|_| Failure::Unknown)?;
-        *self.shared.names.write() = names;
-        let changes = audit::mutation_bytes(snapshot.as_ref()).map_err(Failure::from)?;
-        self.shared.bound.reset(changes);
-        let used = quota::count(&self.shared.keyring, snapshot.as_ref()).map_err(|_| Failure::Unknown)?;
-        self.shared.quotas.reset(used);
-        let reads = self.shared.published.lock().reads;
+    fn reload(&mut self) -> Result<(), CommitFailure> {
+        let shared = Arc::clone(&self.shared);
+        let snapshot = shared.engine.snapshot()?;
+        let opened = read_state(&shared.keyring, snapshot.as_ref()).map_err(|_| CommitFailure::Unknown)?;
+        shared
+            .caches
+            .reload(&shared.keyring, snapshot.as_ref())
+            .map_err(|_| CommitFailure::Unknown)?;
+        let reads = shared.published.lock().reads;
         self.publish(opened, reads);
         Ok(())
     }
@@ -328,7 +150,11 @@ impl CommitWriter {
     }
 
     /// Commits what the group changed; nothing, where it changed nothing.
-    fn commit(&mut self, view: &mut View<'_>, steps: &mut [(RequestId, DecidedJob)]) -> Result<(), Failure> {
+    fn commit(
+        &mut self,
+        view: &mut View<'_>,
+        steps: &mut [(RequestId, DecidedJob)],
+    ) -> Result<(), CommitFailure> {
         // A refusal changed nothing: the same request may be tried again.
         let mut requests: Vec<RequestId> = steps
             .iter()
@@ -345,80 +171,67 @@ impl CommitWriter {
         let shared = Arc::clone(&self.shared);
         let reads = shared.reads().fsynced();
         let time = entries.last().map_or_else(Timestamp::default, |entry| entry.time);
-        if let Some(allowances) = shared.quotas.unsaved() {
+        if let Some(allowances) = shared.caches.quotas.unsaved() {
             let sealed = shared
                 .keyring
-                .seal(&Context::Meta("allowances"), &allowances.encode())
-                .map_err(Failure::from)?;
+                .seal(&Context::Meta("allowances"), &allowances.encode())?;
             view.pending
                 .insert((Table::Meta, meta::ALLOWANCES.to_vec()), Some(sealed));
         }
-        let head = self.record(view, entries, reads, time).map_err(Failure::from)?;
-        let (state, moved) = self.next_state(view, head).map_err(Failure::from)?;
-        let group = RequestId::generate().map_err(|_| Failure::from(CryptoError::NoRandomness))?;
+        let head = self.record(view, entries, reads, time)?;
+        // The group has an id of its own: a request of it may be one that was carried out before.
+        let group = RequestId::generate().map_err(|_| CryptoError::NoRandomness)?;
         requests.push(group);
-        let sealed = shared
-            .keyring
-            .seal(&Context::Meta("state"), &state.encode())
-            .map_err(Failure::from)?;
-        view.pending
-            .insert((Table::Meta, meta::STATE.to_vec()), Some(sealed));
-        let pending = std::mem::take(&mut view.pending);
-        let names = renamed(view, &pending);
         let mut preconditions = vec![Precondition::Revision(view.snapshot.revision())];
         if self.fence_raised {
             preconditions.push(Precondition::Epoch(shared.epoch));
         }
+        let mut changes = view.take_changes();
+        let before = values_before(view.snapshot, &changes)?;
+        let state = StoreState {
+            counter: self.state.counter + 1,
+            digest: CommitChanges::new(&changes, &before, &view.homes)
+                .digest(&shared.keyring, self.state.digest),
+            head,
+        };
+        changes.push(Change::Put {
+            table: Table::Meta,
+            key: meta::STATE.to_vec(),
+            value: shared.keyring.seal(&Context::Meta("state"), &state.encode())?,
+        });
         let batch = Batch {
             requests,
             preconditions,
-            changes: pending
-                .into_iter()
-                .map(|((table, key), value)| match value {
-                    Some(value) => Change::Put { table, key, value },
-                    None => Change::Delete { table, key },
-                })
-                .collect(),
+            changes,
             raise_fence: (!self.fence_raised).then_some(shared.epoch),
         };
-        // INVARIANT: before anybody can see the commit.
+        let commit = CommitChanges::new(&batch.changes, &before, &view.homes);
         shared
-            .read_cache
-            .invalidate(&batch.changes, Revision(view.snapshot.revision().0 + 1));
+            .caches
+            .announce(&commit, Revision(view.snapshot.revision().0 + 1));
         let outcome = shared.engine.commit(&batch);
         if !matches!(outcome, Ok(CommitOutcome::Committed(_))) {
-            shared.read_cache.clear();
+            shared.caches.distrust();
         }
         match outcome {
             Ok(CommitOutcome::Committed(_)) => {}
-            Ok(CommitOutcome::Conflict(_)) => return Err(Failure::Fenced),
-            Ok(CommitOutcome::Unknown) => match shared.engine.resolve(group) {
-                Ok(Resolution::Committed(_)) => {}
-                Ok(Resolution::NotCommitted) => return Err(Failure::NotCommitted),
+            Ok(CommitOutcome::Conflict(_)) => return Err(CommitFailure::Fenced),
+            Ok(CommitOutcome::Unknown) => match self.is_committed(group) {
+                Ok(true) => {}
+                Ok(false) => return Err(CommitFailure::NotCommitted),
                 Err(_) => {
                     self.undecided = Some(group);
-                    return Err(Failure::Unknown);
+                    return Err(CommitFailure::Unknown);
                 }
             },
             Err(error) => return Err(error.into()),
         }
         self.fence_raised = true;
         shared.stats.committed(steps.len() as u64);
-        {
-            let mut index = shared.names.write();
-            for change in names {
-                match change {
-                    (place, Some(id)) => index.insert(place, id),
-                    (place, None) => index.remove(&place),
-                };
-            }
-        }
-        shared.bound.adjust(moved.audit_came, moved.audit_went);
-        shared.quotas.apply(&moved.namespaces);
-        shared.quotas.saved();
+        shared.caches.absorb(&shared.keyring, &commit);
         self.publish(state, reads);
         match &shared.strict_anchor {
-            Some(hook) => hook(&shared.anchor(&state)).map_err(Failure::Anchor),
+            Some(hook) => hook(&shared.anchor(&state)).map_err(CommitFailure::Anchor),
             None => Ok(()),
         }
     }
@@ -459,180 +272,4 @@ impl CommitWriter {
         }
         Ok(head)
     }
-
-    /// The counter and digest after the changes, and what comes and goes with them.
-    fn next_state(&self, view: &View<'_>, head: ChainHead) -> Result<(StoreState, Rows), StoreError> {
-        let mut digest = self.state.digest;
-        let mut moved = Rows::default();
-        for ((table, key), value) in &view.pending {
-            let old = view.snapshot.value(*table, key)?;
-            moved.row(view, *table, key, old.as_deref(), value.as_deref());
-            if let Some(old) = old {
-                digest = digest.minus(self.shared.keyring.record_term(table.code(), key, &old));
-            }
-            if let Some(new) = value {
-                digest = digest.plus(self.shared.keyring.record_term(table.code(), key, new));
-            }
-        }
-        let state = StoreState {
-            counter: self.state.counter + 1,
-            digest,
-            head,
-        };
-        Ok((state, moved))
-    }
-}
-
-/// Rows that come and go with a commit.
-#[derive(Debug, Default)]
-struct Rows {
-    /// Bytes of the mutation chain.
-    audit_came: u64,
-    audit_went: u64,
-    /// What namespaces have.
-    namespaces: BTreeMap<NamespaceId, UsageChange>,
-}
-
-impl Rows {
-    /// A row was `old`, and is `new`.
-    fn row(&mut self, view: &View<'_>, table: Table, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
-        if table == Table::Audit {
-            let bytes = |value: Option<&[u8]>| value.map_or(0, |value| audit::row_bytes(key, value));
-            self.audit_came += bytes(new);
-            self.audit_went += bytes(old);
-        }
-        let home = quota::secret_of_row(table, key).and_then(|secret| view.homes.get(&secret));
-        let Some(home) = home else { return };
-        let signed = |value: Option<&[u8]>| {
-            let bytes = value.map_or(0, |value| quota::row_bytes(key, value));
-            i64::try_from(bytes).unwrap_or(i64::MAX)
-        };
-        let moved = self.namespaces.entry(*home).or_default();
-        moved.bytes += signed(new) - signed(old);
-        if table == Table::Head {
-            moved.secrets += i64::from(new.is_some()) - i64::from(old.is_some());
-        }
-    }
-}
-
-type NameChange = ((NamespaceId, crate::name::SecretName), Option<SecretId>);
-
-/// How a group changes the index of names: heads that came and went.
-fn renamed(view: &View<'_>, pending: &PendingChanges) -> Vec<NameChange> {
-    let mut changes = Vec::new();
-    let open = |id: &SecretId, bytes: &[u8]| -> Option<Head> {
-        super::view::open_head(view.keyring, id, bytes).ok()
-    };
-    for ((table, key), value) in pending {
-        if *table != Table::Head {
-            continue;
-        }
-        let Ok(id) = <[u8; 16]>::try_from(key.as_slice()).map(SecretId::from_bytes) else {
-            continue;
-        };
-        let before = view.snapshot.value(Table::Head, key).ok().flatten();
-        match (before, value) {
-            (None, Some(new)) => {
-                changes.extend(open(&id, new).map(|head| ((head.namespace, head.name), Some(id))));
-            }
-            (Some(old), None) => {
-                changes.extend(open(&id, &old).map(|head| ((head.namespace, head.name), None)))
-            }
-            _ => {}
-        }
-    }
-    // A name that was freed and taken again in one group must end up taken.
-    changes.sort_by_key(|(_, id)| id.is_some());
-    changes
-}
-
-/// Why a whole group was not answered as decided. Errors cannot be cloned, so that each caller gets one made
-/// from this.
-#[derive(Debug)]
-enum Failure {
-    Fenced,
-    Unknown,
-    NotCommitted,
-    Anchor(String),
-    OutOfSpace,
-    Poisoned,
-    Damaged(String),
-    Other(String),
-}
-
-impl Failure {
-    fn for_request(&self, request: RequestId) -> StoreError {
-        match self {
-            Self::Fenced => StoreError::Fenced,
-            Self::Unknown => StoreError::Unknown { request },
-            Self::NotCommitted => StoreError::NotCommitted,
-            Self::Anchor(why) => StoreError::AnchorUnavailable(why.clone()),
-            Self::OutOfSpace => EngineError::OutOfSpace.into(),
-            Self::Poisoned => EngineError::Poisoned.into(),
-            Self::Damaged(record) => StoreError::Damaged {
-                record: record.clone(),
-            },
-            Self::Other(why) => EngineError::Io(std::io::Error::other(why.clone())).into(),
-        }
-    }
-}
-
-impl From<EngineError> for Failure {
-    fn from(error: EngineError) -> Self {
-        match error {
-            EngineError::OutOfSpace => Self::OutOfSpace,
-            EngineError::Poisoned => Self::Poisoned,
-            EngineError::Damaged(record) => Self::Damaged(record),
-            other @ (EngineError::Missing(_) | EngineError::Io(_)) => Self::Other(other.to_string()),
-        }
-    }
-}
-
-impl From<CryptoError> for Failure {
-    fn from(error: CryptoError) -> Self {
-        Self::Other(error.to_string())
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Engine(error) => error.into(),
-            StoreError::Damaged { record } => Self::Damaged(record),
-            other => Self::Other(other.to_string()),
-        }
-    }
-}
-
-/// Shows every head.
-pub(super) fn each_head(
-    keyring: &crate::crypto::Keyring,
-    snapshot: &dyn crate::engine::Snapshot,
-    mut visit: impl FnMut(Head) -> ControlFlow<()>,
-) -> Result<(), StoreError> {
-    each_head_row(keyring, snapshot, |head, _| visit(head))
-}
-
-/// Shows every head, with the bytes of its row.
-pub(super) fn each_head_row(
-    keyring: &crate::crypto::Keyring,
-    snapshot: &dyn crate::engine::Snapshot,
-    mut visit: impl FnMut(Head, u64) -> ControlFlow<()>,
-) -> Result<(), StoreError> {
-    let mut failed = None;
-    snapshot.visit(Table::Head, &mut |key, bytes| {
-        let head = <[u8; 16]>::try_from(key)
-            .map_err(|_| StoreError::Damaged {
-                record: "a head".to_owned(),
-            })
-            .and_then(|id| super::view::open_head(keyring, &SecretId::from_bytes(id), bytes));
-        match head {
-            Ok(head) => visit(head, quota::row_bytes(key, bytes)),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    })?;
-    failed.map_or(Ok(()), Err)
 }

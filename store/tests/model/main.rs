@@ -10,68 +10,34 @@
     reason = "a test that cannot set up must stop, and helpers of tests fail as tests do"
 )]
 
-#[path = "../faulty/mod.rs"]
-mod faulty;
 mod naive;
-#[path = "../simulated_disk/mod.rs"]
-mod simulated_disk;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use strongroom_store::audit::MemoryReads;
-use strongroom_store::crypto::{Keyring, RootKey};
-use strongroom_store::engine::{Disk, EngineError, RedbEngine, RedbOptions};
 use strongroom_store::id::{KeyId, NamespaceId, RequestId, SecretId};
-use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
 
-use faulty::{Fault, Faults, FaultyEngine};
 use naive::{Key, Model, Op, SLOTS};
-use simulated_disk::{Random, SimulatedDisk, seed};
+use support::simulated_disk::{Random, seed};
+use support::simulated_store::{SimulatedStore, resend};
 use support::*;
 
 /// The real store, and what the test knows of it.
 struct Real {
-    seal: SealFile,
-    root: RootKey,
-    disk: SimulatedDisk,
-    faults: Faults,
-    store: Store,
+    simulated: SimulatedStore,
     namespace: NamespaceId,
     key: KeyId,
     /// The secret of each slot, past ones too, so that what is gone can be asked for.
     ids: [SecretId; SLOTS],
 }
 
-fn open(seal: &SealFile, root: &RootKey, disk: &SimulatedDisk, faults: &Faults) -> Result<Store, OpenError> {
-    let options = RedbOptions {
-        cache_bytes: 1 << 20,
-        create: false,
-    };
-    let engine = RedbEngine::open(Arc::new(disk.clone()), options)?;
-    let engine = FaultyEngine::new(Arc::new(engine), faults.clone());
-    let keyring = Keyring::derive(root, seal.store());
-    Store::on_engine(Box::new(engine), keyring, 0, Arc::new(MemoryReads::default()))
-}
-
 impl Real {
     fn new(seed: u64) -> Self {
-        let keep = tempfile::tempdir().unwrap();
-        let dir = keep.path().join("store");
-        prepare(&dir);
-        let seal = SealFile::load(&dir).unwrap();
-        let root = seal.unlock(&slot()).unwrap();
-        let bytes = std::fs::read(dir.join("store.redb")).unwrap();
-        let disk = SimulatedDisk::new(seed);
-        disk.set_len(bytes.len() as u64).unwrap();
-        disk.write(0, &bytes).unwrap();
-        disk.sync().unwrap();
-        let faults = Faults::default();
-        let store = open(&seal, &root, &disk, &faults).unwrap();
-        let namespace = bind(&store, "shop", "uid-1");
+        let simulated = SimulatedStore::new(seed);
+        let store = &simulated.store;
+        let namespace = bind(store, "shop", "uid-1");
         let key = KeyId::generate().unwrap();
         let create = CreateKey {
             id: key,
@@ -81,44 +47,28 @@ impl Real {
         store.run(create, meta()).unwrap();
         let ids = [(); SLOTS].map(|()| SecretId::generate().unwrap());
         Self {
-            seal,
-            root,
-            disk,
-            faults,
-            store,
+            simulated,
             namespace,
             key,
             ids,
         }
     }
 
-    /// The power goes, and comes back.
-    fn restart(&mut self) {
-        self.disk = self.disk.restart();
-        self.store = open(&self.seal, &self.root, &self.disk, &self.faults).unwrap();
-    }
-
     fn run(&self, op: &Op, meta: Meta) -> Result<(), StoreError> {
-        let (namespace, key, store) = (self.namespace, self.key, &self.store);
+        let (namespace, key, store) = (self.namespace, self.key, &self.simulated.store);
         let id = |number: u64| version(&format!("v{number}"));
         match op.clone() {
             Op::Create { slot, value: number } => store
                 .run(
                     CreateSecret {
                         id: self.ids[slot],
-                        namespace,
-                        name: format!("secret-{slot}").parse().unwrap(),
-                        description: String::new(),
-                        labels: BTreeMap::new(),
                         key: if slot.is_multiple_of(2) {
                             KeyRef::Default
                         } else {
                             KeyRef::Customer(key)
                         },
                         version: id(0),
-                        value: value(&number.to_string()),
-                        object: None,
-                        recovery: strongroom_store::vault::Recovery::Window,
+                        ..new_secret(namespace, &format!("secret-{slot}"), &number.to_string())
                     },
                     meta,
                 )
@@ -260,8 +210,9 @@ impl Real {
 
     /// Everything that can be seen equals what the model says.
     fn holds(&self, model: &Model, said: &str) {
+        let store = &self.simulated.store;
         for (slot, expected) in model.secrets.iter().enumerate() {
-            let described = self.store.describe(self.ids[slot]);
+            let described = store.describe(self.ids[slot]);
             let Some(expected) = expected else {
                 assert_eq!(described.unwrap_err().code(), "SecretNotFound", "{said}");
                 continue;
@@ -286,7 +237,7 @@ impl Real {
                 "{said}: {ids:?} for {wanted:?}"
             );
             for (id, value) in &expected.versions {
-                let read = get(&self.store, self.ids[slot], Some(&format!("v{id}")), None);
+                let read = get(store, self.ids[slot], Some(&format!("v{id}")), None);
                 match (expected.pending, model.key_of(slot)) {
                     (Some(_), _) => assert_eq!(read.unwrap_err().code(), "InRecoveryWindow", "{said}"),
                     (None, Err(code)) => assert_eq!(read.unwrap_err().code(), code, "{said}"),
@@ -294,14 +245,14 @@ impl Real {
                 }
             }
         }
-        let kept = self.store.policies().unwrap();
+        let kept = store.policies().unwrap();
         let expected = model
             .policies
             .iter()
             .map(|(slot, generation)| policy(*slot, *generation));
         assert_eq!(by_uid(kept.policies), by_uid(expected.collect()), "{said}");
         assert_eq!(kept.unreadable, 0, "{said}");
-        let key = self.store.describe_key(self.namespace, self.key);
+        let key = store.describe_key(self.namespace, self.key);
         match (model.key, key) {
             (Key::Destroyed, _) => {}
             (_, key) => {
@@ -393,23 +344,6 @@ fn by_uid(policies: Vec<EnforcedPolicy>) -> BTreeMap<String, EnforcedPolicy> {
         .collect()
 }
 
-/// What stands between a request and its answer, and nothing else: such a request is sent again.
-fn is_lost(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::Unknown { .. }
-            | StoreError::NotCommitted
-            | StoreError::Fenced
-            | StoreError::Closed
-            | StoreError::Engine(
-                EngineError::OutOfSpace
-                    | EngineError::Poisoned
-                    | EngineError::Io(_)
-                    | EngineError::Damaged(_)
-            )
-    )
-}
-
 #[test]
 fn the_store_does_what_the_rules_say_whatever_is_lost_on_the_way() {
     let steps: u64 = std::env::var("STRONGROOM_MODEL_STEPS").map_or(3_000, |steps| steps.parse().unwrap());
@@ -429,35 +363,14 @@ fn the_store_does_what_the_rules_say_whatever_is_lost_on_the_way() {
             request: RequestId::generate().unwrap(),
             ..meta_at(at(model.now))
         };
-        let cut = random.below(25) == 0;
-        if cut {
-            real.disk.cut_after(random.below(40), false);
-        } else if random.below(5) == 0 {
-            let faults = [
-                Fault::UnknownButCommitted,
-                Fault::UnknownAndLost,
-                Fault::Conflict,
-                Fault::OutOfSpace,
-            ];
-            real.faults
-                .order(faults[random.below(4) as usize], random.below(4) as u32);
-        }
+        let cut = real.simulated.endanger(&mut random);
         let mut answer = real.run(&op, meta.clone());
         if cut {
             cuts += 1;
-            real.faults.clear();
-            real.restart();
+            real.simulated.restart();
         }
-        for _ in 0..8 {
-            match &answer {
-                Err(error) if is_lost(error) => {
-                    resent += 1;
-                    answer = real.run(&op, meta.clone());
-                }
-                _ => break,
-            }
-        }
-        real.faults.clear();
+        resent += resend(&mut answer, || real.run(&op, meta.clone()));
+        real.simulated.faults.clear();
         match (answer, model.apply(&op)) {
             (Ok(()), Ok(())) => {}
             (Err(error), Err(code)) => {
@@ -469,9 +382,9 @@ fn the_store_does_what_the_rules_say_whatever_is_lost_on_the_way() {
         real.holds(&model, &said);
     }
     assert!(
-        real.faults.hits() > steps / 50,
+        real.simulated.faults.hits() > steps / 50,
         "{} commits met a fault",
-        real.faults.hits()
+        real.simulated.faults.hits()
     );
     assert!(
         cuts > steps / 50 && resent > steps / 50 && refused > steps / 20,

@@ -10,25 +10,17 @@
     reason = "a test that cannot set up must stop, and helpers of tests fail as tests do"
 )]
 
-#[path = "../faulty/mod.rs"]
-mod faulty;
-#[path = "../simulated_disk/mod.rs"]
-mod simulated_disk;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use strongroom_store::audit::MemoryReads;
-use strongroom_store::crypto::{Keyring, RootKey};
-use strongroom_store::engine::{Disk, Engine, RedbEngine, RedbOptions, Table};
+use strongroom_store::engine::Table;
 use strongroom_store::id::{NamespaceId, RequestId, SecretId};
-use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
 
-use faulty::{Fault, Faults, FaultyEngine};
-use simulated_disk::{Random, SimulatedDisk, seed};
+use support::simulated_disk::{Random, seed};
+use support::simulated_store::{SimulatedStore, resend};
 use support::*;
 
 /// Secrets that a namespace of the test can have at a time.
@@ -71,60 +63,21 @@ struct Home {
 }
 
 struct Real {
-    seal: SealFile,
-    root: RootKey,
-    disk: SimulatedDisk,
-    faults: Faults,
-    engine: Arc<RedbEngine>,
-    store: Store,
+    simulated: SimulatedStore,
     homes: Vec<Home>,
     version: u64,
     now: i64,
 }
 
-fn open(seal: &SealFile, root: &RootKey, disk: &SimulatedDisk, faults: &Faults) -> (Arc<RedbEngine>, Store) {
-    open_within(seal, root, disk, faults, Some(QUOTA))
-}
-
-fn open_within(
-    seal: &SealFile,
-    root: &RootKey,
-    disk: &SimulatedDisk,
-    faults: &Faults,
-    quota: Option<Quota>,
-) -> (Arc<RedbEngine>, Store) {
-    let options = RedbOptions {
-        cache_bytes: 1 << 20,
-        create: false,
-    };
-    let engine = Arc::new(RedbEngine::open(Arc::new(disk.clone()), options).unwrap());
-    let inner: Arc<dyn Engine> = Arc::<RedbEngine>::clone(&engine);
-    let faulty = FaultyEngine::new(inner, faults.clone());
-    let keyring = Keyring::derive(root, seal.store());
-    let reads = Arc::new(MemoryReads::default());
-    let store = Store::on_engine_within(Box::new(faulty), keyring, 0, reads, quota).unwrap();
-    (engine, store)
-}
-
 impl Real {
     /// Three namespaces; the third one was above the quota when that came.
     fn new(seed: u64) -> Self {
-        let keep = tempfile::tempdir().unwrap();
-        let dir = keep.path().join("store");
-        prepare(&dir);
-        let seal = SealFile::load(&dir).unwrap();
-        let root = seal.unlock(&slot()).unwrap();
-        let bytes = std::fs::read(dir.join("store.redb")).unwrap();
-        let disk = SimulatedDisk::new(seed);
-        disk.set_len(bytes.len() as u64).unwrap();
-        disk.write(0, &bytes).unwrap();
-        disk.sync().unwrap();
-        let faults = Faults::default();
-        let (engine, store) = open_within(&seal, &root, &disk, &faults, None);
+        let simulated = SimulatedStore::new(seed);
+        let store = &simulated.store;
         let mut homes: Vec<Home> = ["shop", "pay", "old"]
             .into_iter()
             .map(|name| Home {
-                id: bind(&store, name, &format!("uid-{name}")),
+                id: bind(store, name, &format!("uid-{name}")),
                 secrets: [None; SLOTS],
                 limit: QUOTA,
             })
@@ -132,7 +85,7 @@ impl Real {
         for slot in 0..10 {
             let old = &mut homes[2];
             old.secrets[slot] = Some(create(
-                &store,
+                store,
                 old.id,
                 &format!("secret-{slot}"),
                 &"x".repeat(3_000),
@@ -143,16 +96,8 @@ impl Real {
             secrets: found.secrets + found.secrets / 10,
             bytes: found.bytes + found.bytes / 10,
         };
-        store.close();
-        drop((engine, store));
-        let (engine, store) = open(&seal, &root, &disk, &faults);
         Self {
-            seal,
-            root,
-            disk,
-            faults,
-            engine,
-            store,
+            simulated: simulated.reopen_within(QUOTA),
             homes,
             version: 0,
             now: 0,
@@ -161,11 +106,11 @@ impl Real {
 
     /// The power goes, and comes back.
     fn restart(&mut self) {
-        self.disk = self.disk.restart();
-        (self.engine, self.store) = open(&self.seal, &self.root, &self.disk, &self.faults);
+        self.simulated.restart();
         for home in &mut self.homes {
             // Who has come down to what all may have, has that from the next start on.
-            if !self.store.namespace_usage(home.id).unwrap().used.is_above(&QUOTA) {
+            let room = self.simulated.store.namespace_usage(home.id).unwrap();
+            if !room.used.is_above(&QUOTA) {
                 home.limit = QUOTA;
             }
         }
@@ -180,7 +125,7 @@ impl Real {
         size: usize,
         meta: Meta,
     ) -> Result<(), StoreError> {
-        let (store, namespace) = (&self.store, self.homes[home].id);
+        let (store, namespace) = (&self.simulated.store, self.homes[home].id);
         let number = version(&format!("v{}", self.version));
         let text = "x".repeat(size);
         match op {
@@ -266,7 +211,7 @@ impl Real {
 
     /// What lies in the file of these secrets.
     fn counted(&self, home: &Home) -> Usage {
-        let snapshot = self.engine.snapshot().unwrap();
+        let snapshot = self.simulated.engine.snapshot().unwrap();
         let mut used = Usage::default();
         for table in [Table::Head, Table::Version, Table::DataKey] {
             snapshot
@@ -284,12 +229,16 @@ impl Real {
     }
 
     fn used(&self, home: usize) -> Usage {
-        self.store.namespace_usage(self.homes[home].id).unwrap().used
+        self.simulated
+            .store
+            .namespace_usage(self.homes[home].id)
+            .unwrap()
+            .used
     }
 
     /// Whether a version of so many bytes is larger than every one that is there.
     fn is_largest(&self, secret: SecretId, size: usize) -> bool {
-        let snapshot = self.engine.snapshot().unwrap();
+        let snapshot = self.simulated.engine.snapshot().unwrap();
         let rows = snapshot
             .scan(Table::Version, secret.as_bytes(), None, usize::MAX)
             .unwrap();
@@ -342,37 +291,19 @@ fn no_namespace_makes_more_than_it_may_have_whatever_is_lost_on_the_way() {
             request: RequestId::generate().unwrap(),
             ..meta_at(at(real.now))
         };
-        let cut = random.below(25) == 0;
-        if cut {
-            real.disk.cut_after(random.below(40), false);
-        } else if random.below(5) == 0 {
-            let faults = [
-                Fault::UnknownButCommitted,
-                Fault::UnknownAndLost,
-                Fault::Conflict,
-                Fault::OutOfSpace,
-            ];
-            real.faults
-                .order(faults[random.below(4) as usize], random.below(4) as u32);
-        }
+        let cut = real.simulated.endanger(&mut random);
         let mut answer = real.run(op, home, slot, id, size, meta.clone());
         if cut {
-            real.faults.clear();
             real.restart();
         }
-        for _ in 0..8 {
-            match &answer {
-                Err(StoreError::Refused(_)) | Ok(()) => break,
-                Err(_) => answer = real.run(op, home, slot, id, size, meta.clone()),
-            }
-        }
-        real.faults.clear();
+        resend(&mut answer, || real.run(op, home, slot, id, size, meta.clone()));
+        real.simulated.faults.clear();
         if op == Op::Create && answer.is_ok() {
             real.homes[home].secrets[slot] = Some(id);
         }
         for home in &mut real.homes {
             for secret in &mut home.secrets {
-                secret.take_if(|secret| real.store.describe(*secret).is_err());
+                secret.take_if(|secret| real.simulated.store.describe(*secret).is_err());
             }
         }
 
@@ -380,7 +311,7 @@ fn no_namespace_makes_more_than_it_may_have_whatever_is_lost_on_the_way() {
         for (number, home) in real.homes.iter().enumerate() {
             assert_eq!(real.used(number), real.counted(home), "{said}");
             assert_eq!(
-                real.store.namespace_usage(home.id).unwrap().limit,
+                real.simulated.store.namespace_usage(home.id).unwrap().limit,
                 Some(home.limit),
                 "{said}"
             );

@@ -3,14 +3,26 @@
     dead_code,
     unreachable_pub,
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "each test binary uses its own part, and a test that cannot set up must stop"
 )]
 
+pub mod faulty;
+pub mod files;
+pub mod mount;
+pub mod simulated_disk;
+pub mod simulated_store;
+pub mod worker;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use strongroom_store::audit::{Actor, Durability};
-use strongroom_store::crypto::RootKey;
+use strongroom_store::audit::{Actor, Durability, MemoryReads, RetentionLimits};
+use strongroom_store::crypto::{Keyring, RootKey};
+use strongroom_store::engine::Engine;
 use strongroom_store::id::{NamespaceId, RequestId, SecretId, StoreId};
 use strongroom_store::name::{Stage, VersionId};
 use strongroom_store::seal::{SealFile, SlotSecret};
@@ -18,6 +30,7 @@ use strongroom_store::secret::SecretBytes;
 use strongroom_store::time::Timestamp;
 use strongroom_store::value::Value;
 use strongroom_store::vault::*;
+use tempfile::TempDir;
 
 pub const DAY: i64 = 86_400_000;
 /// 2026-11-23T20:22:00Z.
@@ -62,12 +75,13 @@ pub fn slot() -> SlotSecret {
 
 /// A store in a directory of its own; the directory goes with it.
 pub struct Fixture {
-    pub keep: tempfile::TempDir,
+    pub keep: TempDir,
     pub dir: PathBuf,
     pub store: Store,
     pub namespace: NamespaceId,
 }
 
+/// Makes a store at `dir`, and puts it in place.
 pub fn prepare(dir: &Path) {
     let root = RootKey::generate().unwrap();
     let seal = SealFile::new(StoreId::generate().unwrap(), &root, &slot(), "test").unwrap();
@@ -82,40 +96,88 @@ pub fn prepare(dir: &Path) {
     Store::publish(dir).unwrap();
 }
 
-pub fn try_open(dir: &Path, anchor: AnchorRule) -> Result<Store, OpenError> {
-    try_open_within(dir, anchor, None)
+pub fn root(dir: &Path) -> RootKey {
+    SealFile::load(dir).unwrap().unlock(&slot()).unwrap()
 }
 
-fn try_open_within(dir: &Path, anchor: AnchorRule, quota: Option<Quota>) -> Result<Store, OpenError> {
+pub fn keyring(dir: &Path) -> Keyring {
+    Keyring::derive(&root(dir), SealFile::load(dir).unwrap().store())
+}
+
+/// A store on an engine of the test's own, with a read chain in memory.
+pub fn store_on(engine: Box<dyn Engine>, keyring: Keyring, quota: Option<Quota>) -> Result<Store, OpenError> {
+    Store::on_engine(engine, keyring, 0, Arc::new(MemoryReads::default()), quota)
+}
+
+/// How a store is opened, where it is not as in most tests.
+pub struct Setup {
+    pub anchor: AnchorRule,
+    pub audit: RetentionLimits,
+    pub quota: Option<Quota>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            anchor: AnchorRule::Absent,
+            audit: RetentionLimits::default(),
+            quota: None,
+        }
+    }
+}
+
+impl Setup {
+    pub fn open(self, dir: &Path) -> Store {
+        self.open_with(dir, &root(dir)).unwrap()
+    }
+
+    pub fn open_with(self, dir: &Path, root: &RootKey) -> Result<Store, OpenError> {
+        Store::open(OpenStoreOptions {
+            dir,
+            root,
+            epoch: 0,
+            anchor: self.anchor,
+            cache_bytes: 4 << 20,
+            strict_anchor: None,
+            audit: self.audit,
+            quota: self.quota,
+            now: at(0),
+        })
+    }
+}
+
+pub fn try_open(dir: &Path, anchor: AnchorRule) -> Result<Store, OpenError> {
     let root = SealFile::load(dir)?.unlock(&slot())?;
-    Store::open(OpenStoreOptions {
-        dir,
-        root: &root,
-        epoch: 0,
+    let setup = Setup {
         anchor,
-        cache_bytes: 4 << 20,
-        strict_anchor: None,
-        audit: strongroom_store::audit::RetentionLimits::default(),
-        quota,
-        now: at(0),
-    })
+        ..Setup::default()
+    };
+    setup.open_with(dir, &root)
 }
 
 pub fn open(dir: &Path) -> Store {
-    open_within(dir, None)
+    Setup::default().open(dir)
 }
 
 /// With a quota of namespaces.
 pub fn open_within(dir: &Path, quota: Option<Quota>) -> Store {
-    try_open_within(dir, AnchorRule::Absent, quota).unwrap()
+    let setup = Setup {
+        quota,
+        ..Setup::default()
+    };
+    setup.open(dir)
 }
 
 impl Fixture {
     pub fn new() -> Self {
+        Self::with(Setup::default())
+    }
+
+    pub fn with(setup: Setup) -> Self {
         let keep = tempfile::tempdir().unwrap();
         let dir = keep.path().join("store");
         prepare(&dir);
-        let store = open(&dir);
+        let store = setup.open(&dir);
         let namespace = bind(&store, "shop", "uid-1");
         Self {
             keep,
@@ -127,21 +189,25 @@ impl Fixture {
 
     /// Closes the store and opens it anew.
     pub fn reopen(self) -> Self {
-        let Self {
-            keep,
-            dir,
-            store,
-            namespace,
-        } = self;
-        store.close();
-        drop(store);
-        let store = open(&dir);
+        self.reopen_with(Setup::default())
+    }
+
+    pub fn reopen_with(self, setup: Setup) -> Self {
+        let namespace = self.namespace;
+        let (keep, dir) = self.close();
+        let store = setup.open(&dir);
         Self {
             keep,
             dir,
             store,
             namespace,
         }
+    }
+
+    /// Closes the store. What holds its directory, and the directory.
+    pub fn close(self) -> (TempDir, PathBuf) {
+        self.store.close();
+        (self.keep, self.dir)
     }
 
     pub fn create(&self, name: &str, first: &str) -> SecretId {
@@ -202,7 +268,7 @@ pub fn new_secret(namespace: NamespaceId, name: &str, first: &str) -> CreateSecr
         version: version("v1"),
         value: value(first),
         object: None,
-        recovery: strongroom_store::vault::Recovery::Window,
+        recovery: Recovery::Window,
     }
 }
 

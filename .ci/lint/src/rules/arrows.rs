@@ -1,6 +1,7 @@
 //! Which modules of a crate may use which: the lines of `.ci/arrows` are `CRATE: MODULE -> MODULE MODULE …`,
-//! and a module that stands on no left side uses none. What is used is read from every `crate::` and
-//! `super::` path. A line that is not needed any more is a finding too, and so is a circle.
+//! or `CRATE::MODULE: …` for the modules in one of them, and a module that stands on no left side uses none.
+//! What is used is read from every `crate::` and `super::` path. A line that is not needed any more is a
+//! finding too, and so is a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,18 +14,18 @@ use crate::source::{SourceFile, Workspace};
 /// Where the arrows are listed.
 const LIST: &str = ".ci/arrows";
 
-/// Crate, from, to.
+/// The crate, with the module whose modules are meant; from, to.
 type Arrow = (String, String, String);
 
 pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut allowed: BTreeMap<Arrow, usize> = BTreeMap::new();
-    let mut crates = BTreeSet::new();
+    let mut scopes = BTreeSet::new();
     for (line, text) in workspace.setting("arrows") {
         let parts = text
-            .split_once(':')
-            .and_then(|(krate, rest)| Some((krate.trim(), rest.split_once("->")?)));
-        let Some((krate, (from, to))) = parts else {
+            .split_once(": ")
+            .and_then(|(scope, rest)| Some((scope.trim(), rest.split_once("->")?)));
+        let Some((scope, (from, to))) = parts else {
             findings.push(Finding {
                 path: LIST.to_owned(),
                 line,
@@ -32,30 +33,34 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
             });
             continue;
         };
-        crates.insert(krate.to_owned());
+        scopes.insert(scope.to_owned());
         for to in to.split_whitespace() {
-            allowed.insert((krate.to_owned(), from.trim().to_owned(), to.to_owned()), line);
+            allowed.insert((scope.to_owned(), from.trim().to_owned(), to.to_owned()), line);
         }
     }
     let mut used: BTreeSet<Arrow> = BTreeSet::new();
-    for file in &workspace.files {
-        let krate = file.krate.trim_end_matches('/');
-        if !crates.contains(krate) {
+    for (file, scope) in workspace
+        .files
+        .iter()
+        .flat_map(|file| scopes.iter().map(move |scope| (file, scope)))
+    {
+        let mut names = scope.split("::");
+        if names.next() != Some(file.krate.trim_end_matches('/')) {
             continue;
         }
-        let Some(modules) = module_path(file) else {
+        let within: Vec<String> = names.map(str::to_owned).collect();
+        let Some(modules) = module_path(file).filter(|modules| modules.starts_with(&within)) else {
             continue;
         };
-        let from = modules.first().map_or("main", String::as_str);
-        // The crate's root composes all of them.
-        if from == "main" {
+        // What they are in composes all of them.
+        let Some(from) = modules.get(within.len()) else {
             continue;
-        }
-        for (line, to) in targets(file, &modules) {
-            if to == from {
+        };
+        for (line, to) in targets(file, &modules, &within) {
+            if to == *from {
                 continue;
             }
-            let arrow = (krate.to_owned(), from.to_owned(), to.clone());
+            let arrow = (scope.clone(), from.clone(), to.clone());
             if !allowed.contains_key(&arrow) {
                 findings.push(Finding {
                     path: file.path.clone(),
@@ -81,12 +86,12 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
 
 /// The arrows that lead back to where they begin.
 fn circles(allowed: &BTreeMap<Arrow, usize>) -> Vec<Finding> {
-    let reaches = |krate: &str, from: &str, to: &str| {
+    let reaches = |scope: &str, from: &str, to: &str| {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from.to_owned()]);
         while let Some(module) = next.pop() {
             for (_, _, after) in allowed
                 .keys()
-                .filter(|(of, begin, _)| of == krate && *begin == module)
+                .filter(|(of, begin, _)| of == scope && *begin == module)
             {
                 if after == to {
                     return true;
@@ -100,7 +105,7 @@ fn circles(allowed: &BTreeMap<Arrow, usize>) -> Vec<Finding> {
     };
     allowed
         .iter()
-        .filter(|((krate, from, to), _)| reaches(krate, to, from))
+        .filter(|((scope, from, to), _)| reaches(scope, to, from))
         .map(|((_, from, to), line)| Finding {
             path: LIST.to_owned(),
             line: *line,
@@ -120,8 +125,8 @@ fn module_path(file: &SourceFile) -> Option<Vec<String>> {
     Some(modules)
 }
 
-/// The modules of the crate's root that a file names, tests of it left out, with the lines.
-fn targets(file: &SourceFile, modules: &[String]) -> Vec<(usize, String)> {
+/// The modules in `within` that a file names, tests of it left out, with the lines.
+fn targets(file: &SourceFile, modules: &[String], within: &[String]) -> Vec<(usize, String)> {
     if modules
         .iter()
         .any(|module| module == "tests" || module == "testing")
@@ -133,9 +138,22 @@ fn targets(file: &SourceFile, modules: &[String]) -> Vec<(usize, String)> {
         if is_for_tests(item) {
             continue;
         }
-        walk(item.to_token_stream(), modules, 0, &mut found);
+        walk(
+            item.to_token_stream(),
+            modules,
+            within.len().saturating_add(1),
+            &mut found,
+        );
     }
     found
+        .into_iter()
+        .filter_map(|(line, mut path)| {
+            let name = path.pop()?;
+            // What begins with a capital is an item of the module itself.
+            let is_module = name.chars().next().is_some_and(char::is_lowercase);
+            (path == within && is_module).then_some((line, name))
+        })
+        .collect()
 }
 
 fn is_for_tests(item: &syn::Item) -> bool {
@@ -155,15 +173,15 @@ fn is_for_tests(item: &syn::Item) -> bool {
     })
 }
 
-/// Looks for `crate::x`, `crate::{x, y}` and `super::…::x` that climbs to the root. `depth` counts the
-/// modules of the file that the tokens are in.
-fn walk(tokens: TokenStream, modules: &[String], depth: usize, found: &mut Vec<(usize, String)>) {
+/// Looks for `crate::x`, `crate::{x, y}` and `super::…::x`, whose first `depth` names it notes. `modules` is
+/// where the tokens are.
+fn walk(tokens: TokenStream, modules: &[String], depth: usize, found: &mut Vec<(usize, Vec<String>)>) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
-        match token {
+        at = match token {
             TokenTree::Ident(ident) if ident == "crate" && follows_colons(&tokens, at) => {
-                at = take(&tokens, at.saturating_add(3), found);
+                take(&tokens, at.saturating_add(3), Vec::new(), depth, found)
             }
             TokenTree::Ident(ident) if ident == "super" && follows_colons(&tokens, at) => {
                 let (mut up, mut after) = (1_usize, at.saturating_add(3));
@@ -171,24 +189,19 @@ fn walk(tokens: TokenStream, modules: &[String], depth: usize, found: &mut Vec<(
                     up = up.saturating_add(1);
                     after = after.saturating_add(3);
                 }
-                if up == modules.len().saturating_add(depth) {
-                    at = take(&tokens, after, found);
-                } else {
-                    at = after;
-                }
+                let above = modules
+                    .get(..modules.len().saturating_sub(up))
+                    .unwrap_or_default();
+                take(&tokens, after, above.to_vec(), depth, found)
             }
             TokenTree::Group(group) => {
-                let inline = is_inline_module(&tokens, at);
-                walk(
-                    group.stream(),
-                    modules,
-                    depth.saturating_add(usize::from(inline)),
-                    found,
-                );
-                at = at.saturating_add(1);
+                let mut inside = modules.to_vec();
+                inside.extend(inline_module(&tokens, at));
+                walk(group.stream(), &inside, depth, found);
+                at.saturating_add(1)
             }
-            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => at = at.saturating_add(1),
-        }
+            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => at.saturating_add(1),
+        };
     }
 }
 
@@ -198,37 +211,39 @@ fn follows_colons(tokens: &[TokenTree], at: usize) -> bool {
     colon(1) && colon(2)
 }
 
-/// Whether the group is the body of `mod name { … }`.
-fn is_inline_module(tokens: &[TokenTree], at: usize) -> bool {
-    let before = at.checked_sub(2).and_then(|at| tokens.get(at));
-    matches!(before, Some(TokenTree::Ident(ident)) if ident == "mod")
+/// The name of the module whose body the group is: `mod name { … }`.
+fn inline_module(tokens: &[TokenTree], at: usize) -> Option<String> {
+    let before = |back: usize| at.checked_sub(back).and_then(|at| tokens.get(at));
+    match (before(2), before(1)) {
+        (Some(TokenTree::Ident(keyword)), Some(TokenTree::Ident(name))) if keyword == "mod" => {
+            Some(name.to_string())
+        }
+        _ => None,
+    }
 }
 
-/// Takes the name, or the names of a group, that stand at `at`. Where to go on.
-fn take(tokens: &[TokenTree], at: usize, found: &mut Vec<(usize, String)>) -> usize {
+/// Notes the paths that go on from `path` at `at`: a name, or the names of a group. Where to go on.
+fn take(
+    tokens: &[TokenTree],
+    at: usize,
+    mut path: Vec<String>,
+    depth: usize,
+    found: &mut Vec<(usize, Vec<String>)>,
+) -> usize {
     match tokens.get(at) {
-        // What begins with a capital is an item of the root itself.
         Some(TokenTree::Ident(ident)) => {
-            let name = ident.to_string();
-            if name.chars().next().is_some_and(char::is_lowercase) {
-                found.push((ident.span().start().line, name));
+            path.push(ident.to_string());
+            if path.len() < depth && follows_colons(tokens, at) {
+                return take(tokens, at.saturating_add(3), path, depth, found);
             }
+            found.push((ident.span().start().line, path));
         }
         Some(TokenTree::Group(group)) => {
             let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-            let mut starts = true;
-            for token in &inner {
-                match token {
-                    TokenTree::Ident(ident) if starts => {
-                        found.push((ident.span().start().line, ident.to_string()));
-                        starts = false;
-                    }
-                    TokenTree::Punct(punct) if punct.as_char() == ',' => starts = true,
-                    TokenTree::Ident(_)
-                    | TokenTree::Punct(_)
-                    | TokenTree::Literal(_)
-                    | TokenTree::Group(_) => starts = false,
-                }
+            let is_comma =
+                |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',');
+            for part in inner.split(is_comma) {
+                take(part, 0, path.clone(), depth, found);
             }
         }
         Some(TokenTree::Punct(_) | TokenTree::Literal(_)) | None => {}
@@ -278,6 +293,31 @@ mod tests {
             ]
         );
         assert!(messages("a: one -> two three\na: two -> three\n", &files).is_empty());
+    }
+
+    #[test]
+    fn modules_in_a_module_have_arrows_of_their_own() {
+        let files = [
+            ("a/", "a/src/main.rs", "mod one; use crate::one::B;\n"),
+            ("a/", "a/src/one/mod.rs", "mod deep; mod low; use low::L;\n"),
+            (
+                "a/",
+                "a/src/one/deep.rs",
+                "use super::low::L;\nuse crate::{one::side, two::T};\nfn f() { super::super::one::far::g() }\n",
+            ),
+            (
+                "a/",
+                "a/src/one/side/more.rs",
+                "use super::S;\nuse super::super::low::L;\n",
+            ),
+        ];
+        assert_eq!(
+            messages("a::one: deep -> low side\n", &files),
+            [
+                "a/src/one/deep.rs:3: `deep` must not use `far` (.ci/arrows)",
+                "a/src/one/side/more.rs:2: `side` must not use `low` (.ci/arrows)",
+            ]
+        );
     }
 
     #[test]

@@ -9,84 +9,54 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::super::{AuditUnavailable, Durability, Entry, ReadHead};
+use super::append_error::{AppendError, is_full};
 use super::closed_segments::ClosedSegment;
-use super::record::{
-    ReadRecord, RecordKind, RecordPosition, SIGNED_MARK_BYTES, SignedMark, entry_record_size, seal_entry,
-};
+use super::record::{RecordKind, entry_record_size, seal_entry};
 use super::recovery::{self, RecoveredEnd};
-use super::segment::{HEADER_BYTES, SegmentHeader};
+use super::segment::HEADER_BYTES;
 use super::storage::SegmentStorage;
 use super::{MIN_SEGMENT_BYTES, ReadLogError, ReadLogOptions};
-use crate::crypto::{CryptoError, Keyring};
+use crate::crypto::Keyring;
 use crate::time::Timestamp;
-
-/// Why a record cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum AppendError {
-    #[error("the disk is full and the reserve is used up; free space, then reads go on")]
-    OutOfSpace,
-    #[error("no new segment can be made, and the reserve is used up: {0}")]
-    NoSegment(String),
-    #[error("an earlier write failed, so nothing more is written until a restart: {0}")]
-    Poisoned(String),
-    #[error("the log is closed")]
-    Closed,
-    #[error(transparent)]
-    Crypto(#[from] CryptoError),
-}
-
-impl From<AppendError> for AuditUnavailable {
-    fn from(error: AppendError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// Whether there is no room, on the disk or in the owner's quota.
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
-}
 
 /// What changes with each record.
 #[derive(Debug)]
 pub(super) struct LogState {
-    head: ReadHead,
-    fsynced: ReadHead,
+    pub(super) head: ReadHead,
+    pub(super) fsynced: ReadHead,
     /// The last record that mutations should take note of: a checkpoint is none, or each would be followed by
     /// a commit.
-    notable: ReadHead,
+    pub(super) notable: ReadHead,
     /// The last such record that was fsynced.
     shown: ReadHead,
     /// The segment in use; 0: none yet.
-    segment: u64,
-    offset: u64,
+    pub(super) segment: u64,
+    pub(super) offset: u64,
     /// Bytes of the segment in use.
-    size: u64,
+    pub(super) size: u64,
     /// The highest number of a segment that is there.
     pub(super) last_segment: u64,
     /// The mark that says how the log was opened, until there is room for it: nothing else may be written
     /// before.
-    opening: Option<OpeningMark>,
+    pub(super) opening: Option<OpeningMark>,
     /// Time of the newest record.
-    time: Timestamp,
+    pub(super) time: Timestamp,
     /// Entries since the last signed record.
     pub(super) unsigned: bool,
     /// Since when something is not fsynced.
     pub(super) dirty: Option<Instant>,
     /// Callers who wait for an fsync.
     pub(super) waiting: usize,
-    failed: Option<String>,
-    closed: bool,
+    pub(super) failed: Option<String>,
+    pub(super) closed: bool,
     pub(super) stopping: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct OpeningMark {
-    kind: RecordKind,
+pub(super) struct OpeningMark {
+    pub(super) kind: RecordKind,
     /// Numbers up to this one are never used again.
-    skip_to: u64,
+    pub(super) skip_to: u64,
 }
 
 /// The log, shared with its flusher.
@@ -103,7 +73,7 @@ pub(super) struct SegmentLog {
     /// Held during an fsync; the failure of one counts for all that follow, whoever asks.
     syncing: Mutex<Option<String>>,
     /// Bytes of the closed segments, and those written to the one in use.
-    bytes: AtomicU64,
+    pub(super) bytes: AtomicU64,
     /// The highest number of a segment that was removed, or is about to be.
     left: AtomicU64,
     /// The last piece that was looked at, and the place before it: what is closed does not change.
@@ -333,7 +303,7 @@ impl SegmentLog {
         })
     }
 
-    fn sync_all(&self, state: &mut LogState) -> Result<(), AppendError> {
+    pub(super) fn sync_all(&self, state: &mut LogState) -> Result<(), AppendError> {
         self.sync(state.segment)
             .inspect_err(|error| Self::poison(state, error))?;
         state.fsynced = state.head;
@@ -350,163 +320,6 @@ impl SegmentLog {
                 other => other.to_string(),
             });
         }
-    }
-
-    const fn next_place(&self, state: &LogState) -> RecordPosition {
-        RecordPosition {
-            epoch: self.options.epoch,
-            sequence: state.head.sequence + 1,
-            synced: state.fsynced.sequence,
-            previous: state.head.hash,
-        }
-    }
-
-    /// Writes how the log was opened, durably and before anything else.
-    fn write_opening(&self, state: &mut LogState) -> Result<(), AppendError> {
-        Self::usable(state)?;
-        let Some(opening) = state.opening else {
-            return Ok(());
-        };
-        self.make_room(state, SIGNED_MARK_BYTES, true)?;
-        let mut place = self.next_place(state);
-        let missing_from = if opening.kind == RecordKind::Gap {
-            let first = place.sequence;
-            place.sequence = first.max(opening.skip_to.saturating_add(1));
-            first
-        } else {
-            0
-        };
-        self.write_signed(state, opening.kind, place, missing_from)?;
-        self.sync_all(state)?;
-        state.opening = None;
-        Ok(())
-    }
-
-    fn write_mark(&self, state: &mut LogState, kind: RecordKind, keep: bool) -> Result<(), AppendError> {
-        self.make_room(state, SIGNED_MARK_BYTES, keep)?;
-        let place = self.next_place(state);
-        self.write_signed(state, kind, place, 0)
-    }
-
-    fn write_signed(
-        &self,
-        state: &mut LogState,
-        kind: RecordKind,
-        place: RecordPosition,
-        missing_from: u64,
-    ) -> Result<(), AppendError> {
-        let (signer, store) = (self.keyring.signer(), self.keyring.store());
-        let mark = SignedMark::sign(signer, &store, kind, &place, state.time, missing_from);
-        self.write(state, kind, place, mark.encode())?;
-        state.unsigned = false;
-        Ok(())
-    }
-
-    fn usable(state: &LogState) -> Result<(), AppendError> {
-        match &state.failed {
-            Some(why) => Err(AppendError::Poisoned(why.clone())),
-            None if state.closed => Err(AppendError::Closed),
-            None => Ok(()),
-        }
-    }
-
-    /// Room for a record; `keep` leaves room for one mark after it, so that a segment, and the log, can
-    /// always be ended.
-    fn make_room(&self, state: &mut LogState, record: usize, keep: bool) -> Result<(), AppendError> {
-        Self::usable(state)?;
-        let needed = record + if keep { SIGNED_MARK_BYTES } else { 0 };
-        if state.segment > 0 && state.offset + needed as u64 <= state.size {
-            return Ok(());
-        }
-        self.change_segment(state).map(drop)
-    }
-
-    /// Ends the segment in use with a checkpoint, fsyncs it, and begins the next one. Returns how much of the
-    /// one before is written.
-    ///
-    /// INVARIANT: a segment is begun only when all of the one before is durable, so only the last one can be
-    /// torn.
-    fn change_segment(&self, state: &mut LogState) -> Result<u64, AppendError> {
-        let next = state.segment + 1;
-        if next > state.last_segment {
-            match self.storage.create(next, self.options.segment_bytes) {
-                Ok(()) => state.last_segment = next,
-                Err(error) if is_full(&error) => return Err(AppendError::OutOfSpace),
-                // Nothing was written, so nothing is in doubt: the next record tries again.
-                Err(error) => return Err(AppendError::NoSegment(error.to_string())),
-            }
-        }
-        let size = self
-            .storage
-            .size(next)
-            .map_err(|error| AppendError::NoSegment(error.to_string()))?;
-        if state.segment > 0 {
-            if state.unsigned && state.offset + SIGNED_MARK_BYTES as u64 <= state.size {
-                let place = self.next_place(state);
-                self.write_signed(state, RecordKind::Checkpoint, place, 0)?;
-            }
-            self.sync_all(state)?;
-        }
-        let header = SegmentHeader {
-            store: self.keyring.store(),
-            number: next,
-            before: state.head,
-        };
-        if let Err(error) = self.storage.write(next, 0, &header.encode()) {
-            return Err(self.failed_write(state, next, 0, HEADER_BYTES, &error));
-        }
-        let (written, rest) = (state.offset, state.size.saturating_sub(state.offset));
-        let closed = if state.segment > 0 { rest } else { 0 };
-        self.bytes
-            .fetch_add(closed + HEADER_BYTES as u64, Ordering::Relaxed);
-        state.segment = next;
-        state.offset = HEADER_BYTES as u64;
-        state.size = size;
-        state.dirty.get_or_insert_with(Instant::now);
-        self.work.notify_one();
-        Ok(written)
-    }
-
-    fn write(
-        &self,
-        state: &mut LogState,
-        kind: RecordKind,
-        place: RecordPosition,
-        payload: Vec<u8>,
-    ) -> Result<(), AppendError> {
-        let record = ReadRecord::new(&self.keyring.store(), kind, place, payload);
-        let bytes = record.encode();
-        if let Err(error) = self.storage.write(state.segment, state.offset, &bytes) {
-            let (segment, offset) = (state.segment, state.offset);
-            return Err(self.failed_write(state, segment, offset, bytes.len(), &error));
-        }
-        state.offset += bytes.len() as u64;
-        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        state.head = record.head();
-        if !matches!(kind, RecordKind::Checkpoint | RecordKind::Close) {
-            state.notable = state.head;
-        }
-        if state.dirty.is_none() {
-            state.dirty = Some(Instant::now());
-            self.work.notify_one();
-        }
-        Ok(())
-    }
-
-    /// A full disk may have taken a part of the bytes: they are wiped, and it goes on once there is room.
-    /// After any other failure nobody knows what is on disk.
-    fn failed_write(
-        &self,
-        state: &mut LogState,
-        segment: u64,
-        offset: u64,
-        length: usize,
-        error: &io::Error,
-    ) -> AppendError {
-        if is_full(error) && self.storage.write(segment, offset, &vec![0; length]).is_ok() {
-            return AppendError::OutOfSpace;
-        }
-        Self::broken(state, error)
     }
 
     /// Makes all durable that was written, the header of the segment in use included.
@@ -563,7 +376,7 @@ impl SegmentLog {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    fn broken(state: &mut LogState, error: &io::Error) -> AppendError {
+    pub(super) fn broken(state: &mut LogState, error: &io::Error) -> AppendError {
         let error = AppendError::Poisoned(error.to_string());
         Self::poison(state, &error);
         error

@@ -2,11 +2,13 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `chain` | what is owed to those who put records in |
 //! | `record` | one record as bytes |
 //! | `segment` | records one after another in a segment, and what is wrong with them |
 //! | `storage` | where segments lie |
 //! | `recovery` | where the chain ended |
-//! | `log` | appending |
+//! | `log` | appending, fsyncing and closing |
+//! | `segment_writer` | the bytes of that, and the next segment |
 //! | `flusher` | the thread that fsyncs, signs and keeps the reserve filled |
 //! | `closed_segments` | closed segments: whether they are sound, and their removal |
 //!
@@ -17,12 +19,15 @@
 //!
 //! Must not decide which segments go, nor who may read.
 
+mod append_error;
+mod chain;
 mod closed_segments;
 mod flusher;
 mod log;
 pub(in crate::audit) mod record;
 mod recovery;
 pub(in crate::audit) mod segment;
+mod segment_writer;
 #[cfg(test)]
 pub(in crate::audit) mod simulated;
 pub(in crate::audit) mod storage;
@@ -38,11 +43,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+pub(in crate::audit) use chain::READ_CHAIN;
+pub use chain::{AuditUnavailable, Durability, ReadChain, ReadHead};
 pub use closed_segments::{ActiveSegment, ClosedSegment, SegmentRetention};
 pub use segment::Fault;
 pub use storage::{SegmentDirectory, SegmentStorage};
 
-use super::{AuditUnavailable, Durability, Entry, ReadChain, ReadHead};
+use super::Entry;
 use crate::crypto::{CryptoError, Keyring};
 use crate::id::StoreId;
 use crate::time::Timestamp;

@@ -8,153 +8,20 @@
 mod expected_heads;
 mod mutations;
 mod reads;
+mod report;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::path::Path;
 
-use super::reads::{Fault, READS_DIRECTORY, ReadLogError, SegmentDirectory, SegmentStorage};
-use super::{ReadHead, Truncation};
+pub use report::{BadRecord, Chain, ChainReport, Gap, VerifyReport};
+
+use super::ReadHead;
+use super::reads::{READS_DIRECTORY, ReadLogError, SegmentDirectory, SegmentStorage};
 use crate::crypto::PublicKey;
-use crate::engine::{EngineError, RedbEngine, Snapshot};
+use crate::engine::{EngineError, STORE_FILE, Snapshot, view_file};
 use crate::id::StoreId;
 use crate::seal::{SealError, SealFile};
-use crate::time::Timestamp;
-
-/// Cache for the store file, bytes.
-const CACHE_BYTES: usize = 16 * 1_024 * 1_024;
-/// The store file in the store's directory.
-const STORE_FILE: &str = "store.redb";
-
-/// One of the two chains.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Chain {
-    /// Changes, in the store.
-    Mutations,
-    /// Reads and refusals, in segment files.
-    Reads,
-}
-
-impl fmt::Display for Chain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mutations => "mutation chain",
-            Self::Reads => "read chain",
-        })
-    }
-}
-
-/// The first record of a chain that is not as it was written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct BadRecord {
-    /// Which of the two chains.
-    pub chain: Chain,
-    /// Its number in the chain.
-    pub sequence: u64,
-    /// What is wrong.
-    pub fault: Fault,
-}
-
-impl fmt::Display for BadRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, record {}: {}", self.chain, self.sequence, self.fault)
-    }
-}
-
-/// What was found of one chain.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct ChainReport {
-    /// Records that are there and in order.
-    pub records: u64,
-    /// The last of them; 0: there is none.
-    pub last: u64,
-    /// The last record that a signature covers.
-    pub signed: u64,
-    /// Signatures that hold.
-    pub checkpoints: u64,
-}
-
-/// After an unclean stop.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Gap {
-    /// The first record that may be missing.
-    pub missing_from: u64,
-    /// The signed record that says so. All numbers between are known to be lost.
-    pub sequence: u64,
-    /// When the log was opened again.
-    pub time: Timestamp,
-}
-
-/// What was found.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct VerifyReport {
-    /// Id of the store whose log it is.
-    pub store: StoreId,
-    /// The mutation chain.
-    pub mutations: ChainReport,
-    /// The read chain.
-    pub reads: ChainReport,
-    /// What was cut off the old ends of both, signed; none where the log begins with its first records.
-    pub truncation: Option<Truncation>,
-    /// Unclean stops, in order.
-    pub gaps: Vec<Gap>,
-    /// Whether the read chain ends with a clean stop. If not, the store runs, was killed, or this is a copy
-    /// of a running one.
-    pub clean_end: bool,
-    /// The first record whose bytes were cut off by a power cut, where the log was not opened since.
-    pub torn: Option<u64>,
-    /// The first bad record, of the mutation chain where both have one.
-    pub bad: Option<BadRecord>,
-}
-
-impl VerifyReport {
-    /// Whether nothing is bad. Gaps are no fault: they are signed.
-    #[must_use]
-    pub const fn is_sound(&self) -> bool {
-        self.bad.is_none()
-    }
-}
-
-impl fmt::Display for VerifyReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "store {}", self.store)?;
-        for (chain, report) in [(Chain::Mutations, self.mutations), (Chain::Reads, self.reads)] {
-            writeln!(
-                f,
-                "{chain}: {} records, last {}, signed up to {}, {} checkpoints",
-                report.records, report.last, report.signed, report.checkpoints
-            )?;
-        }
-        if let Some(Truncation { cut, time, .. }) = &self.truncation {
-            writeln!(
-                f,
-                "truncated, signed at {time}: changes up to {} and reads up to {} were cut",
-                cut.changes.sequence, cut.reads.sequence
-            )?;
-        }
-        for gap in &self.gaps {
-            let from = gap.missing_from;
-            write!(f, "unclean stop: reads from {from} on may be missing")?;
-            if gap.sequence > from {
-                write!(f, ", {from} to {} are lost", gap.sequence - 1)?;
-            }
-            writeln!(f, "; opened again at {}", gap.time)?;
-        }
-        if let Some(torn) = self.torn {
-            writeln!(
-                f,
-                "the read chain ends with a torn record {torn}; the next start signs a gap"
-            )?;
-        } else if !self.clean_end {
-            writeln!(f, "the read chain has no clean end; the next start signs a gap")?;
-        }
-        match &self.bad {
-            Some(bad) => write!(f, "BAD: {bad}"),
-            None => f.write_str("sound"),
-        }
-    }
-}
 
 /// The store cannot be verified at all.
 #[derive(Debug, thiserror::Error)]
@@ -176,8 +43,8 @@ pub enum VerifyError {
 /// [`VerifyError`] where the files cannot be read; bad records are in the report.
 pub fn verify(dir: &Path, key: &PublicKey) -> Result<VerifyReport, VerifyError> {
     let store = SealFile::load(dir)?.store();
-    let engine = RedbEngine::open_copy_on_write(&dir.join(STORE_FILE), CACHE_BYTES)?;
-    let snapshot = crate::engine::Engine::snapshot(&engine)?;
+    let engine = view_file(&dir.join(STORE_FILE))?;
+    let snapshot = engine.snapshot()?;
     let segments = SegmentDirectory::read_only(&dir.join(READS_DIRECTORY));
     verify_on(snapshot.as_ref(), &segments, store, key)
 }

@@ -1,6 +1,6 @@
 //! Binds a secret to the outside objects that declare it and that it is written to.
 
-use super::{Command, Decision, Effect, EntryDraft, StoreError, View, namespace_of, secret_view, view_after};
+use super::{Command, Decision, Effect, EntryDraft, StoreError, View, secret_view, view_after};
 use crate::audit::Action;
 use crate::id::SecretId;
 use crate::time::Timestamp;
@@ -30,7 +30,7 @@ impl Command for BindObject {
         }
         head.object = self.object;
         head.updated = now;
-        let about = EntryDraft::secret(Action::BindObject, &namespace_of(view, &head.namespace)?, &head);
+        let about = EntryDraft::secret(Action::BindObject, &view.namespace(&head.namespace)?, &head);
         let reply = view_after(&head);
         Ok(Decision::new(vec![Effect::PutHead(Box::new(head))], about, reply))
     }
@@ -64,12 +64,8 @@ impl Command for BindMaterialized {
         };
         head.materialized = self.materialized;
         head.updated = now;
-        let about = EntryDraft::secret(
-            Action::BindMaterialized,
-            &namespace_of(view, &head.namespace)?,
-            &head,
-        )
-        .with(|entry| entry.detail = detail);
+        let about = EntryDraft::secret(Action::BindMaterialized, &view.namespace(&head.namespace)?, &head)
+            .with(|entry| entry.detail = detail);
         let reply = view_after(&head);
         Ok(Decision::new(vec![Effect::PutHead(Box::new(head))], about, reply))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use strongroom_value::{DEFAULT_RECOVERY_WINDOW_DAYS, RECOVERY_WINDOW_DAYS};
 
-use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, namespace_of};
+use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::format::SecretState;
 use crate::id::SecretId;
@@ -54,7 +54,7 @@ impl Command for DeleteSecret {
         } else {
             view.live(&self.secret)?
         };
-        let namespace = namespace_of(view, &head.namespace)?;
+        let namespace = view.namespace(&head.namespace)?;
         if force {
             let about = EntryDraft::secret(Action::DeleteSecret, &namespace, &head)
                 .with(|entry| entry.detail = "destroyed at once".to_owned());

@@ -1,9 +1,7 @@
 //! Secrets that are made where nothing is kept: destroyed without a window, or kept after all.
 
 use super::delete_secret::destroy;
-use super::{
-    Command, Decision, Effect, EntryDraft, Head, Namespace, Refusal, StoreError, View, namespace_of,
-};
+use super::{Command, Decision, Effect, EntryDraft, Head, Namespace, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::format::Recovery;
 use crate::id::SecretId;
@@ -33,7 +31,7 @@ impl Command for DestroySecret {
         if head.recovery == Recovery::Window {
             return Err(Refusal::RecoveryWindowKept.into());
         }
-        let namespace = namespace_of(view, &head.namespace)?;
+        let namespace = view.namespace(&head.namespace)?;
         let about = about_destruction(&namespace, &head);
         Ok(Decision::new(destroy(head), about, ()))
     }
@@ -70,7 +68,7 @@ impl Command for KeepRecoveryWindow {
         }
         head.recovery = Recovery::Window;
         head.updated = now;
-        let namespace = namespace_of(view, &head.namespace)?;
+        let namespace = view.namespace(&head.namespace)?;
         let about = EntryDraft::secret(Action::UpdateSecret, &namespace, &head)
             .with(|entry| entry.detail = "has a recovery window from now on".to_owned());
         Ok(Decision::new(vec![Effect::PutHead(Box::new(head))], about, ()))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, add_version, check_metadata, key_used,
-    namespace_of, quota, secret_view, view_after,
+    quota, secret_view, view_after,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
@@ -68,7 +68,7 @@ impl Command for EnsureVersion {
         {
             return Err(Refusal::BaseMoved.into());
         }
-        let namespace = namespace_of(view, &head.namespace)?;
+        let namespace = view.namespace(&head.namespace)?;
         let version = self.version.clone();
         let mut effects = Vec::new();
         let version_bytes = quota::bytes_of(&self.value);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::delete_secret::destroy;
-use super::{Command, Decision, Effect, EntryDraft, KeyState, Refusal, StoreError, View, namespace_of};
+use super::{Command, Decision, Effect, EntryDraft, KeyState, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::engine::Table;
 use crate::format::SecretState;
@@ -38,7 +38,7 @@ impl Command for PurgeSecret {
         if head.state == SecretState::Live {
             return Err(Refusal::NotInRecoveryWindow.into());
         }
-        let namespace = namespace_of(view, &head.namespace)?;
+        let namespace = view.namespace(&head.namespace)?;
         let about = EntryDraft::secret(Action::PurgeSecret, &namespace, &head);
         Ok(Decision::new(destroy(head), about, ()))
     }
@@ -101,7 +101,7 @@ impl Command for PurgeDue {
             match what {
                 DueTask::Purge(secret) => {
                     let head = view.existing(&secret)?;
-                    let namespace = namespace_of(view, &head.namespace)?;
+                    let namespace = view.namespace(&head.namespace)?;
                     decision
                         .entries
                         .push(EntryDraft::secret(Action::PurgeSecret, &namespace, &head));

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::delete_secret::destroy;
-use super::{Command, Decision, EntryDraft, StoreError, View, namespace_of};
+use super::{Command, Decision, EntryDraft, StoreError, View};
 use crate::audit::Action;
 use crate::format::SecretState;
 use crate::id::{NamespaceId, SecretId};
@@ -34,7 +34,7 @@ impl Command for PurgeSecrets {
     const ACTION: Action = Action::PurgeSecret;
 
     fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<Usage>, StoreError> {
-        let namespace = namespace_of(view, &self.namespace)?;
+        let namespace = view.namespace(&self.namespace)?;
         let mut decision = Decision::unchanged(Usage::default());
         for secret in self.secrets.into_iter().take(Self::MAX_SECRETS) {
             let Some(head) = view.head(&secret)? else { continue };

@@ -1,8 +1,8 @@
 //! Writes a version.
 
 use super::{
-    Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, add_version, key_used, namespace_of,
-    quota, secret_view, view_after,
+    Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, add_version, key_used, quota,
+    secret_view, view_after,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
@@ -49,7 +49,7 @@ impl Command for PutValue {
                 Err(Refusal::VersionConflict.into())
             };
         }
-        let namespace = namespace_of(view, &head.namespace)?;
+        let namespace = view.namespace(&head.namespace)?;
         let version = self.version.clone();
         let mut effects = Vec::new();
         let version_bytes = quota::bytes_of(&self.value);

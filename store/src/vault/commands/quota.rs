@@ -4,9 +4,9 @@
 //! is full, the oldest versions of the secret that no stage is on make room for it.
 
 use super::{Effect, Head, Refusal, StoreError, View, oldest_without_stage};
-use crate::format::{Namespace, StoredDataKey, StoredVersion, head_row_bytes};
+use crate::format::{Namespace, Quota, StoredDataKey, StoredVersion, head_row_bytes};
 use crate::value::Value;
-use crate::vault::quota::{Quota, Usage};
+use crate::vault::quota::Usage;
 
 /// Metadata of a secret never need room up to so many bytes of its head.
 const SMALL_HEAD_BYTES: u64 = 4_096;

@@ -1,8 +1,6 @@
 //! Brings a secret back inside its recovery window, exactly as it was.
 
-use super::{
-    Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, namespace_of, secret_view, view_after,
-};
+use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, secret_view, view_after};
 use crate::audit::Action;
 use crate::format::SecretState;
 use crate::id::SecretId;
@@ -35,7 +33,7 @@ impl Command for RestoreSecret {
         }
         head.state = SecretState::Live;
         head.updated = now;
-        let namespace = namespace_of(view, &head.namespace)?;
+        let namespace = view.namespace(&head.namespace)?;
         let about = EntryDraft::secret(Action::RestoreSecret, &namespace, &head);
         let reply = view_after(&head);
         let effects = vec![

@@ -67,8 +67,8 @@ impl Command for Rewrap {
             let Some(bytes) = view.raw(Table::DataKey, record)? else {
                 continue;
             };
-            let stored = StoredDataKey::decode(&bytes).map_err(|_| StoreError::Damaged {
-                record: format!("the data key of version {sequence} of secret {secret}"),
+            let stored = StoredDataKey::decode(&bytes).map_err(|_| {
+                StoreError::damaged(format!("the data key of version {sequence} of secret {secret}"))
             })?;
             for id in [head.key, stored.key] {
                 if let std::collections::btree_map::Entry::Vacant(entry) = keys.entry(id) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Command, Decision, Effect, EntryDraft, StoreError, View, check_metadata, key_for, namespace_of, quota,
-    secret_view, view_after,
+    Command, Decision, Effect, EntryDraft, StoreError, View, check_metadata, key_for, quota, secret_view,
+    view_after,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
@@ -36,7 +36,7 @@ impl Command for UpdateSecret {
     fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<SecretView>, StoreError> {
         let before = view.live(&self.secret)?;
         let mut head = before.clone();
-        let mut namespace = namespace_of(view, &head.namespace)?;
+        let mut namespace = view.namespace(&head.namespace)?;
         let mut effects = Vec::new();
         if let Some(description) = self.description {
             head.description = description;

@@ -1,8 +1,8 @@
 //! Adds, moves or removes a label.
 
 use super::{
-    Command, Decision, Effect, EntryDraft, MAX_STAGES, Refusal, StoreError, View, move_stage, namespace_of,
-    secret_view, view_after,
+    Command, Decision, Effect, EntryDraft, MAX_STAGES, Refusal, StoreError, View, move_stage, secret_view,
+    view_after,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
@@ -63,7 +63,7 @@ impl Command for UpdateStage {
             return Ok(Decision::unchanged(secret_view(&head)));
         }
         head.updated = now;
-        let namespace = namespace_of(view, &head.namespace)?;
+        let namespace = view.namespace(&head.namespace)?;
         let about = EntryDraft::secret(Action::UpdateSecretVersionStage, &namespace, &head).with(|entry| {
             entry.stage = Some(self.stage);
             entry.version = self.move_to.or(self.remove_from);

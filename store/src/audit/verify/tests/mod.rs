@@ -10,13 +10,14 @@ use super::super::reads::ReadLogOptions;
 use super::super::reads::segment::{HEADER_BYTES, SegmentHeader, SegmentStart, SegmentStep, SegmentWalk};
 use super::super::reads::simulated::SimulatedStorage;
 use super::super::{
-    Action, Actor, ChainHead, Checkpoint, Durability, Entry, MutationRecord, ReadChain, ReadHead, ReadLog,
-    encode_key, record,
+    Action, Actor, ChainHead, Checkpoint, Durability, Entry, Fault, MutationRecord, ReadChain, ReadHead,
+    ReadLog, encode_key, record,
 };
 use super::*;
 use crate::crypto::{Keyring, RootKey};
 use crate::engine::{Batch, Change, Engine, KeyValue, MemoryEngine, Table};
 use crate::secret::SecretBytes;
+use crate::time::Timestamp;
 
 const STORE: StoreId = StoreId::from_bytes([1; 16]);
 const MUTATIONS: u64 = 9;

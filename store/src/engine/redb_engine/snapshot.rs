@@ -5,8 +5,8 @@ use std::ops::Bound;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableError};
 
-use super::redb_engine::definition;
-use super::{EngineError, KeyValue, Revision, Snapshot, Table, Visitor};
+use super::database::definition;
+use crate::engine::{EngineError, KeyValue, Revision, Snapshot, Table, Visitor};
 
 /// What one read transaction sees.
 pub(super) struct RedbSnapshot {

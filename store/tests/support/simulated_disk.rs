@@ -1,13 +1,6 @@
 //! A disk in memory whose power can be cut at any I/O call. What was not synced when that happens is kept or
 //! lost sector by sector, at random and in no order, as a real disk may. It can also fail a sync and run
 //! full.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "each test binary uses its own part, and a test that cannot set up must stop"
-)]
 
 use std::collections::BTreeMap;
 use std::io;

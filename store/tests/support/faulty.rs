@@ -1,11 +1,6 @@
 //! An engine that answers as a lost connection or a busy rival makes one answer: by order, once each.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    reason = "each test binary uses its own part, and a test that cannot set up must stop"
-)]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -62,6 +57,8 @@ impl Faults {
 pub struct FaultyEngine {
     inner: Arc<dyn Engine>,
     faults: Faults,
+    /// The largest record that it says to hold.
+    pub limits: RecordLimits,
     /// Set once an outcome is unknown: from then on questions may go unanswered.
     unknown: Mutex<bool>,
 }
@@ -69,6 +66,7 @@ pub struct FaultyEngine {
 impl FaultyEngine {
     pub fn new(inner: Arc<dyn Engine>, faults: Faults) -> Self {
         Self {
+            limits: inner.limits(),
             inner,
             faults,
             unknown: Mutex::new(false),
@@ -107,18 +105,22 @@ impl Engine for FaultyEngine {
         }
     }
 
-    fn resolve(&self, request: RequestId) -> Result<Resolution, EngineError> {
+    fn resolve(&self, requests: &[RequestId]) -> Result<BTreeMap<RequestId, Revision>, EngineError> {
         let mut orders = self.faults.0.lock();
         if *self.unknown.lock() && orders.deaf > 0 {
             orders.deaf -= 1;
             return Err(EngineError::Io(std::io::Error::other("nobody answers")));
         }
         drop(orders);
-        self.inner.resolve(request)
+        self.inner.resolve(requests)
     }
 
     fn fence(&self) -> Result<u64, EngineError> {
         self.inner.fence()
+    }
+
+    fn limits(&self) -> RecordLimits {
+        self.limits
     }
 
     fn stats(&self) -> EngineStats {

@@ -1,0 +1,148 @@
+//! How a secret gets a version: under which key, with which labels, and what makes room for it.
+
+use super::EntryDraft;
+use crate::audit::Action;
+use crate::crypto::CryptoError;
+use crate::format::{Head, HeadVersion, KeyRecord, KeyState, KeyVersionState, Namespace};
+use crate::id::KeyId;
+use crate::name::{Stage, VersionId};
+use crate::time::Timestamp;
+use crate::value::Value;
+use crate::vault::effect::Effect;
+use crate::vault::error::{Refusal, StoreError};
+use crate::vault::types::KeyRef;
+use crate::vault::view::View;
+
+/// Most versions of a secret; the oldest without a label makes room.
+pub const MAX_VERSIONS: usize = 10;
+/// Most labels of a secret. Fewer than versions, so that one without a label always exists when room is
+/// needed.
+pub const MAX_STAGES: usize = 8;
+
+/// The encryption key that new versions of a secret come under, and what must be made for it first.
+pub(super) fn key_for(
+    view: &View<'_>,
+    namespace: &mut Namespace,
+    wanted: KeyRef,
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) -> Result<(KeyRecord, bool), StoreError> {
+    if let KeyRef::Customer(id) = wanted {
+        let key = view.usable_key(&namespace.id, &id)?;
+        // A default key is nobody's to name.
+        return if key.name.is_some() {
+            Ok((key, true))
+        } else {
+            Err(Refusal::KeyNotFound.into())
+        };
+    }
+    if let Some(id) = namespace.default_key {
+        return Ok((view.usable_key(&namespace.id, &id)?, false));
+    }
+    let id = KeyId::generate().map_err(|_| CryptoError::NoRandomness)?;
+    let key = KeyRecord {
+        id,
+        namespace: namespace.id,
+        name: None,
+        state: KeyState::Enabled,
+        primary: 1,
+        versions: vec![KeyVersionState {
+            version: 1,
+            created: now,
+        }],
+        created: now,
+        declaration: None,
+    };
+    namespace.default_key = Some(id);
+    effects.push(Effect::PutKey(Box::new(key.clone())));
+    effects.push(Effect::AddMaterial(namespace.id, id, 1));
+    effects.push(Effect::PutNamespace(Box::new(namespace.clone())));
+    Ok((key, false))
+}
+
+/// The record of a customer's key that wraps the data key of a new version: each use of such a key is a
+/// record of its own.
+pub(super) fn key_used(
+    namespace: &Namespace,
+    head: &Head,
+    key: &KeyRecord,
+    version: &VersionId,
+) -> Option<EntryDraft> {
+    head.customer_key.then(|| {
+        EntryDraft::secret(Action::GenerateDataKey, namespace, head).with(|entry| {
+            entry.version = Some(version.clone());
+            entry.key = Some(key.id);
+        })
+    })
+}
+
+/// Adds a version to a head, moves labels to it, and makes room for it.
+pub(super) fn add_version(
+    head: &mut Head,
+    key: &KeyRecord,
+    version: VersionId,
+    value: Value,
+    stages: &[Stage],
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) -> Result<(), Refusal> {
+    let sequence = head.next_sequence;
+    head.next_sequence += 1;
+    head.versions.push(HeadVersion {
+        id: version.clone(),
+        sequence,
+        created: now,
+        data_type: value.data_type(),
+    });
+    let only_current = [Stage::Current];
+    let stages = if stages.is_empty() { &only_current } else { stages };
+    if stages.contains(&Stage::Current) && stages.contains(&Stage::Previous) {
+        return Err(Refusal::StagesContradict);
+    }
+    for stage in stages {
+        move_stage(head, stage, sequence);
+    }
+    if head.stages.len() > MAX_STAGES {
+        return Err(Refusal::TooManyStages);
+    }
+    evict(head, effects);
+    head.updated = now;
+    effects.push(Effect::AddVersion {
+        namespace: head.namespace,
+        secret: head.id,
+        sequence,
+        version,
+        key: key.id,
+        key_version: key.primary,
+        value: Box::new(value),
+    });
+    Ok(())
+}
+
+/// Puts a label on a version. Current leaves Previous behind it, in the same commit.
+pub(super) fn move_stage(head: &mut Head, stage: &Stage, sequence: u32) {
+    let before = head.stages.insert(stage.clone(), sequence);
+    if let (Stage::Current, Some(before)) = (stage, before)
+        && before != sequence
+    {
+        head.stages.insert(Stage::Previous, before);
+    }
+}
+
+/// INVARIANT: there are fewer labels than versions allowed, so beyond the limit there is a version without
+/// one.
+fn evict(head: &mut Head, effects: &mut Vec<Effect>) {
+    while head.versions.len() > MAX_VERSIONS {
+        let Some(oldest) = oldest_without_stage(head) else {
+            break;
+        };
+        head.versions.retain(|version| version.sequence != oldest);
+        effects.push(Effect::DropVersion(head.namespace, head.id, oldest));
+    }
+}
+
+/// The oldest version that no label holds.
+pub(super) fn oldest_without_stage(head: &Head) -> Option<u32> {
+    let sequences = head.versions.iter().map(|version| version.sequence);
+    sequences.filter(|of| !head.is_labelled(*of)).min()
+}

@@ -1,0 +1,79 @@
+//! Reads of what outside objects declare: access policies, declarations, attestations.
+
+use crate::audit::Requester;
+use crate::format::{Attestation, Declaration, EnforcedPolicy};
+use crate::name::ExternalId;
+use crate::vault::error::StoreError;
+use crate::vault::indexed_record::each_indexed;
+use crate::vault::store::Store;
+use crate::vault::types::{AttestationId, DeclaredObject, EnforcedPolicies, PendingAttestation};
+
+impl Store {
+    /// What is kept of all access policies.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]. A record that cannot be read is counted, and hides no other.
+    pub fn policies(&self) -> Result<EnforcedPolicies, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let mut found = EnforcedPolicies::default();
+        each_indexed::<EnforcedPolicy>(&self.shared.keyring, snapshot.as_ref(), |policy| match policy {
+            Ok((_, policy)) => found.policies.push(policy),
+            Err(_) => found.unreadable += 1,
+        })?;
+        Ok(found)
+    }
+
+    /// Who was about to change or delete an object of which nothing was seen yet, in any order. What cannot
+    /// be read is left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    pub fn pending_attestations(&self) -> Result<Vec<PendingAttestation>, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let mut found = Vec::new();
+        each_indexed::<Attestation>(&self.shared.keyring, snapshot.as_ref(), |attestation| {
+            found.extend(attestation.map(|(index, attestation)| PendingAttestation {
+                id: AttestationId(index),
+                namespace: attestation.namespace,
+                uid: attestation.uid,
+                at: attestation.at,
+            }));
+        })?;
+        Ok(found)
+    }
+
+    /// Objects of this kind whose declarations were taken in and of which `is_gone` says that they are gone,
+    /// by their uid.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    pub fn declarations_without_object(
+        &self,
+        kind: &str,
+        is_gone: impl Fn(&str) -> bool,
+    ) -> Result<Vec<DeclaredObject>, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let mut found = Vec::new();
+        each_indexed::<Declaration>(&self.shared.keyring, snapshot.as_ref(), |declaration| {
+            found.extend(
+                declaration
+                    .ok()
+                    .map(|(_, declaration)| declaration.object)
+                    .filter(|object| object.kind == kind && is_gone(object.uid.as_str())),
+            );
+        })?;
+        Ok(found)
+    }
+
+    /// Who wrote what this object declares; none where nobody knows, or nothing of it was taken in.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn requester_of(&self, uid: &ExternalId) -> Result<Option<Requester>, StoreError> {
+        self.with_view(|view| {
+            Ok(view
+                .declaration(uid)?
+                .and_then(|declaration| declaration.requester))
+        })
+    }
+}

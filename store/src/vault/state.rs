@@ -1,0 +1,86 @@
+//! The store's own facts, as a snapshot shows them: identity, state, checkpoint, digest, seal, allowances.
+//! Must not change one.
+
+use std::ops::ControlFlow;
+
+use subtle::ConstantTimeEq;
+
+use super::open_error::OpenError;
+use crate::audit::Checkpoint;
+use crate::crypto::{Context, Keyring, StateDigest};
+use crate::engine::{Snapshot, Table};
+use crate::format::{Allowances, SealDigest, StoreState, meta};
+use crate::seal::SealFile;
+
+/// The state row under the root key.
+pub(super) fn read_state(keyring: &Keyring, snapshot: &dyn Snapshot) -> Result<StoreState, OpenError> {
+    let identity = snapshot
+        .value(Table::Meta, meta::IDENTITY)?
+        .ok_or(OpenError::Tampered)?;
+    if identity != keyring.store().as_bytes() {
+        return Err(OpenError::OtherStore);
+    }
+    let sealed = snapshot
+        .value(Table::Meta, meta::STATE)?
+        .ok_or(OpenError::Tampered)?;
+    let bytes = keyring
+        .open(&Context::Meta("state"), &sealed)
+        .map_err(|_| OpenError::Tampered)?;
+    Ok(StoreState::decode(bytes.expose())?)
+}
+
+/// What namespaces may have beyond the quota; none where there never was one.
+pub(super) fn read_allowances(
+    keyring: &Keyring,
+    snapshot: &dyn Snapshot,
+) -> Result<Option<Allowances>, OpenError> {
+    let Some(sealed) = snapshot.value(Table::Meta, meta::ALLOWANCES)? else {
+        return Ok(None);
+    };
+    let bytes = keyring
+        .open(&Context::Meta("allowances"), &sealed)
+        .map_err(|_| OpenError::Tampered)?;
+    Ok(Some(Allowances::decode(bytes.expose())?))
+}
+
+/// The last signed head of the mutation chain.
+pub(super) fn read_checkpoint(snapshot: &dyn Snapshot) -> Result<Checkpoint, OpenError> {
+    let bytes = snapshot
+        .value(Table::Meta, meta::CHECKPOINT)?
+        .ok_or(OpenError::Tampered)?;
+    Ok(Checkpoint::decode(&bytes)?)
+}
+
+/// The digest of all records but the state row.
+pub(super) fn digest_of(keyring: &Keyring, snapshot: &dyn Snapshot) -> Result<StateDigest, OpenError> {
+    let mut sum = StateDigest::default();
+    for table in Table::ALL {
+        snapshot.visit(table, &mut |key, value| {
+            if !(table == Table::Meta && key == meta::STATE) {
+                sum = sum.plus(keyring.record_term(table.code(), key, value));
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(sum)
+}
+
+/// Whether the store knows this seal file: the one in force, or the one that a change was about to put in
+/// place.
+pub(super) fn check_seal(
+    keyring: &Keyring,
+    snapshot: &dyn Snapshot,
+    seal: &SealFile,
+) -> Result<(), OpenError> {
+    let bytes = snapshot
+        .value(Table::Meta, meta::SEAL)?
+        .ok_or(OpenError::Tampered)?;
+    let known = SealDigest::decode(&bytes)?;
+    let mac = keyring.seal_file_mac(&seal.encode());
+    let is = |digest: [u8; 32]| bool::from(digest.ct_eq(&mac));
+    if is(known.current) || known.next.is_some_and(is) {
+        Ok(())
+    } else {
+        Err(OpenError::SealReplaced)
+    }
+}
