@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
+use strongroom_model::id::{RequestId, SecretId};
 use strongroom_store::audit::{
     Actor, Circumstances, Durability, READS_DIRECTORY, ReadChainRecord, SegmentDirectory, SegmentStorage,
     VerifyReport, verify,
 };
 use strongroom_store::crypto::PublicKey;
 use strongroom_store::engine::{STORE_FILE, Table, view_file};
-use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::vault::{ExternalRequest, GetValue, Meta, Store};
 
 use crate::row::Row;

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::time::Instant;
 
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{KeyId, NamespaceId, RequestId, SecretId, StoreId};
+use strongroom_model::time::Timestamp;
 use strongroom_store::audit::{Actor, Durability};
 use strongroom_store::crypto::{DataKey, DataKeyContext, KeyMaterial, RootKey, ValueContext};
 use strongroom_store::engine::{STORE_FILE, redb_builder, view_file};
-use strongroom_store::id::{KeyId, NamespaceId, RequestId, SecretId, StoreId};
 use strongroom_store::seal::{SealFile, SlotSecret};
-use strongroom_store::secret::SecretBytes;
-use strongroom_store::time::Timestamp;
 use strongroom_store::value::{DataType, Value};
 use strongroom_store::vault::{
     AnchorRule, BindNamespace, CreateSecret, CreateStoreOptions, GetValue, KeyRef, Meta, OpenStoreOptions,
@@ -301,7 +301,7 @@ pub(crate) fn read(dir: &Path) -> Outcome<Vec<Row>> {
 struct SealedSample {
     material: KeyMaterial,
     key: DataKeyContext,
-    version: strongroom_store::name::VersionId,
+    version: strongroom_model::name::VersionId,
     wrapped: Vec<u8>,
     value: strongroom_store::crypto::SealedValue,
 }
@@ -338,7 +338,7 @@ impl SealedSample {
     }
 }
 
-fn context<'a>(key: &DataKeyContext, version: &'a strongroom_store::name::VersionId) -> ValueContext<'a> {
+fn context<'a>(key: &DataKeyContext, version: &'a strongroom_model::name::VersionId) -> ValueContext<'a> {
     ValueContext {
         store: key.store,
         namespace: key.namespace,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 const PATTERN: &str = "^[1-9][0-9]{0,4}[smhdw]$";
 
 /// What the API server checks of a recovery window: whole days, as many as
-/// [`strongroom_value::RECOVERY_WINDOW_DAYS`] has.
+/// [`strongroom_model::RECOVERY_WINDOW_DAYS`] has.
 pub(crate) const RECOVERY_WINDOW_RULE: &str = "self.matches('^([7-9]|[12][0-9]|30)d$')";
 
 /// One whole number of seconds, minutes, hours, days (of 24 hours) or weeks; never zero.

@@ -9,7 +9,7 @@
 
 use kube::core::cel::Validator;
 use serde_json::{Value, json};
-use strongroom_value::RECOVERY_WINDOW_DAYS;
+use strongroom_model::RECOVERY_WINDOW_DAYS;
 
 /// The errors of the CEL rules as `path: message`.
 fn errors(object: &Value, old: Option<&Value>) -> Vec<String> {

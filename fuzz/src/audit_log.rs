@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+use strongroom_model::time::Timestamp;
 use strongroom_store::audit::{
     Action, Actor, Durability, Entry, ReadChain, ReadHead, ReadLog, ReadLogOptions, SegmentStorage,
     VerifyReport, encode_key, verify_on,
@@ -18,7 +19,6 @@ use strongroom_store::codec::{DecodeError, Reader};
 use strongroom_store::crypto::Keyring;
 use strongroom_store::engine::{Batch, Change, Engine, MemoryEngine, Table};
 use strongroom_store::fuzzing::forge;
-use strongroom_store::time::Timestamp;
 
 use crate::store::{STORE, keyring};
 

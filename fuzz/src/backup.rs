@@ -1,8 +1,8 @@
 //! A backup's stream, which lay in somebody's storage.
 
+use strongroom_model::id::RequestId;
+use strongroom_model::time::Timestamp;
 use strongroom_store::audit::Actor;
-use strongroom_store::id::RequestId;
-use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{Meta, RestoreOptions, exists, restore};
 
 use crate::store::slot;

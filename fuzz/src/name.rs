@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use strongroom_store::name::{NamespaceName, SecretName, Stage, StageName, VersionId};
+use strongroom_model::name::{NamespaceName, SecretName, Stage, StageName, VersionId};
 
 fn one<T: FromStr + Display + PartialEq>(text: &str, most: usize) {
     if let Ok(name) = text.parse::<T>() {

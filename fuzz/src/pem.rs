@@ -2,9 +2,9 @@
 //! volumes.
 
 use strongroom_render::format::{Entries, Format};
-use strongroom_rules::value::{KeyBytes, Value};
+use strongroom_rules::value::{SecretBytes, Value};
 
-fn written(input: Vec<u8>) -> Option<KeyBytes> {
+fn written(input: Vec<u8>) -> Option<SecretBytes> {
     let mut value = Value::new();
     value.insert("a", input);
     let entries = Entries::select(&[&value], None).ok()?;

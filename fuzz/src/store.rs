@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use strongroom_model::SecretBytes;
+use strongroom_model::id::StoreId;
 use strongroom_store::crypto::{CryptoError, Keyring, RootKey};
-use strongroom_store::id::StoreId;
 use strongroom_store::seal::SlotSecret;
-use strongroom_store::secret::SecretBytes;
 
 /// Its id.
 pub const STORE: StoreId = StoreId::from_bytes([0x51; 16]);

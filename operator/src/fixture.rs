@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{NamespaceId, RequestId, SecretId, StoreId};
+use strongroom_model::name::VersionId;
+use strongroom_model::time::Timestamp;
 use strongroom_store::audit::{Actor, RetentionLimits};
 use strongroom_store::crypto::RootKey;
-use strongroom_store::id::{NamespaceId, RequestId, SecretId, StoreId};
-use strongroom_store::name::VersionId;
 use strongroom_store::seal::{SealFile, SlotSecret};
-use strongroom_store::secret::SecretBytes;
-use strongroom_store::time::Timestamp;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
     AnchorRule, BindNamespace, CreateSecret, CreateStoreOptions, KeyRef, Meta, ObjectRef, OpenStoreOptions,

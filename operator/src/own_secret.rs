@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{NamespaceId, RequestId, SecretId};
+use strongroom_model::name::{DataKeyName, SecretName, VersionId};
 use strongroom_store::audit::{Actor, Durability};
-use strongroom_store::id::{NamespaceId, RequestId, SecretId};
-use strongroom_store::name::{DataKeyName, SecretName, VersionId};
-use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
     BindNamespace, CreateSecret, GetValue, KeyRef, Meta, PutValue, Store, StoreError,
@@ -43,7 +43,7 @@ pub(crate) enum OwnSecretError {
     Store(#[from] StoreError),
     /// No randomness.
     #[error(transparent)]
-    Id(#[from] strongroom_store::id::IdError),
+    Id(#[from] strongroom_model::id::IdError),
     /// A name or a size: a defect here, or a namespace that is none.
     #[error("{0}")]
     Malformed(String),

@@ -73,7 +73,8 @@ pub(crate) fn desired(
     let text = if retain {
         RETAIN.to_owned()
     } else {
-        days.unwrap_or_else(|| DEFAULT_RECOVERY_WINDOW_DAYS.into()).to_string()
+        days.unwrap_or_else(|| DEFAULT_RECOVERY_WINDOW_DAYS.into())
+            .to_string()
     };
     let mut all = user_labels(labels);
     all.insert(DELETION.to_owned(), text);

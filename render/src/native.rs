@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json};
-use strongroom_value::Value;
+use strongroom_model::Value;
 
 use crate::mismatch::{Detail, Mismatch};
 use crate::template::{Renderer, Scope, TemplateError};

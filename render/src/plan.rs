@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use strongroom_value::{KeyBytes, Value};
+use strongroom_model::{SecretBytes, Value};
 
 use crate::attributes::{Attributes, FileContent, FileEntry, RequestedSecret};
 use crate::format::{Entries, FormatError};
@@ -55,10 +55,10 @@ pub struct PlannedFile {
     /// Who may read it; where the pod has an fsGroup, so may that.
     pub mode: FileMode,
     /// All that it holds.
-    pub bytes: KeyBytes,
+    pub bytes: SecretBytes,
     /// What it opens with, where it is a key store: its bytes hold random ones, and what is in it tells
     /// whether another is the same.
-    pub password: Option<KeyBytes>,
+    pub password: Option<SecretBytes>,
 }
 
 /// What is known of a secret of the volume.
@@ -288,7 +288,7 @@ impl<'a> Rendering<'a> {
         self.attributes.secrets.get(index).zip(self.facts.get(index))
     }
 
-    fn key(&self, index: usize, key: &str) -> Result<&'a KeyBytes, PlanError> {
+    fn key(&self, index: usize, key: &str) -> Result<&'a SecretBytes, PlanError> {
         let found = self.secret(index);
         found
             .and_then(|(_, fact)| fact.value.key(key))
@@ -377,7 +377,7 @@ impl<'a> Rendering<'a> {
         &mut self,
         path: &FilePath,
         made_of: &EntrySource<'_>,
-    ) -> Result<(KeyBytes, Option<KeyBytes>), Detail> {
+    ) -> Result<(SecretBytes, Option<SecretBytes>), Detail> {
         let told = |error: PlanError| Detail::new(error.to_string());
         match made_of {
             EntrySource::Bytes(bytes) => Ok((bytes.duplicate(), None)),
@@ -397,7 +397,7 @@ impl<'a> Rendering<'a> {
                 let entries = entries.map_err(|error| told(error.at(path)))?;
                 let written = entries.write(*format).map_err(EntriesError::Format);
                 let bytes = written.map_err(|error| told(error.at(path)))?;
-                Ok((bytes, entries.password().map(KeyBytes::duplicate)))
+                Ok((bytes, entries.password().map(SecretBytes::duplicate)))
             }
         }
     }
@@ -450,7 +450,7 @@ struct PlannedEntry<'a> {
 /// What a file is made of.
 enum EntrySource<'a> {
     /// A key of a whole secret.
-    Bytes(&'a KeyBytes),
+    Bytes(&'a SecretBytes),
     /// What the pod says.
     Content(&'a FileContent),
 }

@@ -10,11 +10,11 @@
 //! Buffers that may hold a key are wiped. Must not be extended in place: a kind that changes gets a new
 //! number. Must not read or write a socket: that is the business of whoever has one.
 
+use strongroom_model::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::seal::{PassphraseCost, RecoveryKey, SlotId, SlotInfo, SlotSecret};
-use crate::secret::SecretBytes;
 use crate::vault::AuditPosition;
 
 /// Most bytes of one frame behind its length.

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod tests;
 
+use strongroom_model::id::{KeyId, NamespaceId, SecretId};
+
 use crate::audit;
 pub use crate::audit::forge;
 use crate::codec::DecodeError;
@@ -11,7 +13,6 @@ use crate::format::{
     Allowances, Head, IndexedRecord, KeyRecord, Namespace, SealDigest, StoreState, StoredDataKey,
     StoredVersion,
 };
-use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::value::Value;
 use crate::vault::{EnforcedPolicy, decode_part, encode_part};
 

@@ -20,12 +20,7 @@ mod format;
 #[cfg(any(test, feature = "test-util"))]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod id;
 pub mod lock;
-pub mod name;
-pub mod object_ref;
 pub mod seal;
-pub mod secret;
-pub mod time;
 pub mod value;
 pub mod vault;

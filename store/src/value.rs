@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use strongroom_model::SecretBytes;
+use strongroom_model::name::DataKeyName;
 use zeroize::Zeroizing;
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::name::DataKeyName;
-use crate::secret::SecretBytes;
 
-/// Most bytes of a value, names of its keys included.
-pub const MAX_VALUE_BYTES: usize = 64 * 1024;
+pub use strongroom_model::VALUE_BYTES;
 
 /// Whether a value's bytes are meant as text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,7 +50,7 @@ pub enum ValueError {
     #[error("a value needs at least one key")]
     Empty,
     /// Keys and bytes are too large together.
-    #[error("the value has {size} bytes, names of its keys included; at most {MAX_VALUE_BYTES} are allowed")]
+    #[error("the value has {size} bytes, names of its keys included; at most {VALUE_BYTES} are allowed")]
     TooLarge {
         /// Bytes in all.
         size: usize,
@@ -64,7 +63,7 @@ pub enum ValueError {
     },
 }
 
-/// A value: at least one key, at most [`MAX_VALUE_BYTES`] in all.
+/// A value: at least one key, at most [`VALUE_BYTES`] in all.
 #[derive(PartialEq, Eq)]
 pub struct Value {
     data_type: DataType,
@@ -84,7 +83,7 @@ impl Value {
             .iter()
             .map(|(key, bytes)| key.as_str().len() + bytes.len())
             .sum();
-        if size > MAX_VALUE_BYTES {
+        if size > VALUE_BYTES {
             return Err(ValueError::TooLarge { size });
         }
         if data_type == DataType::Text
@@ -195,15 +194,30 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_are_wiped_when_dropped() {
+        use crate::crypto::scan;
+        let mut bytes = vec![0; 256];
+        getrandom::fill(&mut bytes).unwrap();
+        let copy = bytes.clone();
+        let secret = SecretBytes::new(bytes);
+        let at = scan::address_of(secret.expose());
+        assert_eq!(scan::read(at, 256), copy);
+        drop(secret);
+        // The allocator may have written there already; no part of the secret may be left.
+        let after = scan::read(at, 256);
+        assert!(copy.chunks(8).zip(after.chunks(8)).all(|(was, is)| was != is));
+    }
+
+    #[test]
     fn limits() {
         assert_eq!(Value::from_keys(BTreeMap::new()), Err(ValueError::Empty));
-        let fits = vec![b'x'; MAX_VALUE_BYTES - 1];
+        let fits = vec![b'x'; VALUE_BYTES - 1];
         assert!(Value::from_keys(keys(&[("k", &fits)])).is_ok());
-        let over = vec![b'x'; MAX_VALUE_BYTES];
+        let over = vec![b'x'; VALUE_BYTES];
         assert_eq!(
             Value::from_keys(keys(&[("k", &over)])),
             Err(ValueError::TooLarge {
-                size: MAX_VALUE_BYTES + 1
+                size: VALUE_BYTES + 1
             })
         );
         assert!(matches!(

@@ -10,8 +10,8 @@ use std::env;
 use std::io::Write;
 use std::path::Path;
 
+use strongroom_model::id::{RequestId, SecretId};
 use strongroom_store::audit::{self, Action, Durability, ReadChainRecord, SegmentDirectory, reads_after};
-use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::vault::*;
 
 use support::files::files;

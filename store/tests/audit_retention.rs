@@ -14,11 +14,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use strongroom_model::id::SecretId;
 use strongroom_store::audit::{
     self, Action, Chain, Durability, ExportProgress, Fault, RetentionLimits, VerifyReport, WhenFull,
 };
 use strongroom_store::crypto::PublicKey;
-use strongroom_store::id::SecretId;
 use strongroom_store::vault::*;
 
 use support::files::golden_copy;
@@ -354,7 +354,7 @@ fn refusals_of_an_hour_are_few_records_and_the_chain_verifies_with_them() {
     let before = scene.store.audit_bytes();
     let asked = |second: i64, request: u8| Meta {
         actor: audit::Actor::Principal("serviceaccount shop/app".to_owned()),
-        request: strongroom_store::id::RequestId::from_bytes([request; 16]),
+        request: strongroom_model::id::RequestId::from_bytes([request; 16]),
         now: at(second * 1_000),
         asked: None,
     };

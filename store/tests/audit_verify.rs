@@ -8,13 +8,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use strongroom_model::id::SecretId;
 use strongroom_store::audit::{
     self, Action, AuditOutcome, BadRecord, Chain, Entry, MemoryReads, ReadChainRecord, SegmentDirectory,
     VerifyReport, reads_after,
 };
 use strongroom_store::crypto::PublicKey;
 use strongroom_store::engine::{Batch, Change, DEFAULT_CACHE_BYTES, STORE_FILE, Table, open_file};
-use strongroom_store::id::SecretId;
 use strongroom_store::vault::*;
 
 use support::files::copy;

@@ -7,8 +7,8 @@ mod support;
 
 use std::fs;
 
+use strongroom_model::id::SecretId;
 use strongroom_store::engine::{STORE_FILE, view_file};
-use strongroom_store::id::SecretId;
 use strongroom_store::vault::*;
 
 use support::simulated_disk::{Random, seed};

@@ -9,9 +9,9 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use strongroom_model::id::SecretId;
 use strongroom_store::crypto::RootKey;
 use strongroom_store::engine::{Batch, Change, DEFAULT_CACHE_BYTES, STORE_FILE, Table, open_file, view_file};
-use strongroom_store::id::SecretId;
 use strongroom_store::vault::*;
 use support::*;
 

@@ -22,8 +22,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use strongroom_model::id::RequestId;
 use strongroom_store::engine::*;
-use strongroom_store::id::RequestId;
 use strongroom_store::lock::StoreLock;
 
 use support::mount::{Mount, run, skip};

@@ -4,8 +4,8 @@
 
 mod support;
 
+use strongroom_model::time::Timestamp;
 use strongroom_store::audit::{Action, Author, Requester};
-use strongroom_store::time::Timestamp;
 use strongroom_store::vault::*;
 use support::*;
 

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use strongroom_model::id::RequestId;
 use strongroom_store::engine::*;
-use strongroom_store::id::RequestId;
 
 use support::simulated_disk::SimulatedDisk;
 

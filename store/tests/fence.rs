@@ -7,10 +7,10 @@ mod support;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use strongroom_model::id::SecretId;
 use strongroom_store::engine::{
     DEFAULT_CACHE_BYTES, Engine, EngineError, RecordLimits, STORE_FILE, open_file,
 };
-use strongroom_store::id::SecretId;
 use strongroom_store::vault::*;
 
 use support::faulty::{Fault, Faults, FaultyEngine};
@@ -52,7 +52,7 @@ impl Shared {
 /// The answer to an attempt to make a secret.
 fn attempt(
     store: &Store,
-    namespace: strongroom_store::id::NamespaceId,
+    namespace: strongroom_model::id::NamespaceId,
     name: &str,
 ) -> Result<SecretId, &'static str> {
     store

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{KeyId, NamespaceId, SecretId, StoreId};
+use strongroom_model::name::VersionId;
 use strongroom_store::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, Keyring, MaterialContext, RootKey, SealedValue,
     StateDigest, ValueContext,
 };
-use strongroom_store::id::{KeyId, NamespaceId, SecretId, StoreId};
-use strongroom_store::name::VersionId;
 use strongroom_store::seal::{PassphraseCost, RecoveryKey, SealFile, SlotKind, SlotSecret};
-use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::DataType;
 
 const STORE: StoreId = StoreId::from_bytes([0x51; 16]);

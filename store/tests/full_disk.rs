@@ -12,9 +12,9 @@ mod support;
 use std::fs::{self, File};
 use std::io::Write;
 
+use strongroom_model::id::RequestId;
 use strongroom_store::audit;
 use strongroom_store::engine::*;
-use strongroom_store::id::RequestId;
 use strongroom_store::vault::Store;
 
 use support::mount::{Mount, skip};

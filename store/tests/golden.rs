@@ -14,9 +14,9 @@ mod support;
 use std::fs;
 
 use data_encoding::HEXLOWER;
+use strongroom_model::id::{KeyId, SecretId};
+use strongroom_model::name::Stage;
 use strongroom_store::audit;
-use strongroom_store::id::{KeyId, SecretId};
-use strongroom_store::name::Stage;
 use strongroom_store::vault::*;
 
 use support::files::{SEGMENT, copy, each_segment, golden, golden_copy};

@@ -10,9 +10,9 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use strongroom_model::id::{KeyId, SecretId};
+use strongroom_model::name::Stage;
 use strongroom_store::engine::{DEFAULT_CACHE_BYTES, STORE_FILE, Table, open_file, view_file};
-use strongroom_store::id::{KeyId, SecretId};
-use strongroom_store::name::Stage;
 use strongroom_store::vault::*;
 use support::*;
 
@@ -496,7 +496,7 @@ fn invariant_36_a_writer_below_the_fence_commits_nothing() {
 #[test]
 fn a_cursor_that_is_too_long_is_refused_and_never_cut() {
     let f = Fixture::new();
-    let name: strongroom_store::name::CursorName = "sink".parse().unwrap();
+    let name: strongroom_model::name::CursorName = "sink".parse().unwrap();
     let set = |place: Vec<u8>| SetCursor {
         name: name.clone(),
         place,

@@ -7,8 +7,8 @@
 
 mod support;
 
+use strongroom_model::id::{KeyId, SecretId};
 use strongroom_store::audit::{Action, AuditOutcome, ReadChainRecord, SegmentDirectory};
-use strongroom_store::id::{KeyId, SecretId};
 use strongroom_store::vault::*;
 use support::*;
 

@@ -4,10 +4,10 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use strongroom_model::SecretBytes;
+use strongroom_model::name::DataKeyName;
 use strongroom_store::audit::{Action, Durability};
-use strongroom_store::name::DataKeyName;
-use strongroom_store::secret::SecretBytes;
-use strongroom_store::value::{MAX_VALUE_BYTES, Value};
+use strongroom_store::value::{VALUE_BYTES, Value};
 use strongroom_store::vault::*;
 use support::*;
 
@@ -173,7 +173,7 @@ fn bytes_are_exact_over_a_restart_a_backup_and_a_restore() {
             .iter()
             .map(|(key, bytes)| key.as_str().len() + bytes.len())
             .sum();
-        let rest = (0..=u8::MAX).cycle().take(MAX_VALUE_BYTES - size - "rest".len());
+        let rest = (0..=u8::MAX).cycle().take(VALUE_BYTES - size - "rest".len());
         keys.insert("rest".parse().unwrap(), SecretBytes::new(rest.collect()));
         keys
     };

@@ -10,9 +10,9 @@ use std::fs;
 use std::path::Path;
 
 use data_encoding::{BASE64_NOPAD, HEXLOWER, HEXUPPER};
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{KeyId, SecretId};
 use strongroom_store::audit::{Actor, Durability};
-use strongroom_store::id::{KeyId, SecretId};
-use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 use strongroom_store::vault::*;
 use support::*;

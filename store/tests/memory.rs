@@ -11,8 +11,8 @@ use std::hint::black_box;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 
+use strongroom_model::SecretBytes;
 use strongroom_store::audit::Durability;
-use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 use strongroom_store::vault::*;
 use zeroize::Zeroizing;

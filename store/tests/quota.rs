@@ -11,7 +11,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use strongroom_store::id::{NamespaceId, SecretId};
+use strongroom_model::id::{NamespaceId, SecretId};
 use strongroom_store::vault::*;
 use support::*;
 

@@ -7,8 +7,8 @@ mod support;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
+use strongroom_model::id::{KeyId, SecretId};
 use strongroom_store::audit::{Circumstances, Durability};
-use strongroom_store::id::{KeyId, SecretId};
 use strongroom_store::vault::*;
 use support::*;
 

@@ -8,8 +8,8 @@
 
 mod support;
 
+use strongroom_model::id::{KeyId, NamespaceId, SecretId};
 use strongroom_store::audit::Action;
-use strongroom_store::id::{KeyId, NamespaceId, SecretId};
 use strongroom_store::vault::*;
 use support::*;
 

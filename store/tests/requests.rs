@@ -3,8 +3,8 @@
 
 mod support;
 
-use strongroom_store::id::KeyId;
-use strongroom_store::name::Stage;
+use strongroom_model::id::KeyId;
+use strongroom_model::name::Stage;
 use strongroom_store::vault::*;
 use support::*;
 

@@ -5,8 +5,8 @@ mod support;
 
 use std::fs;
 
+use strongroom_model::SecretBytes;
 use strongroom_store::seal::{FILE_NAME, SealFile, SlotSecret};
-use strongroom_store::secret::SecretBytes;
 use strongroom_store::vault::*;
 use support::*;
 

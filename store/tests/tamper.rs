@@ -13,11 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use strongroom_model::id::{KeyId, SecretId};
+use strongroom_model::name::VersionId;
 use strongroom_store::audit::Durability;
 use strongroom_store::crypto::{Context, Keyring, StateDigest};
 use strongroom_store::engine::{Batch, Change, Engine, MemoryEngine, STORE_FILE, Table, view_file};
-use strongroom_store::id::{KeyId, SecretId};
-use strongroom_store::name::VersionId;
 use strongroom_store::vault::*;
 use support::*;
 

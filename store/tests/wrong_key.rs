@@ -10,11 +10,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, MutexGuard};
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{SecretId, StoreId};
 use strongroom_store::crypto::RootKey;
 use strongroom_store::engine::STORE_FILE;
-use strongroom_store::id::{SecretId, StoreId};
 use strongroom_store::seal::{FILE_NAME, SealError, SealFile, SlotSecret};
-use strongroom_store::secret::SecretBytes;
 use strongroom_store::vault::*;
 
 use support::files::files;

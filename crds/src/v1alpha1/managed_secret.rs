@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strongroom_value::SECRET_NAME_BYTES;
+use strongroom_model::SECRET_NAME_BYTES;
 
 use super::key_source::KeySource;
 use super::native_secret::NativeSecret;

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use strongroom_value::{SECRET_NAME_BYTES, SECRET_NAME_CLASS};
+use strongroom_model::{SECRET_NAME_BYTES, SECRET_NAME_CLASS};
 
 use super::rotation_schedule::Window;
 use super::text::secret_name_pattern;

@@ -2,7 +2,7 @@
 //! counts the cost of a CEL rule from these bounds.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
-use strongroom_value::SECRET_NAME_CLASS;
+use strongroom_model::SECRET_NAME_CLASS;
 
 /// Pattern of a key in a Secret's data:
 /// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-names-data>.

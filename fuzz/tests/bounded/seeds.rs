@@ -17,6 +17,10 @@ use strongroom_fuzz::admin::understood;
 use strongroom_fuzz::anchor::fields;
 use strongroom_fuzz::audit_log::{self, EPOCH, SEGMENT, Segments};
 use strongroom_fuzz::store::{STORE, keyring, root, slot};
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{RequestId, SecretId};
+use strongroom_model::name::SecretName;
+use strongroom_model::time::Timestamp;
 use strongroom_rules::request::first_message::FirstMessage;
 use strongroom_rules::request::list_query::ListQuery;
 use strongroom_rules::request::token::may_be_ours;
@@ -27,11 +31,7 @@ use strongroom_store::audit::{
 };
 use strongroom_store::codec::Writer;
 use strongroom_store::fuzzing::RECORDS;
-use strongroom_store::id::{RequestId, SecretId};
-use strongroom_store::name::SecretName;
 use strongroom_store::seal::{PassphraseCost, RecoveryKey, SealFile, SlotSecret};
-use strongroom_store::secret::SecretBytes;
-use strongroom_store::time::Timestamp;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
     Anchor, AnchorRule, AuditPosition, BindNamespace, CreateSecret, CreateStoreOptions, KeyRef, Meta,

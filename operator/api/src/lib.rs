@@ -20,5 +20,5 @@ mod transport_error;
 )]
 pub mod v1;
 
-pub use strongroom_value::{json_visible, visible, visible_lines};
+pub use strongroom_model::{json_visible, visible, visible_lines};
 pub use transport_error::transport_error_cause;

@@ -12,7 +12,7 @@ use strongroom_api::v1::{
     PurgeDeletedSecretsRequest, PutSecretValueRequest, SealedAnswer, SealedData, SealedTexts,
     SealingKeyAnswer, SecretAnswer, SecretsPage, VersionAnswer,
 };
-use strongroom_value::{PRODUCT_SEPARATOR, is_secret_name_byte};
+use strongroom_model::{PRODUCT_SEPARATOR, is_secret_name_byte};
 use zeroize::Zeroizing;
 
 use crate::cluster::Cluster;

@@ -33,10 +33,10 @@ use std::{fs, io};
 
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags};
 use rustix::io::Errno;
+use strongroom_model::SecretBytes;
 use strongroom_render::format::same_store;
 use strongroom_render::path::FilePath;
 use strongroom_render::plan::{Plan, VERSION_FILE};
-use strongroom_value::KeyBytes;
 use zeroize::Zeroizing;
 
 use crate::agent::SOCKET;
@@ -287,7 +287,7 @@ fn matches_plan(
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         size == planned || (store && size <= planned * 2)
     };
-    let same = |path: &str, mode: u32, (bytes, owner, password): (&[u8], u32, Option<&KeyBytes>)| {
+    let same = |path: &str, mode: u32, (bytes, owner, password): (&[u8], u32, Option<&SecretBytes>)| {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file =
             rustix::fs::openat(&version, path, flags, Mode::empty()).map_err(trying("opening a file"))?;

@@ -20,5 +20,5 @@ pub mod rotation_schedule;
 pub mod schedule;
 pub mod uid;
 
+pub use strongroom_model as value;
 pub use strongroom_render::template;
-pub use strongroom_value as value;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_model::id::RequestId;
+use strongroom_model::time::Timestamp;
 use strongroom_store::admin::{AdminRequest, AdminResponse};
 use strongroom_store::audit::{Action, Actor};
 use strongroom_store::crypto::RootKey;
-use strongroom_store::id::RequestId;
 use strongroom_store::seal::{SealFile, SlotKind};
-use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{Meta, RecordStoreEvent, Store};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, Semaphore, watch};

@@ -4,10 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_model::SecretBytes;
 use strongroom_store::admin::{AdminResponse, MAX_FRAME_BYTES};
 use strongroom_store::audit::{Action, Actor};
 use strongroom_store::seal::{RecoveryKey, SealFile, SlotKind, SlotSecret};
-use strongroom_store::secret::SecretBytes;
 use strongroom_store::vault::{RestoreOptions, restore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;

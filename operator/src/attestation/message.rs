@@ -6,9 +6,9 @@ use std::fmt;
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use strongroom_model::name::{ExternalId, NameError, NamespaceName};
 use strongroom_rules::declaration::Digest;
 use strongroom_store::audit::{Author, MAX_GROUPS};
-use strongroom_store::name::{ExternalId, NameError, NamespaceName};
 use strongroom_store::vault::{Attest, AttestationId, ObjectChange, ObjectDigest};
 
 /// Where it is handed over.

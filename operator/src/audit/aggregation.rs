@@ -5,8 +5,8 @@
 //! records in it, finds the same series with the same first record. Where the first records of a block were
 //! told and then cut, what comes after them is a series of its own.
 
+use strongroom_model::time::Timestamp;
 use strongroom_store::audit::Entry;
-use strongroom_store::time::Timestamp;
 
 use super::event_content::{EventContent, event_content};
 

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use strongroom_model::id::RequestId;
+use strongroom_model::name::CursorName;
+use strongroom_model::time::Timestamp;
 use strongroom_store::audit::Actor;
-use strongroom_store::id::RequestId;
-use strongroom_store::name::CursorName;
-use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{Meta, SetCursor, Store, StoreError};
 use tokio::time::Instant;
 

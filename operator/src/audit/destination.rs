@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use strongroom_store::name::CursorName;
+use strongroom_model::name::CursorName;
 
 use super::cursor::ReaderScope;
 use super::sink::{FormError, Sink, SinkContext, SinkKind};

@@ -8,8 +8,8 @@ use kube::Resource;
 use sha2::{Digest, Sha256};
 use strongroom_api::visible;
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_store::id::StoreId;
-use strongroom_store::time::Timestamp;
+use strongroom_model::id::StoreId;
+use strongroom_model::time::Timestamp;
 
 use super::aggregation::EventAggregate;
 

@@ -1,9 +1,9 @@
 //! What an Event says about a record: reason and note. Must not say anything about a value.
 
 use strongroom_crds::annotation;
+use strongroom_model::id::SecretId;
+use strongroom_model::name::NamespaceName;
 use strongroom_store::audit::{Action, AuditOutcome, Entry};
-use strongroom_store::id::SecretId;
-use strongroom_store::name::NamespaceName;
 
 use crate::kube::EventReason;
 

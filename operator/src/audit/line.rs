@@ -10,7 +10,7 @@ use crate::store_handle::{store_time, timestamp};
 /// A record on its way out of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuditLine {
-    /// The record.
+    /// What was done, by whom, and what came of it.
     pub(crate) record: AuditRecord,
     /// The same as JSON, without the end of a line.
     pub(crate) json: Vec<u8>,

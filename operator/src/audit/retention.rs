@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use strongroom_model::time::Timestamp;
 use strongroom_store::audit::ExportProgress;
-use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{RetainError, RetentionReport, Store, StoreError};
 use tokio::sync::watch;
 

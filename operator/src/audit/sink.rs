@@ -29,9 +29,9 @@ pub(super) enum SinkKind {
         /// The destination of a text; none where the text is one of another kind.
         parse: fn(&str) -> Option<Result<Destination, FormError>>,
     },
-    /// It is always on.
+    /// Nobody configures it: each process has it.
     Always {
-        /// Its one destination.
+        /// Made from what the process has, once at its start.
         destination: fn(&SinkContext) -> Destination,
     },
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
+use strongroom_model::id::SecretId;
 use strongroom_process::MetricRegistry;
 use strongroom_store::audit::Durability;
-use strongroom_store::id::SecretId;
 use strongroom_store::vault::GetValue;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

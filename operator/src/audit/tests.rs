@@ -9,9 +9,9 @@ use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use strongroom_model::id::{SecretId, StoreId};
+use strongroom_model::time::Timestamp;
 use strongroom_store::audit::{Action, Actor, Entry};
-use strongroom_store::id::{SecretId, StoreId};
-use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{
     BindMaterialized, DeleteSecret, Deletion, ObjectRef, PurgeSecret, PutValue, RestoreSecret,
 };

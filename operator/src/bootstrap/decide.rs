@@ -1,6 +1,6 @@
 //! The decision, pure.
 
-use strongroom_store::id::StoreId;
+use strongroom_model::id::StoreId;
 use strongroom_store::vault::Anchor;
 
 /// What is known of the key that opens the seal.

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use kube::{Api, Client};
 use serde::Deserialize;
 use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{IdError, RequestId, StoreId};
+use strongroom_model::time::Timestamp;
 use strongroom_store::audit::{Action, Actor, RetentionLimits};
 use strongroom_store::crypto::{CryptoError, RootKey};
 use strongroom_store::engine::STORE_FILE;
-use strongroom_store::id::{IdError, RequestId, StoreId};
 use strongroom_store::seal::{FILE_NAME, SealError, SealFile, SlotSecret};
-use strongroom_store::secret::SecretBytes;
-use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{
     Anchor, AnchorRule, CreateStoreOptions, Meta, OpenError, OpenStoreOptions, Quota, RecordStoreEvent,
     Store, StoreError, StrictAnchor,

@@ -1,4 +1,4 @@
-use strongroom_store::id::StoreId;
+use strongroom_model::id::StoreId;
 use strongroom_store::vault::Anchor;
 
 use super::{AcceptFlags, BootstrapError, BootstrapFacts, SealKeyPresence, StartDecision, decide};

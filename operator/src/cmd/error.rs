@@ -1,6 +1,6 @@
 //! Why a command was not carried out.
 
-use strongroom_store::id::IdError;
+use strongroom_model::id::IdError;
 use strongroom_store::seal::SealError;
 use strongroom_store::vault::OpenError;
 

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
+use strongroom_model::id::RequestId;
 use strongroom_store::audit::Actor;
-use strongroom_store::id::RequestId;
 use strongroom_store::vault::{Meta, RestoreOptions, restore};
 
 use super::CommandError;

@@ -4,11 +4,11 @@
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use strongroom_model::id::RequestId;
+use strongroom_model::time::Timestamp;
 use strongroom_store::audit::Actor;
 use strongroom_store::crypto::RootKey;
-use strongroom_store::id::RequestId;
 use strongroom_store::seal::{SealFile, SlotId, SlotInfo, SlotKind, SlotSecret};
-use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{AnchorRule, Meta, OpenError, OpenStoreOptions, Store};
 use zeroize::Zeroizing;
 

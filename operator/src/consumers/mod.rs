@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use strongroom_store::id::SecretId;
-use strongroom_store::name::{Stage, VersionId};
+use strongroom_model::id::SecretId;
+use strongroom_model::name::{Stage, VersionId};
 use tokio::time::Instant;
 
 use self::pods::PodTracker;

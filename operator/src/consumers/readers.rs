@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use strongroom_model::id::SecretId;
+use strongroom_model::name::VersionId;
 use strongroom_rules::policy::Identity;
-use strongroom_store::id::SecretId;
-use strongroom_store::name::VersionId;
 use tokio::time::Instant;
 
 /// After so long without a read a caller is forgotten.

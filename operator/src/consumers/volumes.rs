@@ -9,9 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use strongroom_api::stream::proto::{Applied, applied_secret};
+use strongroom_model::id::SecretId;
+use strongroom_model::name::{Stage, VersionId};
 use strongroom_rules::consumers::{ReplacedVersion, SecretUse, replaced_versions, version};
-use strongroom_store::id::SecretId;
-use strongroom_store::name::{Stage, VersionId};
 use tokio::time::Instant;
 
 use super::ConsumerChange;

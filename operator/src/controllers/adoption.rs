@@ -10,8 +10,8 @@ use std::time::Duration;
 use kube::Api;
 use kube::api::PostParams;
 use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_model::name::KeyName;
 use strongroom_rules::managed_secret::facts::NamespaceBinding;
-use strongroom_store::name::KeyName;
 
 use super::Ctx;
 use super::managed_secret::{Failure, namespace_facts};
@@ -82,7 +82,7 @@ fn object(orphan: &Orphan) -> ManagedSecret {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_store::secret::SecretBytes;
+    use strongroom_model::SecretBytes;
     use strongroom_store::value::Value;
     use strongroom_store::vault::{BindNamespace, CreateSecret, KeyRef, Meta};
 
@@ -92,8 +92,8 @@ mod tests {
     fn meta() -> Meta {
         Meta {
             actor: strongroom_store::audit::Actor::System,
-            request: strongroom_store::id::RequestId::generate().unwrap(),
-            now: strongroom_store::time::Timestamp::from_millis(now().as_millisecond()),
+            request: strongroom_model::id::RequestId::generate().unwrap(),
+            now: strongroom_model::time::Timestamp::from_millis(now().as_millisecond()),
             asked: None,
         }
     }
@@ -107,7 +107,7 @@ mod tests {
         let namespace = store.run(bind, meta()).unwrap();
         let value = SecretBytes::new(b"t".to_vec());
         let create = CreateSecret {
-            id: strongroom_store::id::SecretId::generate().unwrap(),
+            id: strongroom_model::id::SecretId::generate().unwrap(),
             namespace,
             name: name.parse().unwrap(),
             description: "for the shop".to_owned(),

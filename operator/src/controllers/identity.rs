@@ -1,7 +1,7 @@
 //! Which object is worked on.
 
 use kube::{Resource, ResourceExt};
-use strongroom_store::object_ref::ObjectRef;
+use strongroom_model::object_ref::ObjectRef;
 
 use crate::store_handle::StoreFailure;
 

@@ -12,9 +12,9 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
+use strongroom_model::id::RequestId;
 use strongroom_process::Shutdown;
 use strongroom_store::audit::Actor;
-use strongroom_store::id::RequestId;
 use strongroom_store::vault::{ForgetAttestations, Meta, Store};
 use tokio::net::TcpListener;
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use strongroom_model::id::SecretId;
 use strongroom_process::Shutdown;
 use strongroom_store::audit::{Action, Entry};
-use strongroom_store::id::SecretId;
 use strongroom_store::vault::Store;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 
@@ -87,8 +87,8 @@ fn change(entry: &Entry) -> Option<StoreChange> {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_model::time::Timestamp;
     use strongroom_store::audit::Actor;
-    use strongroom_store::time::Timestamp;
 
     use super::*;
 

@@ -51,6 +51,6 @@ pub(crate) use self::request::{AddressShare, AddressShares, RefusalMetrics};
 pub(crate) use self::server::{GatewayError, GatewaySettings, ProcessContext, run};
 pub(crate) use self::state::SharedState;
 use self::state::{Gateway, blocking};
+pub(crate) use self::tls::FileCertificate;
 #[cfg(test)]
 pub(crate) use self::tls::test_pem;
-pub(crate) use self::tls::FileCertificate;

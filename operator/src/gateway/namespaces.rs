@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
+use strongroom_model::id::{NamespaceId, RequestId};
+use strongroom_model::name::NamespaceName;
 use strongroom_store::audit::Actor;
-use strongroom_store::id::{NamespaceId, RequestId};
-use strongroom_store::name::NamespaceName;
 use strongroom_store::vault::{Meta, Recovery, ReleaseNamespace, Store, StoreError};
 
 use super::blocking;

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_store::name::ExternalId;
+use strongroom_model::name::ExternalId;
 use strongroom_store::vault::ObjectRef;
 
 use super::Gateway;

@@ -6,8 +6,8 @@
 
 pub(crate) use strongroom_api::problem::Code;
 use strongroom_api::v1::ProblemDocument;
+use strongroom_model::id::RequestId;
 use strongroom_store::engine::EngineError;
-use strongroom_store::id::RequestId;
 use strongroom_store::vault::{Refusal, StoreError};
 
 use super::request::SecretPath;

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
+use strongroom_model::id::SecretId;
+use strongroom_model::name::VersionId;
 use strongroom_rules::policy::Identity;
-use strongroom_store::id::SecretId;
-use strongroom_store::name::VersionId;
 
 /// How long a put may be repeated.
 const REPEAT_WINDOW: SignedDuration = SignedDuration::from_hours(1);

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use strongroom_model::SecretBytes;
 use strongroom_store::seal::{PassphraseCost, RecoveryKey, SlotSecret};
-use strongroom_store::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use super::SealSourceError;

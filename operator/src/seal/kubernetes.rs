@@ -8,9 +8,9 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, PostParams};
-use strongroom_store::id::StoreId;
+use strongroom_model::SecretBytes;
+use strongroom_model::id::StoreId;
 use strongroom_store::seal::SlotSecret;
-use strongroom_store::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use super::SealSourceError;

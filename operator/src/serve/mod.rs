@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::{Client, Config};
+use strongroom_model::time::Timestamp;
 use strongroom_process::{Check, Health, Shutdown, shutdown_on_signal};
 use strongroom_store::audit::RetentionLimits;
-use strongroom_store::time::Timestamp;
 use strongroom_store::vault::Quota;
 use tokio::sync::watch;
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use strongroom_model::id::RequestId;
 use strongroom_process::Shutdown;
 use strongroom_store::audit::Actor;
-use strongroom_store::id::RequestId;
 use strongroom_store::vault::{Meta, RecordCheckpoint, Store};
 
 use super::metrics::ProcessMetrics;

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use strongroom_model::name::ExternalId;
 use strongroom_rules::declaration::Digest;
 use strongroom_store::audit::Requester;
-use strongroom_store::name::ExternalId;
 use strongroom_store::vault::{
     AcceptDeclaration, BeginAttestations, DeclarationOutcome, DeclaredObject, ObjectDigest,
     WithdrawDeclaration,

@@ -1,9 +1,9 @@
 //! What can go wrong in the store, as controllers answer to it.
 
 use strongroom_crds::condition::Reason;
+use strongroom_model::name::NameError;
 use strongroom_rules::retry::ErrorClass;
 use strongroom_store::engine::EngineError;
-use strongroom_store::name::NameError;
 use strongroom_store::vault::{Refusal, StoreError};
 
 /// What went wrong in the store.

@@ -1,8 +1,8 @@
 //! How a task waits for the store.
 
 use jiff::Timestamp;
+use strongroom_model::id::RequestId;
 use strongroom_store::audit::{Actor, Requester};
-use strongroom_store::id::RequestId;
 use strongroom_store::vault::{Command, Meta, Store, StoreError};
 use tokio::sync::{Semaphore, oneshot};
 

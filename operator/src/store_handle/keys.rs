@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use strongroom_store::id::{KeyId, NamespaceId, SecretId};
-use strongroom_store::name::KeyName;
-use strongroom_store::object_ref::ObjectRef;
+use strongroom_model::id::{KeyId, NamespaceId, SecretId};
+use strongroom_model::name::KeyName;
+use strongroom_model::object_ref::ObjectRef;
 use strongroom_store::vault::{
     CancelKeyDeletion, CreateKey, DeclareKey, DestroyKeyVersion, DisableKey, EnableKey, KeyDeclaration,
     KeyState, KeyUsage, KeyView, NewKeyVersion, Rewrap, RewrapProgress, ScheduleKeyDeletion, UpdateSecret,

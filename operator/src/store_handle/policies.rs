@@ -1,6 +1,6 @@
 //! What is in force of SecretPolicies, as the store keeps it for the next start.
 
-use strongroom_store::name::ExternalId;
+use strongroom_model::name::ExternalId;
 use strongroom_store::vault::{EnforcePolicy, EnforcedPolicies, EnforcedPolicy, RemovePolicy};
 
 use super::{StoreFailure, StoreHandle};
@@ -9,7 +9,7 @@ use super::{StoreFailure, StoreHandle};
 const SECRET_POLICY: &str = "SecretPolicy";
 
 impl StoreHandle {
-    /// All that is kept.
+    /// What is in force of each policy, as the store knew it last.
     pub(crate) async fn kept_policies(&self) -> Result<EnforcedPolicies, StoreFailure> {
         self.read(|store| Ok(store.policies()?)).await
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use strongroom_model::id::{NamespaceId, SecretId};
+use strongroom_model::name::{ExternalId, KeyName, NamespaceName, SecretName, VersionId};
+use strongroom_model::object_ref::ObjectRef;
 use strongroom_store::audit::Durability;
-use strongroom_store::id::{NamespaceId, SecretId};
-use strongroom_store::name::{ExternalId, KeyName, NamespaceName, SecretName, VersionId};
-use strongroom_store::object_ref::ObjectRef;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
     AcceptNamespace, BindMaterialized, BindNamespace, BindObject, CLOCK_TRUST_DELAY, CreateSecret,

@@ -1,7 +1,7 @@
 //! Points in time, between the store and everything else.
 
 use jiff::Timestamp;
-use strongroom_store::time::Timestamp as StoreTime;
+use strongroom_model::time::Timestamp as StoreTime;
 
 /// A point in time of the store; one beyond what can be said is the last one that can.
 pub(crate) fn timestamp(at: StoreTime) -> Timestamp {

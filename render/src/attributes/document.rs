@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use strongroom_value::{PRODUCT_SEPARATOR, SECRET_NAME_BYTES, is_secret_name_byte};
+use strongroom_model::{PRODUCT_SEPARATOR, SECRET_NAME_BYTES, is_secret_name_byte};
 
 use super::{AttributesError, FileContent, FileEntry, RequestedSecret, RequestedVersion, shown};
 use crate::document;

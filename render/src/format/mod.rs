@@ -18,7 +18,7 @@ pub use self::pkcs12::same as same_store;
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use strongroom_value::{KeyBytes, Value};
+use strongroom_model::{SecretBytes, Value};
 use zeroize::Zeroizing;
 
 use crate::mismatch::quoted_names;
@@ -55,8 +55,8 @@ impl Format {
 /// What goes into a file.
 #[derive(Debug)]
 pub struct Entries<'a> {
-    entries: Vec<(&'a str, &'a KeyBytes)>,
-    password: Option<&'a KeyBytes>,
+    entries: Vec<(&'a str, &'a SecretBytes)>,
+    password: Option<&'a SecretBytes>,
 }
 
 /// Why a format refuses.
@@ -109,7 +109,7 @@ impl<'a> Entries<'a> {
     /// # Errors
     /// Where a key is missing, or there twice.
     pub fn select(values: &[&'a Value], keys: Option<&[String]>) -> Result<Self, FormatError> {
-        let mut entries: Vec<(&str, &KeyBytes)> = values.iter().flat_map(|value| value.iter()).collect();
+        let mut entries: Vec<(&str, &SecretBytes)> = values.iter().flat_map(|value| value.iter()).collect();
         let mut names = BTreeSet::new();
         let listed = |name: &str| keys.is_none_or(|keys| keys.iter().any(|key| key == name));
         for (name, _) in &entries {
@@ -135,14 +135,14 @@ impl<'a> Entries<'a> {
 
     /// The same, for a store under this password.
     #[must_use]
-    pub const fn with_password(mut self, password: Option<&'a KeyBytes>) -> Self {
+    pub const fn with_password(mut self, password: Option<&'a SecretBytes>) -> Self {
         self.password = password;
         self
     }
 
     /// The password of a store.
     #[must_use]
-    pub const fn password(&self) -> Option<&'a KeyBytes> {
+    pub const fn password(&self) -> Option<&'a SecretBytes> {
         self.password
     }
 
@@ -191,20 +191,20 @@ impl<'a> Entries<'a> {
     ///
     /// # Errors
     /// A [`FormatError`]; [`check`](Self::check) has those that don't depend on the value.
-    pub fn write(&self, format: Format) -> Result<KeyBytes, FormatError> {
+    pub fn write(&self, format: Format) -> Result<SecretBytes, FormatError> {
         let text = match format {
             Format::Env => env::write(self),
             Format::Json => json::write(self),
             Format::Yaml => yaml::write(self),
             Format::Properties => properties::write(self),
             Format::Pem => pem::write(self),
-            Format::Pkcs12 => return pkcs12::key_store(self).map(KeyBytes::from),
-            Format::Pkcs12Truststore => return pkcs12::trust_store(self).map(KeyBytes::from),
+            Format::Pkcs12 => return pkcs12::key_store(self).map(SecretBytes::from),
+            Format::Pkcs12Truststore => return pkcs12::trust_store(self).map(SecretBytes::from),
         };
-        text.map(KeyBytes::from)
+        text.map(SecretBytes::from)
     }
 
-    fn key(&self, key: &str) -> Result<&'a KeyBytes, FormatError> {
+    fn key(&self, key: &str) -> Result<&'a SecretBytes, FormatError> {
         let found = self.entries.iter().find(|(name, _)| *name == key);
         found
             .map(|(_, bytes)| *bytes)

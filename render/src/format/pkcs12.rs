@@ -6,7 +6,7 @@
 //! them.
 
 use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, Pkcs12ImportPolicy, PrivateKey, PrivateKeyChain};
-use strongroom_value::KeyBytes;
+use strongroom_model::SecretBytes;
 use zeroize::Zeroizing;
 
 use super::private_key::pkcs8;
@@ -57,7 +57,7 @@ pub(super) fn trust_store(entries: &Entries<'_>) -> Result<Zeroizing<Vec<u8>>, F
 
 /// Whether two stores hold the same under this password. One that cannot be opened is another.
 #[must_use]
-pub fn same(one: &[u8], other: &[u8], password: &KeyBytes) -> bool {
+pub fn same(one: &[u8], other: &[u8], password: &SecretBytes) -> bool {
     let open = |bytes: &[u8]| {
         let password = std::str::from_utf8(password.expose()).ok()?;
         KeyStore::from_pkcs12(bytes, password, Pkcs12ImportPolicy::Strict).ok()

@@ -176,7 +176,7 @@ fn bytes_are_exact_in_files_and_an_empty_key_is_an_empty_file() {
         let path: FilePath = key.parse().unwrap();
         assert_eq!(made.files[&path].bytes.expose(), bytes.expose(), "{key}");
     }
-    let large = value(&[("a", &vec![0x0a; strongroom_value::VALUE_BYTES - 1])]);
+    let large = value(&[("a", &vec![0x0a; strongroom_model::VALUE_BYTES - 1])]);
     let made = plan(
         &attributes("secrets", "db"),
         &[fact("v", &large)],

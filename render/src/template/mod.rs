@@ -23,7 +23,7 @@ use std::io;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
-use strongroom_value::{KeyBytes, Value};
+use strongroom_model::{SecretBytes, Value};
 use zeroize::Zeroizing;
 
 pub use self::error::{Problem, RenderError, TemplateError};
@@ -65,13 +65,13 @@ pub fn render(templates: &BTreeMap<String, String>, value: &Value) -> Result<Val
 ///
 /// # Errors
 /// As [`render`]; the template is called `template`.
-pub fn render_untrusted(text: &str, value: &Value) -> Result<KeyBytes, RenderError> {
+pub fn render_untrusted(text: &str, value: &Value) -> Result<SecretBytes, RenderError> {
     const KEY: &str = "template";
     let templates = BTreeMap::from([(KEY.to_owned(), text.to_owned())]);
     let mut rendered = render(&templates, value)?.into_iter();
     Ok(rendered
         .next()
-        .map_or_else(|| KeyBytes::from(Vec::new()), |(_, bytes)| bytes))
+        .map_or_else(|| SecretBytes::from(Vec::new()), |(_, bytes)| bytes))
 }
 
 /// Renders templates that share one limit of output.
@@ -141,14 +141,14 @@ impl Renderer {
     ///
     /// # Errors
     /// Where it does not fit the value, and why; the room is as it was then.
-    pub fn render(&mut self, key: &str, text: &str) -> Result<KeyBytes, Detail> {
+    pub fn render(&mut self, key: &str, text: &str) -> Result<SecretBytes, Detail> {
         let rendered = render_one(&self.environment, text, &self.scope, self.room);
         let bytes = rendered.map_err(|(line, why)| {
             let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
             Detail::new(format!("template `{key}`{line}: {why}"))
         })?;
         self.room = self.room.saturating_sub(bytes.len());
-        Ok(KeyBytes::from(bytes))
+        Ok(SecretBytes::from(bytes))
     }
 
     /// What a template asks of the value, for a [`Mismatch`]. It does not depend on the value.

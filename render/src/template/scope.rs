@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use strongroom_value::Value;
+use strongroom_model::Value;
 
 use super::Problem;
 use super::uses::{self, Spelling};

@@ -3,14 +3,14 @@
 
 use std::num::NonZeroU64;
 
+use strongroom_model::id::{KeyId, RequestId, SecretId};
+use strongroom_model::name::{NamespaceName, SecretName, Stage, VersionId};
+use strongroom_model::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::free_text::{cut, short};
 use super::{Action, Actor, Circumstances, Requester};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::id::{KeyId, RequestId, SecretId};
-use crate::name::{NamespaceName, SecretName, Stage, VersionId};
-use crate::time::Timestamp;
 
 /// How it ended.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,9 +1,10 @@
 //! The audit log's part of [`crate::fuzzing`].
 
+use strongroom_model::id::StoreId;
+
 use super::reads::record::{self, ReadRecord};
 use super::reads::segment::{self, HEADER_BYTES, SegmentStart};
 use crate::codec::DecodeError;
-use crate::id::StoreId;
 
 const STORE: StoreId = StoreId::from_bytes([0; 16]);
 

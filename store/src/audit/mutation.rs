@@ -14,12 +14,12 @@
 //! callers do.
 
 use sha2::{Digest, Sha256};
+use strongroom_model::id::StoreId;
+use strongroom_model::time::Timestamp;
 
 use super::{Entry, ReadHead};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Context, CryptoError, Keyring, PublicKey, Signer};
-use crate::id::StoreId;
-use crate::time::Timestamp;
 
 /// What the records of the mutation chain are numbered under.
 pub(super) const MUTATION_CHAIN: u8 = 1;

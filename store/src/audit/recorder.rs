@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use strongroom_model::time::Timestamp;
 
 use super::refusals::{Disposition, RefusalSums, is_summed};
 use super::{AuditUnavailable, Durability, Entry, ReadChain};
-use crate::time::Timestamp;
 
 /// Writes records of reads and refusals.
 pub(crate) struct Recorder {

@@ -13,11 +13,12 @@
 //! of a chain that runs through the place that was signed, or begins right behind it. Must not decide what is
 //! cut.
 
+use strongroom_model::id::StoreId;
+use strongroom_model::time::Timestamp;
+
 use super::{ChainHead, MUTATION_CHAIN, READ_CHAIN, ReadHead};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{PublicKey, Signer};
-use crate::id::StoreId;
-use crate::time::Timestamp;
 
 const FORMAT: u8 = 1;
 
@@ -119,7 +120,7 @@ impl Truncation {
 mod tests {
     use super::*;
     use crate::crypto::{Keyring, RootKey};
-    use crate::secret::SecretBytes;
+    use strongroom_model::SecretBytes;
 
     const STORE: StoreId = StoreId::from_bytes([1; 16]);
 

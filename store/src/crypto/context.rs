@@ -1,7 +1,7 @@
 //! What a sealed record is and where it stands: the headers under which it is sealed. Must name every fact
 //! that tells one record from another, and none that a rewrap changes.
 
-use crate::id::{KeyId, NamespaceId, SecretId, StoreId};
+use strongroom_model::id::{KeyId, NamespaceId, SecretId, StoreId};
 
 /// A record that is sealed under the keyring, and its place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

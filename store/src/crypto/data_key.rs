@@ -6,14 +6,14 @@
 
 use std::fmt;
 
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{KeyId, NamespaceId, SecretId, StoreId};
+use strongroom_model::name::VersionId;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::material::KeyMaterial;
 use super::{CryptoError, Siv, kdf, random};
-use crate::id::{KeyId, NamespaceId, SecretId, StoreId};
-use crate::name::VersionId;
-use crate::secret::SecretBytes;
 use crate::value::DataType;
 
 /// Where a wrapped data key stands. A rewrap changes the key and its version, and nothing else.

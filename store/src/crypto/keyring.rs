@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use strongroom_model::SecretBytes;
+use strongroom_model::id::StoreId;
+
 use super::context::Context;
 use super::locked::Locked;
 use super::material::{KeyMaterial, MaterialContext};
@@ -9,8 +12,6 @@ use super::root_key::RootKey;
 use super::signing::{PublicKey, Signer};
 use super::state_digest::{StateDigest, Term};
 use super::{CryptoError, Siv, kdf, random};
-use crate::id::StoreId;
-use crate::secret::SecretBytes;
 
 /// Bytes of the random nonce in front of a sealed record.
 const NONCE_BYTES: usize = 16;

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{KeyId, NamespaceId, StoreId};
+
 use super::locked::Locked;
 use super::{CryptoError, random};
-use crate::id::{KeyId, NamespaceId, StoreId};
-use crate::secret::SecretBytes;
 
 /// Where wrapped material stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,9 +3,10 @@
 
 use std::fmt;
 
+use strongroom_model::SecretBytes;
+
 use super::locked::Locked;
 use super::{CryptoError, random};
-use crate::secret::SecretBytes;
 
 /// The key over all keys of a store.
 pub struct RootKey(Locked<32>);

@@ -1,11 +1,11 @@
 //! Properties of sealing: a thing opens in its own place, and nowhere else.
 
 use proptest::prelude::*;
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{KeyId, NamespaceId, SecretId, StoreId};
+use strongroom_model::name::VersionId;
 
 use super::*;
-use crate::id::{KeyId, NamespaceId, SecretId, StoreId};
-use crate::name::VersionId;
-use crate::secret::SecretBytes;
 use crate::value::DataType;
 
 /// A context that owns its fields. Few values for each, so that two contexts often differ in one field alone.

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use strongroom_model::id::RequestId;
+
 use super::{EngineError, Table};
-use crate::id::RequestId;
 
 /// A key and its value.
 pub type KeyValue = (Vec<u8>, Vec<u8>);

@@ -7,12 +7,12 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+use strongroom_model::id::RequestId;
 
 use super::{
     Batch, Change, CommitOutcome, Engine, EngineError, EngineStats, KeyValue, Precondition,
     REMEMBERED_REQUESTS, RecordLimits, Revision, Snapshot, Table, Visitor,
 };
-use crate::id::RequestId;
 
 type Tables = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 

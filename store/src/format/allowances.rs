@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_model::id::NamespaceId;
 use zeroize::Zeroizing;
 
 use super::{FORMAT, format};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::id::NamespaceId;
 
 /// Most that a namespace may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

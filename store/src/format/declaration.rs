@@ -1,6 +1,8 @@
 //! What an outside object declares, as it was last taken in, and who wrote or deleted one of which nothing
 //! was seen yet.
 
+use strongroom_model::name::{ExternalId, NamespaceName};
+use strongroom_model::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{DeclaredObject, FORMAT, IndexedRecord, format, parsed};
@@ -8,8 +10,6 @@ use crate::audit::{Author, Requester};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::Context;
 use crate::engine::Table;
-use crate::name::{ExternalId, NamespaceName};
-use crate::time::Timestamp;
 
 /// A declaration that was taken in.
 #[derive(Clone, PartialEq, Eq, Debug)]

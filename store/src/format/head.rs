@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_model::id::{KeyId, NamespaceId, SecretId};
+use strongroom_model::name::{SecretName, Stage, VersionId};
+use strongroom_model::object_ref::ObjectRef;
+use strongroom_model::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{format_up_to, parsed};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::id::{KeyId, NamespaceId, SecretId};
-use crate::name::{SecretName, Stage, VersionId};
-use crate::object_ref::ObjectRef;
-use crate::time::Timestamp;
 use crate::value::DataType;
 
 /// The format of a head; format 2 ends with what follows its deletion, and is written only where that is not

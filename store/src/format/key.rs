@@ -1,19 +1,19 @@
 //! An encryption key: its states and versions, without the material.
 
+use strongroom_model::id::{KeyId, NamespaceId};
+use strongroom_model::name::KeyName;
+use strongroom_model::object_ref::ObjectRef;
+use strongroom_model::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{format_up_to, parsed};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::id::{KeyId, NamespaceId};
-use crate::name::KeyName;
-use crate::object_ref::ObjectRef;
-use crate::time::Timestamp;
 
 /// Format 2 has a declaration at its end.
 const FORMAT: u8 = 2;
 
 /// Whether an encryption key can be used, with the times of the store.
-pub type KeyState = strongroom_value::KeyState<Timestamp>;
+pub type KeyState = strongroom_model::KeyState<Timestamp>;
 
 /// What an outside object says about the encryption key that it declares.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,12 +1,12 @@
 //! A namespace as the store knows it.
 
+use strongroom_model::id::{KeyId, NamespaceId};
+use strongroom_model::name::{ExternalId, NamespaceName};
+use strongroom_model::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{FORMAT, format, parsed};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::id::{KeyId, NamespaceId};
-use crate::name::{ExternalId, NamespaceName};
-use crate::time::Timestamp;
 
 /// A namespace. Its `uid` is absent after a restore that accepts all namespaces: the next binding sets it.
 #[derive(Clone, PartialEq, Eq, Debug)]

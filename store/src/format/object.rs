@@ -1,6 +1,6 @@
 //! The outside objects that records name.
 
-use crate::name::{ExternalId, NamespaceName};
+use strongroom_model::name::{ExternalId, NamespaceName};
 
 /// An outside object that declares something.
 #[derive(Clone, PartialEq, Eq, Debug)]

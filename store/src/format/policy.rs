@@ -1,12 +1,12 @@
 //! An access policy in force. Its statements are bytes that the store does not read.
 
+use strongroom_model::name::{ExternalId, NamespaceName};
 use zeroize::Zeroizing;
 
 use super::{FORMAT, IndexedRecord, format, parsed};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::Context;
 use crate::engine::Table;
-use crate::name::{ExternalId, NamespaceName};
 
 /// What of an access policy is in force, so that the next process knows it. The store does not read the
 /// statements.

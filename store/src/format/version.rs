@@ -1,10 +1,11 @@
 //! A version's sealed value and its wrapped data key. They are two records, so that a rewrap rewrites the
 //! small one alone.
 
+use strongroom_model::id::{KeyId, SecretId};
+
 use super::{FORMAT, format};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::SealedValue;
-use crate::id::{KeyId, SecretId};
 
 /// Key of a version's value and of its data key.
 pub(crate) fn version_key(secret: &SecretId, sequence: u32) -> Vec<u8> {

@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use strongroom_model::SecretBytes;
+use strongroom_model::id::RequestId;
+use strongroom_model::name::Stage;
+use strongroom_model::time::Timestamp;
+
 use super::*;
 use crate::audit::{
     Action, Actor, AuditOutcome, ChainHead, Checkpoint, Cut, Entry, MutationRecord, ReadHead, Truncation,
@@ -11,10 +16,6 @@ use crate::audit::{
 use crate::crypto::{SealedValue, StateDigest};
 use crate::engine::Table;
 use crate::format::{HeadVersion, KeyState, KeyVersionState, Recovery, SecretState};
-use crate::id::RequestId;
-use crate::name::Stage;
-use crate::secret::SecretBytes;
-use crate::time::Timestamp;
 use crate::value::DataType;
 use crate::vault::{KeyDeclaration, ObjectRef, Quota, RotationState};
 

@@ -16,13 +16,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use strongroom_model::id::StoreId;
 use subtle::ConstantTimeEq;
 
 use super::SealError;
 use super::slot::{Slot, SlotId, SlotInfo, SlotSecret};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{RootKey, kdf};
-use crate::id::StoreId;
 
 /// Its name beside the store.
 pub const FILE_NAME: &str = "store.seal";

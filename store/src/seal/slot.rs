@@ -3,14 +3,14 @@
 use std::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use strongroom_model::SecretBytes;
+use strongroom_model::id::StoreId;
 use zeroize::Zeroizing;
 
 use super::SealError;
 use super::recovery::RecoveryKey;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{CryptoError, RootKey, Siv, kdf, random};
-use crate::id::StoreId;
-use crate::secret::SecretBytes;
 
 pub use ids::SlotId;
 
@@ -35,14 +35,14 @@ mod ids {
     }
 
     impl std::str::FromStr for SlotId {
-        type Err = crate::id::IdError;
+        type Err = strongroom_model::id::IdError;
         fn from_str(text: &str) -> Result<Self, Self::Err> {
             HEXLOWER
                 .decode(text.as_bytes())
                 .ok()
                 .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
                 .map(Self)
-                .ok_or_else(|| crate::id::IdError::Malformed(text.chars().take(64).collect()))
+                .ok_or_else(|| strongroom_model::id::IdError::Malformed(text.chars().take(64).collect()))
         }
     }
 }

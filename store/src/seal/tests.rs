@@ -1,9 +1,9 @@
 use proptest::prelude::*;
+use strongroom_model::SecretBytes;
+use strongroom_model::id::StoreId;
 
 use super::*;
 use crate::crypto::RootKey;
-use crate::id::StoreId;
-use crate::secret::SecretBytes;
 
 const CHEAP: PassphraseCost = PassphraseCost {
     memory_kib: 64,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
 
-use crate::id::StoreId;
+use strongroom_model::id::StoreId;
 
 /// What stands outside the store so that an older copy of it is noticed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

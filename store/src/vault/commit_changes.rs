@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_model::id::{NamespaceId, SecretId};
+
 use crate::crypto::{Keyring, StateDigest};
 use crate::engine::{Change, EngineError, Snapshot, Table};
-use crate::id::{NamespaceId, SecretId};
 
 /// The rows of a commit.
 #[derive(Clone, Copy)]

@@ -1,9 +1,10 @@
 //! Why a group of commands was not committed.
 
+use strongroom_model::id::RequestId;
+
 use super::error::StoreError;
 use crate::crypto::CryptoError;
 use crate::engine::EngineError;
-use crate::id::RequestId;
 
 /// Why a whole group was not answered as decided. Errors cannot be cloned, so that each caller gets one made
 /// from this.

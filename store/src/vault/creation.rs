@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use strongroom_model::time::Timestamp;
+
 use super::directory::{exists, private_dir};
 use super::error::StoreError;
 use super::open_error::OpenError;
@@ -12,7 +14,6 @@ use crate::crypto::{Context, Keyring, RootKey, StateDigest};
 use crate::engine::{Batch, Change, CommitOutcome, Engine, STORE_FILE, Table, create_file};
 use crate::format::{SealDigest, StoreState, meta};
 use crate::seal::SealFile;
-use crate::time::Timestamp;
 
 /// What a new store is made of.
 #[derive(Debug)]

@@ -1,6 +1,10 @@
 //! What a decision changes, and how that becomes sealed records. Must not decide: an effect is carried out as
 //! it stands.
 
+use strongroom_model::id::{KeyId, NamespaceId, SecretId};
+use strongroom_model::name::{CursorName, ExternalId, VersionId};
+use strongroom_model::time::Timestamp;
+
 use super::error::StoreError;
 use super::types::AttestationId;
 use super::view::{View, declaration_index, key_key, policy_index};
@@ -13,9 +17,6 @@ use crate::format::{
     Attestation, AttestedSince, Declaration, EnforcedPolicy, Head, IndexedRecord, KeyRecord, Namespace,
     SealDigest, StoredDataKey, StoredVersion, key_version_key, meta, version_key,
 };
-use crate::id::{KeyId, NamespaceId, SecretId};
-use crate::name::{CursorName, ExternalId, VersionId};
-use crate::time::Timestamp;
 use crate::value::Value;
 
 /// What is due at a time.

@@ -1,15 +1,15 @@
 //! Why the store does not do what was asked. Must not hold a value.
 
-use strongroom_value::RECOVERY_WINDOW_DAYS;
+use strongroom_model::RECOVERY_WINDOW_DAYS;
+use strongroom_model::id::RequestId;
+use strongroom_model::name::NamespaceName;
+use strongroom_model::time::Timestamp;
 
 use super::quota::{HumanBytes, Usage};
 use crate::audit::AuditUnavailable;
 use crate::crypto::CryptoError;
 use crate::engine::EngineError;
 use crate::format::Quota;
-use crate::id::RequestId;
-use crate::name::NamespaceName;
-use crate::time::Timestamp;
 use crate::value::ValueError;
 
 /// The rules say no. Asking again changes nothing until something else does.

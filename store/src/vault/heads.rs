@@ -1,11 +1,12 @@
 //! Heads of secrets as they lie in the store.
 
+use strongroom_model::id::SecretId;
+
 use super::error::StoreError;
 use super::quota::row_bytes;
 use crate::crypto::{Context, Keyring};
 use crate::engine::{Snapshot, Table, try_visit};
 use crate::format::Head;
-use crate::id::SecretId;
 
 /// Opens a head: its revision stands in clear before the sealed bytes, and is part of what they are sealed
 /// under.

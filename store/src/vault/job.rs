@@ -1,12 +1,13 @@
 //! A queued command: what it comes to on the view of its group, and how its caller is answered.
 
+use strongroom_model::id::RequestId;
+use strongroom_model::time::Timestamp;
+
 use super::commands::{Command, Decision, EntryDraft};
 use super::error::{Refusal, StoreError};
 use super::types::Meta;
 use super::view::View;
 use crate::audit::{Entry, Requester};
-use crate::id::RequestId;
-use crate::time::Timestamp;
 
 /// Answers one caller once the group's outcome is known.
 pub(super) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use parking_lot::RwLock;
+use strongroom_model::id::{NamespaceId, SecretId};
+use strongroom_model::name::SecretName;
 
 use super::commit_changes::CommitChanges;
 use super::heads::{each_head, open_head};
@@ -11,8 +13,6 @@ use super::open_error::OpenError;
 use super::view::View;
 use crate::crypto::Keyring;
 use crate::engine::{Snapshot, Table};
-use crate::id::{NamespaceId, SecretId};
-use crate::name::SecretName;
 
 type Names = BTreeMap<(NamespaceId, SecretName), SecretId>;
 

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use strongroom_model::id::{NamespaceId, SecretId};
 
 use super::commit_changes::CommitChanges;
 use super::error::StoreError;
@@ -17,7 +18,6 @@ use super::quota::{Usage, row_bytes};
 use crate::crypto::Keyring;
 use crate::engine::{Snapshot, Table};
 use crate::format::{Allowances, Quota};
-use crate::id::{NamespaceId, SecretId};
 
 /// What one commit adds to a namespace, or takes from it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 
 use parking_lot::{Condvar, Mutex};
+use strongroom_model::time::Timestamp;
 use subtle::ConstantTimeEq;
 
 use super::anchor::{Anchor, StrictAnchor};
@@ -25,7 +26,6 @@ use crate::engine::{Engine, STORE_FILE, open_file};
 use crate::format::{Quota, StoreState};
 use crate::lock::StoreLock;
 use crate::seal::{SealError, SealFile, SlotKind};
-use crate::time::Timestamp;
 
 /// What an anchor outside the store demands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

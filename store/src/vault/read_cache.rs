@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
+use strongroom_model::id::{KeyId, NamespaceId, SecretId};
+use strongroom_model::name::{NamespaceName, SecretName, VersionId};
 
 use super::sealed_version::SealedVersion;
 use super::types::{KeyView, SecretView, VersionView};
 use crate::crypto::KeyMaterial;
 use crate::engine::{Change, Revision, Table};
-use crate::id::{KeyId, NamespaceId, SecretId};
-use crate::name::{NamespaceName, SecretName, VersionId};
 
 /// Version stamps of changed records. Records that share one are forgotten together, which costs a look at
 /// the engine.

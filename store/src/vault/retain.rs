@@ -7,6 +7,9 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use strongroom_model::id::RequestId;
+use strongroom_model::time::Timestamp;
+
 use super::audit_position::AuditPosition;
 use super::commands::{CLOCK_TRUST_DELAY, RemoveTruncated, TruncateAudit};
 use super::error::{Refusal, StoreError};
@@ -19,8 +22,6 @@ use crate::audit::{
     row_bytes,
 };
 use crate::engine::Table;
-use crate::id::RequestId;
-use crate::time::Timestamp;
 
 /// Most changes that one cut signs away, or one commit removes.
 const MAX_CHANGES_PER_CUT: usize = 4_096;

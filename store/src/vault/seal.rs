@@ -1,5 +1,7 @@
 //! The open store and its seal file: they change together, and neither is trusted alone.
 
+use strongroom_model::id::RequestId;
+
 use super::commands::ChangeSeal;
 use super::open_error::OpenError;
 use super::state::check_seal;
@@ -8,7 +10,6 @@ use super::types::Meta;
 use crate::crypto::CryptoError;
 use crate::engine::Snapshot;
 use crate::format::SealDigest;
-use crate::id::RequestId;
 use crate::seal::{SealError, SealFile, SlotInfo};
 
 /// Which slots come and go, in words: `add recovery slot 0a1b2c3d "paper"`.

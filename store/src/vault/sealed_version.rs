@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use strongroom_model::id::{KeyId, NamespaceId, SecretId};
+use strongroom_model::name::VersionId;
+
 use super::error::StoreError;
 use super::view::View;
 use crate::crypto::{DataKey, DataKeyContext, KeyMaterial, MaterialContext, SealedValue, ValueContext};
 use crate::engine::Table;
 use crate::format::{Head, HeadVersion, StoredDataKey, StoredVersion, key_version_key, version_key};
-use crate::id::{KeyId, NamespaceId, SecretId};
-use crate::name::VersionId;
 use crate::value::{DataType, Value};
 
 /// A version's sealed value with its wrapped data key and the material that unwraps it.

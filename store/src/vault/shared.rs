@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
+use strongroom_model::id::KeyId;
+use strongroom_model::time::Timestamp;
 
 use super::anchor::{Anchor, StrictAnchor};
 use super::caches::Caches;
@@ -13,8 +15,6 @@ use crate::audit::{AuditUnavailable, Durability, Entry, ReadChain, ReadHead, Rec
 use crate::crypto::Keyring;
 use crate::engine::Engine;
 use crate::format::StoreState;
-use crate::id::KeyId;
-use crate::time::Timestamp;
 
 /// What the writer publishes after each commit.
 #[derive(Clone, Copy, Debug)]

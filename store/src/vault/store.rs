@@ -6,6 +6,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use strongroom_model::id::StoreId;
+use strongroom_model::time::Timestamp;
 
 use super::anchor::Anchor;
 use super::commands::Command;
@@ -17,8 +19,6 @@ use super::types::Meta;
 use super::view::View;
 use crate::audit::{Requester, RetentionLimits};
 use crate::crypto::PublicKey;
-use crate::id::StoreId;
-use crate::time::Timestamp;
 
 /// An open store.
 #[derive(Clone)]

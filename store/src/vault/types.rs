@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use strongroom_model::id::{KeyId, NamespaceId, RequestId, SecretId};
+use strongroom_model::name::{ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
+use strongroom_model::time::Timestamp;
+
 use super::quota::Usage;
 use crate::audit::{Actor, Circumstances, Requester};
 pub use crate::format::{
-    DeclaredObject, EnforcedPolicy, KeyDeclaration, KeyState, Quota,
-    Recovery, RotationState, SecretState,
+    DeclaredObject, EnforcedPolicy, KeyDeclaration, KeyState, Quota, Recovery, RotationState, SecretState,
 };
-use crate::id::{KeyId, NamespaceId, RequestId, SecretId};
-use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
-pub use crate::object_ref::ObjectRef;
-use crate::time::Timestamp;
 use crate::value::{DataType, Value};
+pub use strongroom_model::object_ref::ObjectRef;
 
 /// Who asks, for which request, and when.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -4,6 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use strongroom_model::id::{KeyId, NamespaceId, SecretId};
+use strongroom_model::name::{ExternalId, KeyName, NamespaceName, SecretName};
+
 use super::error::{Refusal, StoreError};
 use super::heads::open_head;
 use super::indexed_record::open_indexed;
@@ -17,8 +20,6 @@ use crate::format::{
     Attestation, AttestedSince, Declaration, EnforcedPolicy, Head, IndexedRecord, KeyRecord, KeyState,
     Namespace, Quota, SecretState, head_row_bytes, meta, version_key,
 };
-use crate::id::{KeyId, NamespaceId, SecretId};
-use crate::name::{ExternalId, KeyName, NamespaceName, SecretName};
 
 /// Changes that are not committed yet: a value, or none for a removal.
 pub(crate) type PendingChanges = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;

@@ -7,6 +7,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, mpsc};
 
+use strongroom_model::id::RequestId;
+use strongroom_model::time::Timestamp;
+
 use super::commit_changes::{CommitChanges, values_before};
 use super::commit_failure::CommitFailure;
 use super::error::StoreError;
@@ -18,8 +21,6 @@ use crate::audit::{self, Action, Actor, ChainHead, Checkpoint, Entry, ReadHead};
 use crate::crypto::{Context, CryptoError};
 use crate::engine::{Batch, Change, CommitOutcome, EngineError, Precondition, Revision, Table};
 use crate::format::{StoreState, meta};
-use crate::id::RequestId;
-use crate::time::Timestamp;
 
 /// Most commands in one commit.
 const MAX_COMMANDS_PER_COMMIT: usize = 64;

@@ -16,7 +16,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use strongroom_store::id::{KeyId, NamespaceId, RequestId, SecretId};
+use strongroom_model::id::{KeyId, NamespaceId, RequestId, SecretId};
 use strongroom_store::vault::*;
 
 use naive::{Key, Model, Op, SLOTS};

@@ -15,8 +15,8 @@ mod support;
 
 use std::ops::ControlFlow;
 
+use strongroom_model::id::{NamespaceId, RequestId, SecretId};
 use strongroom_store::engine::Table;
-use strongroom_store::id::{NamespaceId, RequestId, SecretId};
 use strongroom_store::vault::*;
 
 use support::simulated_disk::{Random, seed};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use strongroom_model::id::RequestId;
 use strongroom_store::engine::*;
-use strongroom_store::id::RequestId;
 
 /// What the next commit comes to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

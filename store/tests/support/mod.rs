@@ -20,14 +20,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{NamespaceId, RequestId, SecretId, StoreId};
+use strongroom_model::name::{Stage, VersionId};
+use strongroom_model::time::Timestamp;
 use strongroom_store::audit::{Actor, Durability, MemoryReads, RetentionLimits};
 use strongroom_store::crypto::{Keyring, RootKey};
 use strongroom_store::engine::Engine;
-use strongroom_store::id::{NamespaceId, RequestId, SecretId, StoreId};
-use strongroom_store::name::{Stage, VersionId};
 use strongroom_store::seal::{SealFile, SlotSecret};
-use strongroom_store::secret::SecretBytes;
-use strongroom_store::time::Timestamp;
 use strongroom_store::value::Value;
 use strongroom_store::vault::*;
 use tempfile::TempDir;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use strongroom_value::{VALUE_BYTES, Value};
+use strongroom_model::{VALUE_BYTES, Value};
 
 use super::proto;
 

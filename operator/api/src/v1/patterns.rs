@@ -1,6 +1,6 @@
 //! The grammar of names as the OpenAPI document tells it. The store's own types are what is checked.
 
-pub use strongroom_value::SECRET_NAME_PATTERN;
+pub use strongroom_model::SECRET_NAME_PATTERN;
 
 /// What a label of an object, without a prefix, is, and its value.
 pub const LABEL_PATTERN: &str = "^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";

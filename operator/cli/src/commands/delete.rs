@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use http::Method;
 use strongroom_api::v1::DeleteSecretAnswer;
-use strongroom_value::RECOVERY_WINDOW_DAYS;
+use strongroom_model::RECOVERY_WINDOW_DAYS;
 
 use crate::api_client::ApiClient;
 use crate::failure::Failure;

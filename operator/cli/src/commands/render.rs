@@ -6,11 +6,11 @@ use data_encoding::BASE64;
 use http::Method;
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_model::Value;
 use strongroom_render::attributes::{Attributes, RequestedVersion};
 use strongroom_render::native::{self, DataError, Recipe};
 use strongroom_render::plan::{self, PlanError, SecretInput};
 use strongroom_render::variable;
-use strongroom_value::Value;
 
 use crate::api_client::ApiClient;
 use crate::cluster::Cluster;

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use data_encoding::BASE64;
 use strongroom_api::stream::DeliveredValue;
+use strongroom_model::Value;
 use strongroom_render::attributes::{RequestedSecret, RequestedVersion};
 use strongroom_render::format::quoted;
-use strongroom_value::Value;
 use zeroize::Zeroizing;
 
 use super::error::{QueryError, printable};

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
+use strongroom_model::SecretBytes;
 use strongroom_render::path::FileMode;
 use strongroom_render::plan::PlannedFile;
-use strongroom_value::KeyBytes;
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn plan(version: &str, files: &[(&str, &str)]) -> Plan {
     let file = |(path, text): &(&str, &str)| {
         let planned = PlannedFile {
             mode: FileMode::GROUP,
-            bytes: KeyBytes::from(text.as_bytes().to_vec()),
+            bytes: SecretBytes::from(text.as_bytes().to_vec()),
             password: None,
         };
         (path.parse().unwrap(), planned)

@@ -105,7 +105,7 @@ impl ValueCache {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_value::Value;
+    use strongroom_model::Value;
 
     use super::*;
 

@@ -56,7 +56,7 @@ where
 pub struct MetricDescriptor {
     /// As Prometheus reads it: with prefix, and with `_total` where it is a counter.
     pub name: String,
-    /// What kind it is of.
+    /// Counter, gauge or histogram, as OpenMetrics has them.
     pub kind: MetricType,
     /// The names of its labels.
     pub labels: &'static [&'static str],

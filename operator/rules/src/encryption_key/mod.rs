@@ -7,7 +7,7 @@ mod verdict;
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};
-use strongroom_value::KeyState;
+use strongroom_model::KeyState;
 
 pub use self::verdict::{KeyBlocker, KeyVerdict};
 use crate::managed_secret::facts::{Namespace, NamespaceBinding};

@@ -31,7 +31,7 @@ pub use self::random::{CryptoRng, RandomError};
 pub use self::record::{GeneratorRecord, RecordError};
 pub use self::size::{fits, takes_long};
 pub use self::x509::CertificateError;
-use crate::value::{KeyBytes, VALUE_BYTES, Value};
+use crate::value::{SecretBytes, VALUE_BYTES, Value};
 
 /// The key in which a Secret of type kubernetes.io/ssh-auth holds its private key.
 const SSH_KEY: &str = "ssh-privatekey";
@@ -310,15 +310,15 @@ fn bytes(
     Ok(bytes)
 }
 
-fn encode(bytes: &[u8], encoding: &data_encoding::Encoding) -> KeyBytes {
-    KeyBytes::from(Zeroizing::new(encoding.encode(bytes)))
+fn encode(bytes: &[u8], encoding: &data_encoding::Encoding) -> SecretBytes {
+    SecretBytes::from(Zeroizing::new(encoding.encode(bytes)))
 }
 
-fn uuid(random: &mut dyn CryptoRng) -> KeyBytes {
+fn uuid(random: &mut dyn CryptoRng) -> SecretBytes {
     let mut bytes = Zeroizing::new([0; 16]);
     random.fill_bytes(&mut *bytes);
     let uuid = uuid::Builder::from_random_bytes(*bytes).into_uuid();
     let mut text = Zeroizing::new(vec![0; uuid::fmt::Hyphenated::LENGTH]);
     uuid.hyphenated().encode_lower(&mut text);
-    KeyBytes::from(text)
+    SecretBytes::from(text)
 }

@@ -8,7 +8,7 @@ use strongroom_crds::v1alpha1::PasswordSource;
 use zeroize::Zeroizing;
 
 use super::random::{CryptoRng, below};
-use crate::value::KeyBytes;
+use crate::value::SecretBytes;
 
 pub(super) const DEFAULT_LENGTH: i32 = 32;
 const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -56,7 +56,7 @@ struct Class {
 pub(super) fn generate(
     source: &PasswordSource,
     random: &mut dyn CryptoRng,
-) -> Result<KeyBytes, PasswordError> {
+) -> Result<SecretBytes, PasswordError> {
     let length = usize::try_from(source.length.unwrap_or(DEFAULT_LENGTH)).unwrap_or(0);
     if !(8..=4096).contains(&length) {
         return Err(PasswordError::Length);
@@ -83,7 +83,7 @@ pub(super) fn generate(
         password.extend(draw(&all, random));
     }
     shuffle(&mut password, random);
-    Ok(KeyBytes::from(password))
+    Ok(SecretBytes::from(password))
 }
 
 fn classes(source: &PasswordSource) -> Result<Vec<Class>, PasswordError> {

@@ -1,7 +1,7 @@
 //! What a program hears that policies keep from a value: one sentence that is true whether the secret is
 //! there or not, and who can mend it.
 
-use strongroom_value::visible;
+use strongroom_model::visible;
 
 use super::decide::{Decision, PolicyKind};
 use super::explain::shows;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use strongroom_value::visible;
+use strongroom_model::visible;
 
 use super::decide::{Decision, MissingPermission, PolicyKind};
 use super::policy_set::StatementRef;

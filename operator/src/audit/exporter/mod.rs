@@ -7,7 +7,7 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
-use strongroom_store::time::Timestamp;
+use strongroom_model::time::Timestamp;
 use strongroom_store::vault::{Retry, Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::sleep;

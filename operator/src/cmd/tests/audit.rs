@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
+use strongroom_model::id::SecretId;
 use strongroom_store::audit::{Actor, Circumstances, Durability};
-use strongroom_store::id::SecretId;
 use strongroom_store::vault::{ExternalRequest, GetValue, Meta, Store};
 
 use super::{CommandError, Fixture, NOW, meta, running, strongroom};

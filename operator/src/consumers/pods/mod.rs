@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 use parking_lot::Mutex;
+use strongroom_model::id::SecretId;
 use strongroom_rules::consumers::{ReplacedVersion, SecretUse, settles, version};
-use strongroom_store::id::SecretId;
 
 use self::spec::PartialPod;
 use super::ConsumerChange;

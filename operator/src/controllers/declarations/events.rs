@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::Event;
+use strongroom_model::name::{ExternalId, NameError, NamespaceName};
 use strongroom_rules::declaration::{DeclarationScope, Digest, is_marked};
-use strongroom_store::name::{ExternalId, NameError, NamespaceName};
 use strongroom_store::vault::DeclaredObject;
 
 use super::short;

@@ -18,8 +18,8 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
+use strongroom_model::name::{ExternalId, NamespaceName};
 use strongroom_store::audit::Requester;
-use strongroom_store::name::{ExternalId, NamespaceName};
 use strongroom_store::vault::{DeclarationOutcome, DeclaredObject};
 use tokio::sync::Notify;
 

@@ -4,10 +4,10 @@
 use futures::{FutureExt as _, StreamExt as _};
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_model::id::RequestId;
+use strongroom_model::time::Timestamp as StoreTime;
 use strongroom_rules::declaration::{DeclarationScope, Digest};
 use strongroom_store::audit::{Action, Actor, Author, Entry};
-use strongroom_store::id::RequestId;
-use strongroom_store::time::Timestamp as StoreTime;
 use strongroom_store::vault::{Attest, Meta, ObjectChange, ObjectDigest};
 
 use super::*;

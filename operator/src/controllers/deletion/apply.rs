@@ -1,7 +1,7 @@
 //! Carrying out a deletion: of a secret the native Secret goes, then the recovery window opens; of a key the
 //! destruction is scheduled.
 
-use strongroom_store::id::SecretId;
+use strongroom_model::id::SecretId;
 use strongroom_store::vault::{KeyView, Recovery};
 
 use super::kind::{OwnedResource, StoredResource};

@@ -9,10 +9,10 @@ use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector;
 use kube::{Api, CustomResourceExt, Resource, ResourceExt};
 use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret};
+use strongroom_model::id::SecretId;
+use strongroom_model::name::ExternalId;
+use strongroom_model::object_ref::ObjectRef;
 use strongroom_rules::encryption_key::goes_with_its_object;
-use strongroom_store::id::SecretId;
-use strongroom_store::name::ExternalId;
-use strongroom_store::object_ref::ObjectRef;
 use strongroom_store::vault::{KeyView, Recovery};
 
 use super::DeletionSignals;

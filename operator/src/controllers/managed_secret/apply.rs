@@ -9,6 +9,9 @@ use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{KeySource, Source};
+use strongroom_model::id::SecretId;
+use strongroom_model::name::{SecretName, VersionId};
+use strongroom_model::object_ref::ObjectRef;
 use strongroom_rules::cause::Cause;
 use strongroom_rules::managed_secret::facts::NativeSecretState;
 use strongroom_rules::managed_secret::plan::{
@@ -17,9 +20,6 @@ use strongroom_rules::managed_secret::plan::{
 use strongroom_rules::managed_secret::renewal::CertificateChange;
 use strongroom_rules::managed_secret::verdict::SecretBlocker;
 use strongroom_rules::native_secret::{HELD_ANNOTATION, claim, owners};
-use strongroom_store::id::SecretId;
-use strongroom_store::name::{SecretName, VersionId};
-use strongroom_store::object_ref::ObjectRef;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{CreateSecret, EnsureVersion, Recovery, RotationMark, SecretView};
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_store::object_ref::ObjectRef;
+use strongroom_model::object_ref::ObjectRef;
 use strongroom_store::vault::SecretView;
 
 use super::observe::ObservedSecret;

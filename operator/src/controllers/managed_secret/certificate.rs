@@ -13,12 +13,12 @@ use strongroom_crds::v1alpha1::{
     CertificateStatus, ManagedCertificateAuthority, ManagedSecretStatus, RenewBefore, Source, X509Source,
 };
 use strongroom_crds::view::{PartialObject, ValueOrigin};
+use strongroom_model::name::VersionId;
 use strongroom_rules::generate::{self, Chain};
 use strongroom_rules::managed_secret::certificate_condition::CertificateProblem;
 use strongroom_rules::managed_secret::renewal::{
     CertificateFacts, OldRoots, Renewal, RenewalPolicy, RootsStatus, Signature,
 };
-use strongroom_store::name::VersionId;
 use strongroom_store::vault::SecretView;
 
 use super::observe::ObservedSecret;

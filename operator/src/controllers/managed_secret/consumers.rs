@@ -195,7 +195,7 @@ mod tests {
         let told = VolumeSecret {
             secret: view.id,
             namespace: NS,
-            which: &FollowedVersion::Stage(strongroom_store::name::Stage::Current),
+            which: &FollowedVersion::Stage(strongroom_model::name::Stage::Current),
             shown: Some(first.as_str().unwrap()),
             at_start: None,
         };

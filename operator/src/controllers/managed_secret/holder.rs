@@ -6,8 +6,8 @@ use kube::runtime::reflector;
 use kube::{Resource, ResourceExt};
 use strongroom_crds::condition::{ConditionType, Reason};
 use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus};
+use strongroom_model::object_ref::ObjectRef;
 use strongroom_rules::managed_secret::facts::Holder;
-use strongroom_store::object_ref::ObjectRef;
 
 use super::{Failure, native};
 use crate::controllers::Ctx;

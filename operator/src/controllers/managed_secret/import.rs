@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use strongroom_crds::condition::Reason;
+use strongroom_model::SecretBytes;
+use strongroom_model::id::SecretId;
+use strongroom_model::name::DataKeyName;
 use strongroom_rules::cause::Cause;
-use strongroom_store::id::SecretId;
-use strongroom_store::name::DataKeyName;
-use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 
 use super::{Failure, holder, native};

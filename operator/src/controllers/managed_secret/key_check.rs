@@ -2,13 +2,13 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
+use strongroom_model::id::NamespaceId;
+use strongroom_model::name::KeyName;
 use strongroom_rules::managed_secret::facts::{
     DesiredKey, DesiredState, KeyState, NativeSecretState, ObservedNativeSecret,
 };
 use strongroom_rules::native_secret::HELD_ANNOTATION;
 use strongroom_rules::uid::Uid;
-use strongroom_store::id::NamespaceId;
-use strongroom_store::name::KeyName;
 use strongroom_store::vault::{KeyState as StoredKeyState, SecretView};
 
 use super::Failure;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 use strongroom_crds::v1alpha1::{SealedKey, SealedSource};
+use strongroom_model::object_ref::ObjectRef;
 use strongroom_rules::generate::GeneratorRecord;
-use strongroom_store::object_ref::ObjectRef;
 
 use crate::secret_labels::{self, FORMER_NATIVE};
 

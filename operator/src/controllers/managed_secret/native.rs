@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 use strongroom_crds::v1alpha1::{ManagedSecret, NativeSecret};
+use strongroom_model::id::SecretId;
 use strongroom_rules::managed_secret::facts::InvalidSpec;
 use strongroom_rules::native_secret::edits::{DriftedKey, Edit};
 use strongroom_rules::native_secret::foreign_metadata::ForeignMetadata;
@@ -13,7 +14,6 @@ use strongroom_rules::native_secret::{
     self, ADOPTED_ANNOTATION, Drift, HELD_ANNOTATION, ImmutableField, NativeSecretContent, Origin,
     SECRET_ID_ANNOTATION,
 };
-use strongroom_store::id::SecretId;
 use strongroom_store::value::Value;
 use zeroize::Zeroize;
 

@@ -8,6 +8,8 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use strongroom_crds::annotation;
 use strongroom_crds::v1alpha1::{ManagedSecret, Source as SourceSpec};
+use strongroom_model::id::{KeyId, NamespaceId, SecretId};
+use strongroom_model::name::{SecretName, VersionId};
 use strongroom_rules::generate::Differences;
 use strongroom_rules::managed_secret::facts::{
     DesiredNative, DesiredState, ImportState, InvalidSpec, NamespaceBinding, NativeSecretRef,
@@ -17,8 +19,6 @@ use strongroom_rules::managed_secret::facts::{
 use strongroom_rules::native_secret::{ADOPTED_ANNOTATION, Drift, HELD_ANNOTATION};
 use strongroom_rules::rotation_schedule::{RotationRefusal, immutable};
 use strongroom_rules::uid::Uid;
-use strongroom_store::id::{KeyId, NamespaceId, SecretId};
-use strongroom_store::name::{SecretName, VersionId};
 use strongroom_store::value::Value;
 use strongroom_store::vault::SecretView;
 

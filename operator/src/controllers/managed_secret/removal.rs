@@ -1,8 +1,8 @@
 //! Giving a native Secret up: it is deleted if it is ours, and is nobody's business here any more.
 
+use strongroom_model::object_ref::ObjectRef;
 use strongroom_rules::native_secret::claim::WrittenSecret;
 use strongroom_rules::uid::Uid;
-use strongroom_store::object_ref::ObjectRef;
 use strongroom_store::vault::SecretView;
 
 use crate::controllers::Ctx;

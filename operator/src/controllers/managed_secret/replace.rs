@@ -10,9 +10,9 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use parking_lot::Mutex;
 use serde_json::json;
+use strongroom_model::object_ref::ObjectRef;
 use strongroom_rules::native_secret::foreign_metadata::{ForeignMetadata, REPLACER};
 use strongroom_rules::retry::ErrorClass;
-use strongroom_store::object_ref::ObjectRef;
 use strongroom_store::vault::SecretView;
 
 use super::apply::{merging, wrote};

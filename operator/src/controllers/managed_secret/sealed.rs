@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{SealedKey, SealedSource, Source};
+use strongroom_model::SecretBytes;
+use strongroom_model::name::DataKeyName;
 use strongroom_rules::managed_secret::facts;
-use strongroom_store::name::DataKeyName;
-use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 
 use super::observe::ObservedSecret;

@@ -47,8 +47,8 @@ async fn make_current(world: &ControllerFixture, version: &str) {
     };
     let meta = Meta {
         actor: strongroom_store::audit::Actor::System,
-        request: strongroom_store::id::RequestId::generate().unwrap(),
-        now: strongroom_store::time::Timestamp::from_millis(0),
+        request: strongroom_model::id::RequestId::generate().unwrap(),
+        now: strongroom_model::time::Timestamp::from_millis(0),
         asked: None,
     };
     world.ctx.store.blocking().run(update, meta).unwrap();
@@ -307,7 +307,7 @@ async fn a_generated_secret_that_had_another_source_meanwhile_keeps_what_that_br
     );
     world.reconcile("db").await;
     let view = world.view("db").await.unwrap();
-    let bytes = |text: &str| strongroom_store::secret::SecretBytes::new(text.as_bytes().to_vec());
+    let bytes = |text: &str| strongroom_model::SecretBytes::new(text.as_bytes().to_vec());
     let put = strongroom_store::vault::EnsureVersion {
         secret: view.id,
         version: "v-put".parse().unwrap(),
@@ -451,7 +451,7 @@ async fn an_external_object_that_does_not_wait_is_ready_before_its_value() {
 
 /// A new value by the API.
 async fn put(world: &ControllerFixture, version: &str, token: &str) {
-    use strongroom_store::secret::SecretBytes;
+    use strongroom_model::SecretBytes;
     use strongroom_store::value::Value;
     use strongroom_store::vault::{Meta, PutValue};
     let key = |key: &str, text: &str| (key.parse().unwrap(), SecretBytes::new(text.as_bytes().to_vec()));
@@ -463,8 +463,8 @@ async fn put(world: &ControllerFixture, version: &str, token: &str) {
     };
     let meta = Meta {
         actor: strongroom_store::audit::Actor::System,
-        request: strongroom_store::id::RequestId::generate().unwrap(),
-        now: strongroom_store::time::Timestamp::from_millis(0),
+        request: strongroom_model::id::RequestId::generate().unwrap(),
+        now: strongroom_model::time::Timestamp::from_millis(0),
         asked: None,
     };
     world.ctx.store.blocking().run(put, meta).unwrap();

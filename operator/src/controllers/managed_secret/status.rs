@@ -5,6 +5,7 @@ use strongroom_crds::condition::{ConditionType, Reason};
 use strongroom_crds::v1alpha1::{
     FormerVersion, ManagedSecret, ManagedSecretStatus, NativeSecretStatus, PendingDeletion, VersionStatus,
 };
+use strongroom_model::name::VersionId;
 use strongroom_rules::managed_secret::certificate_condition::{certificate_condition, ended_condition};
 use strongroom_rules::managed_secret::conditions::{
     ReadySummary, generator_condition, ready_conditions, rotation_condition, seal_condition,
@@ -12,7 +13,6 @@ use strongroom_rules::managed_secret::conditions::{
 use strongroom_rules::managed_secret::plan::SecretPlan;
 use strongroom_rules::managed_secret::verdict::{RotationState, SecretBlocker, SecretVerdict};
 use strongroom_rules::rotation_schedule::Coverage;
-use strongroom_store::name::VersionId;
 use strongroom_store::vault::SecretView;
 
 use super::observe::ObservedSecret;

@@ -520,7 +520,7 @@ async fn a_template_that_cannot_be_filled_stops_before_writing() {
 
 #[tokio::test]
 async fn an_external_object_waits_for_its_first_value_and_follows_what_is_current() {
-    use strongroom_store::secret::SecretBytes;
+    use strongroom_model::SecretBytes;
     use strongroom_store::value::Value;
     use strongroom_store::vault::{CreateSecret, KeyRef, Meta, PutValue};
 
@@ -533,8 +533,8 @@ async fn an_external_object_waits_for_its_first_value_and_follows_what_is_curren
 
     let meta = || Meta {
         actor: strongroom_store::audit::Actor::System,
-        request: strongroom_store::id::RequestId::generate().unwrap(),
-        now: strongroom_store::time::Timestamp::from_millis(now().as_millisecond()),
+        request: strongroom_model::id::RequestId::generate().unwrap(),
+        now: strongroom_model::time::Timestamp::from_millis(now().as_millisecond()),
         asked: None,
     };
     let value = |text: &str| {
@@ -545,7 +545,7 @@ async fn an_external_object_waits_for_its_first_value_and_follows_what_is_curren
     let namespace = store.namespace_named(&NS.parse().unwrap()).unwrap().unwrap().id;
     // Made for nobody yet: whoever declares it takes it over, and shows it when that is granted.
     let create = CreateSecret {
-        id: strongroom_store::id::SecretId::generate().unwrap(),
+        id: strongroom_model::id::SecretId::generate().unwrap(),
         namespace,
         name: "partner".parse().unwrap(),
         description: String::new(),

@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{GenerateSource, KeySource, ManagedSecret, Source};
+use strongroom_model::SecretBytes;
+use strongroom_model::name::{DataKeyName, SecretName};
 use strongroom_rules::cause::Cause;
 use strongroom_rules::generate::{
     self, Authority, Differences, GenerateContext, GenerateError, GeneratorRecord, PreviousValue,
 };
 use strongroom_rules::managed_secret::renewal::CertificateChange;
-use strongroom_rules::value::{KeyBytes, Value as Plain};
-use strongroom_store::name::{DataKeyName, SecretName};
-use strongroom_store::secret::SecretBytes;
+use strongroom_rules::value::Value as Plain;
 use strongroom_store::value::Value;
 use strongroom_store::vault::SecretView;
 
@@ -440,7 +440,12 @@ pub(super) fn plain(value: &Value) -> Plain {
     value
         .keys()
         .iter()
-        .map(|(name, bytes)| (name.as_str().to_owned(), KeyBytes::from(bytes.expose().to_vec())))
+        .map(|(name, bytes)| {
+            (
+                name.as_str().to_owned(),
+                SecretBytes::from(bytes.expose().to_vec()),
+            )
+        })
         .collect()
 }
 

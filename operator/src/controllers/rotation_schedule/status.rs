@@ -8,11 +8,11 @@ use strongroom_crds::condition::{ConditionStatus, Reason};
 use strongroom_crds::v1alpha1::{
     ManagedSecret, RenewBefore, RotatedSecret, RotationSchedule, RotationScheduleStatus, Source,
 };
+use strongroom_model::name::SecretName;
 use strongroom_rules::generate;
 use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
 use strongroom_rules::rotation_schedule::{Coverage, RotationRefusal, claim};
 use strongroom_rules::schedule::Timetable;
-use strongroom_store::name::SecretName;
 use strongroom_store::vault::SecretView;
 
 use super::coverage::cover;

@@ -11,12 +11,12 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{SecretId, StoreId};
 use strongroom_process::WorkPool;
 use strongroom_store::audit::{self, Actor};
 use strongroom_store::crypto::RootKey;
-use strongroom_store::id::{SecretId, StoreId};
 use strongroom_store::seal::{SealFile, SlotSecret};
-use strongroom_store::secret::SecretBytes;
 use strongroom_store::vault::{AnchorRule, CreateStoreOptions, OpenStoreOptions, Quota, SecretView, Store};
 
 pub(crate) use self::server::Api;
@@ -53,7 +53,7 @@ pub(crate) fn store() -> (Store, tempfile::TempDir) {
 pub(crate) fn store_within(quota: Option<Quota>) -> (Store, tempfile::TempDir) {
     let keep = tempfile::tempdir().unwrap();
     let dir = keep.path().join("store");
-    let at = strongroom_store::time::Timestamp::from_millis(now().as_millisecond());
+    let at = strongroom_model::time::Timestamp::from_millis(now().as_millisecond());
     let slot = SlotSecret::KeyFile(SecretBytes::new(vec![7; 32]));
     let root = RootKey::generate().unwrap();
     let seal = SealFile::new(StoreId::generate().unwrap(), &root, &slot, "test").unwrap();

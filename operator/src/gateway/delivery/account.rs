@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
+use strongroom_model::name::NamespaceName;
 use strongroom_rules::policy::Identity;
-use strongroom_store::name::NamespaceName;
 
 /// Longest name of a ServiceAccount, in bytes: that of a DNS subdomain (RFC 1123).
 const MAX_NAME_BYTES: usize = 253;

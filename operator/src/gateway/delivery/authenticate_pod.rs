@@ -8,10 +8,10 @@ use std::time::Instant;
 use jiff::Timestamp;
 use strongroom_api::stream::SECRETS;
 use strongroom_api::stream::proto::{Ended, Refusal, RequestedSecret, Subscribe, requested_secret};
+use strongroom_model::id::RequestId;
+use strongroom_model::name::Stage;
 use strongroom_rules::request::token::end_of;
 use strongroom_store::audit::{self, AuditOutcome};
-use strongroom_store::id::RequestId;
-use strongroom_store::name::Stage;
 use strongroom_store::vault::{AuditNote, Meta};
 use zeroize::Zeroizing;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use strongroom_api::stream::proto::{Ended, Refusal};
+use strongroom_model::id::SecretId;
 use strongroom_rules::policy::StatementRef;
-use strongroom_store::id::SecretId;
 
 use super::node_view::{SentPointer, ValueKey};
 use crate::delivery_policy::DeliveryPolicy;

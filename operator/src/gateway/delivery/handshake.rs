@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use strongroom_api::stream::proto::Hello;
+use strongroom_model::id::{RequestId, SecretId};
 use strongroom_store::audit::{self, AuditOutcome};
-use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::vault::AuditNote;
 use tonic::Status;
 use zeroize::Zeroizing;

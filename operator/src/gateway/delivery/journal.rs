@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use governor::Quota;
 use strongroom_api::stream::proto::{Journal, JournalEntry};
+use strongroom_model::id::{RequestId, SecretId};
 use strongroom_rules::policy::Identity;
 use strongroom_store::audit::{self, Actor, AuditOutcome, Circumstances};
-use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::vault::{AuditNote, ExternalRequest, Meta};
 use tonic::Status;
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use strongroom_store::id::SecretId;
-use strongroom_store::name::VersionId;
+use strongroom_model::id::SecretId;
+use strongroom_model::name::VersionId;
 use zeroize::Zeroizing;
 
 use super::presence::{GoneHolder, is_gone};
@@ -15,7 +15,7 @@ use crate::gateway::request::{RequestContext, SecretPath};
 /// Subscriptions of one node.
 pub(super) const MAX_SUBSCRIPTIONS: usize = 4_096;
 /// The largest value, in bytes. A window has room for one.
-pub(super) const MAX_VALUE_BYTES: usize = 65_536;
+pub(super) const VALUE_BYTES: usize = 65_536;
 
 /// A version of a secret.
 pub(super) type ValueKey = (SecretId, VersionId);
@@ -96,7 +96,7 @@ impl NodeView {
             queued: BTreeSet::new(),
             waiting: BTreeSet::new(),
             sent: held.into_iter().collect(),
-            window: window.max(MAX_VALUE_BYTES),
+            window: window.max(VALUE_BYTES),
             under_way: 0,
         }
     }
@@ -251,7 +251,7 @@ impl NodeView {
 
     /// Whether there is room for a value of any size.
     pub(super) const fn may_send(&self) -> bool {
-        self.under_way == 0 || self.window - self.under_way >= MAX_VALUE_BYTES
+        self.under_way == 0 || self.window - self.under_way >= VALUE_BYTES
     }
 
     /// A value goes out.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
 use parking_lot::Mutex;
+use strongroom_model::id::SecretId;
 use strongroom_rules::policy::Identity;
-use strongroom_store::id::SecretId;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::journal::JOURNAL_QUOTA;

@@ -15,9 +15,9 @@ use strongroom_api::stream::proto::{
     Applied, GatewayMessage, Goodbye, Heartbeat, JournalTaken, NodeMessage, PodAddress, Refusal, Subscribe,
     Welcome,
 };
+use strongroom_model::id::RequestId;
 use strongroom_rules::policy::Identity;
 use strongroom_rules::request::token::end_of;
-use strongroom_store::id::RequestId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};

@@ -45,7 +45,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use jiff::Timestamp;
 use strongroom_api::transport_error_cause;
-use strongroom_store::id::RequestId;
+use strongroom_model::id::RequestId;
 
 use self::authorizer::Authorizer;
 use self::follow::Follower;

@@ -2,7 +2,7 @@
 
 use futures::stream::BoxStream;
 use serde::Serialize;
-use strongroom_store::name::VersionId;
+use strongroom_model::name::VersionId;
 use zeroize::Zeroizing;
 
 use crate::gateway::problem::{Code, Problem};

@@ -66,7 +66,7 @@ impl Operation {
         Self::new(id, Verb::Get, path, Cost::Read)
     }
 
-    /// One that writes.
+    /// An operation that counts towards the caller's rate of writes.
     pub(in crate::gateway) const fn write(id: &'static str, verb: Verb, path: &'static str) -> Self {
         Self::new(id, verb, path, Cost::Write)
     }

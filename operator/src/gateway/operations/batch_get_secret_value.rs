@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use strongroom_api::v1::{BatchGetSecretValueRequest, BatchItem, GetSecretValueQuery, ProblemDocument};
-use strongroom_store::name::SecretName;
+use strongroom_model::name::SecretName;
 use zeroize::Zeroizing;
 
 use super::incoming::sealed_required;

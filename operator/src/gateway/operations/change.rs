@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use strongroom_model::id::RequestId;
 use strongroom_rules::policy::{Action, RequestFacts, StatementRef};
-use strongroom_store::id::RequestId;
 use strongroom_store::vault::{AuditNote, Command, KeyView, Meta, Refusal, SecretView, StoreError};
 
 use crate::gateway::problem::Problem;

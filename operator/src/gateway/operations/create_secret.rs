@@ -12,8 +12,8 @@ use kube::{Api, ResourceExt};
 use strongroom_api::sealed::VersionContext;
 use strongroom_api::v1::{CreateSecretRequest, SecretAnswer};
 use strongroom_crds::v1alpha1::{ManagedSecret, Source};
-use strongroom_store::id::{NamespaceId, SecretId};
-use strongroom_store::name::{ExternalId, SecretName, VersionId};
+use strongroom_model::id::{NamespaceId, SecretId};
+use strongroom_model::name::{ExternalId, SecretName, VersionId};
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
     BindNamespace, CreateSecret, KeyRef, KeyView, Recovery, Refusal, SecretState, StoreError,

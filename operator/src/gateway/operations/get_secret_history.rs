@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use strongroom_api::v1::{
     GetSecretHistoryQuery, HistoryDecision, HistoryPage, HistoryRecord, HistoryRequester,
 };
+use strongroom_model::id::SecretId;
 use strongroom_rules::policy::{Action, Identity};
 use strongroom_store::audit::{Actor, AuditOutcome, Entry, Requester};
-use strongroom_store::id::SecretId;
 use strongroom_store::vault::{Store, StoreError};
 
 use super::metadata;
@@ -218,7 +218,7 @@ mod tests {
     /// A chain of so many records; those with these numbers are of the secret, the others of another one.
     fn chain(length: u64, own: &[u64]) -> Vec<(u64, Entry)> {
         let of = |sequence: u64| {
-            let at = strongroom_store::time::Timestamp::from_millis(0);
+            let at = strongroom_model::time::Timestamp::from_millis(0);
             let mut entry = Entry::new(at, Actor::System, audit::Action::PutSecretValue);
             let other = SecretId::from_bytes([2; 16]);
             entry.secret_id = Some(if own.contains(&sequence) { SECRET } else { other });

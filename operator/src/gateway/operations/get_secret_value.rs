@@ -7,7 +7,7 @@
 
 use strongroom_api::sealed::{Purpose, SUITE, SealingKey, VersionContext};
 use strongroom_api::v1::{GetSecretValueQuery, SealedAnswer};
-use strongroom_store::name::DataKeyName;
+use strongroom_model::name::DataKeyName;
 use strongroom_store::vault::ValueRead;
 use zeroize::Zeroizing;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use strongroom_api::sealed::{HpkeCiphertext, Purpose, VersionContext};
 use strongroom_api::v1::{SealedData, ValueData};
-use strongroom_store::name::DataKeyName;
+use strongroom_model::name::DataKeyName;
 use strongroom_store::value::{Value, ValueError};
 
 use crate::gateway::operation::parse_body;

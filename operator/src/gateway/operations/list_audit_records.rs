@@ -28,7 +28,7 @@ pub(super) async fn run(
     list(context, Some(namespace), input.query).await
 }
 
-/// All of them.
+/// The records of every namespace.
 pub(super) async fn run_for_all(
     context: OperationContext,
     input: Input<Everywhere, ListAuditRecordsQuery>,

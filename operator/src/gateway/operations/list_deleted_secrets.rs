@@ -8,8 +8,8 @@
 use strongroom_api::v1::{
     DeletedSecretAnswer, DeletedSecretsPage, ListDeletedSecretsQuery, StoreLimit, StoreUsage,
 };
+use strongroom_model::name::{NamespaceName, SecretName};
 use strongroom_store::audit::Action;
-use strongroom_store::name::{NamespaceName, SecretName};
 use strongroom_store::vault::{AuditNote, DeletedSecret, NamespaceUsage, Quota};
 
 use super::shape::time;

@@ -3,8 +3,8 @@
 //! within a day; pods with the native Secret, by their specs and start times.
 
 use strongroom_api::v1::{ConsumerKind, ConsumerState, ConsumersAnswer, SecretConsumer};
+use strongroom_model::name::{Stage, VersionId};
 use strongroom_rules::policy::Action;
-use strongroom_store::name::{Stage, VersionId};
 
 use super::metadata;
 use crate::consumers::pods::PodConsumer;

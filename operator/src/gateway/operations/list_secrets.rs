@@ -4,10 +4,10 @@
 //! Each secret is decided by itself, so a page tells nothing of the others.
 
 use strongroom_api::v1::{ListSecretsQuery, SecretsPage};
+use strongroom_model::name::SecretName;
 use strongroom_rules::policy::Action;
 use strongroom_rules::request::list_query::ListQuery;
 use strongroom_store::audit;
-use strongroom_store::name::SecretName;
 use strongroom_store::vault::{AuditNote, SecretView};
 
 use super::shape;

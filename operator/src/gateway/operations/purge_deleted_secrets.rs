@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use strongroom_api::v1::{PurgeDeletedSecretsAnswer, PurgeDeletedSecretsRequest};
+use strongroom_model::id::{NamespaceId, RequestId, SecretId};
+use strongroom_model::name::NamespaceName;
 use strongroom_store::audit::Action;
-use strongroom_store::id::{NamespaceId, RequestId, SecretId};
-use strongroom_store::name::NamespaceName;
 use strongroom_store::vault::{AuditNote, Meta, PurgeSecrets, StoreError, Usage};
 
 use crate::gateway::operation::{Input, NamespaceText, NoQuery};
@@ -39,7 +39,7 @@ pub(super) async fn run(
         let purge = Purge {
             gateway: &gateway,
             asking: &asking,
-            before: strongroom_store::time::Timestamp::from_millis(deleted_before),
+            before: strongroom_model::time::Timestamp::from_millis(deleted_before),
             until: Instant::now() + TIME_BUDGET,
         };
         purge.run(namespace)
@@ -50,7 +50,7 @@ pub(super) async fn run(
 struct Purge<'a> {
     gateway: &'a Gateway,
     asking: &'a RequestContext,
-    before: strongroom_store::time::Timestamp,
+    before: strongroom_model::time::Timestamp,
     until: Instant,
 }
 

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use strongroom_api::sealed::VersionContext;
 use strongroom_api::v1::{PutSecretValueRequest, VersionAnswer};
+use strongroom_model::id::SecretId;
+use strongroom_model::name::{ExternalId, Stage, VersionId};
 use strongroom_rules::policy::{Action, RequestFacts};
-use strongroom_store::id::SecretId;
-use strongroom_store::name::{ExternalId, Stage, VersionId};
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
     AuditNote, CreateSecret, KeyRef, KeyView, ObjectRef, PutValue, Recovery, Refusal, SecretView, StoreError,

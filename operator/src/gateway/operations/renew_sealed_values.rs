@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use strongroom_api::v1::SealedTexts;
+use strongroom_model::name::SecretName;
 use strongroom_store::audit::{self, AuditOutcome};
-use strongroom_store::name::SecretName;
 use strongroom_store::vault::AuditNote;
 
 use crate::cluster_keys::{SealedValueLocation, UnsealError};
@@ -38,7 +38,11 @@ pub(super) async fn run(
             namespace: namespace.parse().ok(),
             detail: match &secret {
                 Some(_) => format!("{} keys", texts.keys.len()),
-                None => format!("{} keys, {}", texts.keys.len(), record::impossible_name(&texts.name)),
+                None => format!(
+                    "{} keys, {}",
+                    texts.keys.len(),
+                    record::impossible_name(&texts.name)
+                ),
             },
             secret,
             ..AuditNote::new(audit::Action::RenewSealedValues)

@@ -1,7 +1,7 @@
 //! Which version a read is about, and which one it opens: the same, whatever a writer does in between.
 
+use strongroom_model::name::{Stage, VersionId};
 use strongroom_store::audit::Durability;
-use strongroom_store::name::{Stage, VersionId};
 use strongroom_store::vault::{GetValue, Refusal, SecretState, SecretView, VersionView};
 
 /// How a read names a version: Current where it names neither.
@@ -67,9 +67,9 @@ impl RequestedVersion<'_> {
 mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
+    use strongroom_model::SecretBytes;
+    use strongroom_model::id::{RequestId, SecretId};
     use strongroom_store::audit::Actor;
-    use strongroom_store::id::{RequestId, SecretId};
-    use strongroom_store::secret::SecretBytes;
     use strongroom_store::value::Value;
     use strongroom_store::vault::{
         BindNamespace, CreateSecret, KeyRef, Meta, PutValue, Recovery, Store, UpdateStage,
@@ -82,7 +82,7 @@ mod tests {
         Meta {
             actor: Actor::System,
             request: RequestId::generate().unwrap(),
-            now: strongroom_store::time::Timestamp::from_millis(1_800_000_000_000),
+            now: strongroom_model::time::Timestamp::from_millis(1_800_000_000_000),
             asked: None,
         }
     }

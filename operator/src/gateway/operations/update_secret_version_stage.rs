@@ -3,8 +3,8 @@
 //! must be where `removeFrom` says.
 
 use strongroom_api::v1::{SecretAnswer, UpdateSecretVersionStageRequest};
+use strongroom_model::name::{Stage, VersionId};
 use strongroom_rules::policy::{Action, RequestFacts};
-use strongroom_store::name::{Stage, VersionId};
 use strongroom_store::vault::UpdateStage;
 
 use super::shape;

@@ -2,9 +2,9 @@
 //! comes from here.
 
 use strongroom_api::v1::GetSecretValueQuery;
+use strongroom_model::id::SecretId;
+use strongroom_model::name::{Stage, VersionId};
 use strongroom_rules::policy::{Action, RequestFacts};
-use strongroom_store::id::SecretId;
-use strongroom_store::name::{Stage, VersionId};
 use strongroom_store::vault::{KeyState, Refusal, SecretState, SecretView, StoreError, ValueRead};
 
 use super::requested_version::RequestedVersion;
@@ -33,7 +33,7 @@ pub(super) fn read(
     which: &GetSecretValueQuery,
     held: &[String],
 ) -> Result<ReadOutcome, Problem> {
-    let parse = |error: strongroom_store::name::NameError| invalid(error);
+    let parse = |error: strongroom_model::name::NameError| invalid(error);
     let stage = which
         .stage
         .as_deref()

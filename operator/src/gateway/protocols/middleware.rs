@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
-use strongroom_store::id::RequestId;
+use strongroom_model::id::RequestId;
 
 use super::Protocol;
 use crate::gateway::limits;

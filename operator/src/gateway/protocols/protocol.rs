@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Response;
-use strongroom_store::id::RequestId;
+use strongroom_model::id::RequestId;
 
 use super::middleware;
 use crate::gateway::problem::Problem;
@@ -16,7 +16,7 @@ use crate::gateway::state::Gateway;
 pub(in crate::gateway) struct Protocol {
     /// For logs.
     pub(in crate::gateway) name: &'static str,
-    /// Its routes.
+    /// Which path and method leads to which operation.
     pub(super) routes: fn(&Arc<Gateway>) -> Router<Arc<Gateway>>,
     /// How it writes a problem.
     pub(super) write_problem: fn(Problem, &RequestId) -> Response<Body>,

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use strongroom_model::id::RequestId;
 use strongroom_rules::policy::{Decision, RequestFacts, StatementRef};
 use strongroom_store::audit::{Actor, Circumstances, MAX_STATEMENTS};
-use strongroom_store::id::RequestId;
 use strongroom_store::vault::{ExternalRequest, Meta};
 
 use super::capacity::Slot;
@@ -60,7 +60,7 @@ impl RequestContext {
         Meta {
             actor: Actor::Principal(principal.identity.to_string()),
             request: self.request,
-            now: strongroom_store::time::Timestamp::from_millis(self.now.as_millisecond()),
+            now: strongroom_model::time::Timestamp::from_millis(self.now.as_millisecond()),
             asked: Some(Box::new(ExternalRequest {
                 arrived: self.arrived,
                 circumstances: Circumstances {
@@ -114,7 +114,7 @@ pub(in crate::gateway) fn unauthenticated_meta(
     Meta {
         actor: Actor::Principal("unknown".to_owned()),
         request,
-        now: strongroom_store::time::Timestamp::from_millis(Timestamp::now().as_millisecond()),
+        now: strongroom_model::time::Timestamp::from_millis(Timestamp::now().as_millisecond()),
         asked: Some(Box::new(ExternalRequest {
             arrived,
             circumstances: Circumstances {

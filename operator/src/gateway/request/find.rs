@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use strongroom_model::id::NamespaceId;
+use strongroom_model::name::{NamespaceName, SecretName};
 use strongroom_rules::policy::Action;
 use strongroom_store::audit::{AuditOutcome, Durability};
-use strongroom_store::id::NamespaceId;
-use strongroom_store::name::{NamespaceName, SecretName};
 use strongroom_store::vault::{AuditNote, SecretView};
 
 use super::limit::Limited;

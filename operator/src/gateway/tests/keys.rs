@@ -1,7 +1,7 @@
 //! Secrets under customers' keys: who may use the key, what its state does, and every cell of that with the
 //! state of the secret.
 
-use strongroom_store::id::{KeyId, NamespaceId};
+use strongroom_model::id::{KeyId, NamespaceId};
 use strongroom_store::vault::{CreateKey, DisableKey, EnableKey, ScheduleKeyDeletion, UpdateSecret};
 
 use super::*;

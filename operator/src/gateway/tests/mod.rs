@@ -27,13 +27,13 @@ use jiff::Timestamp;
 use kube::Client;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
+use strongroom_model::SecretBytes;
+use strongroom_model::id::{RequestId, SecretId};
 use strongroom_process::{Shutdown, WorkPool};
 use strongroom_rules::policy::Identity;
 use strongroom_store::audit::{
     Actor, AuditOutcome, Durability, Entry, READS_DIRECTORY, ReadChainRecord, SegmentDirectory,
 };
-use strongroom_store::id::{RequestId, SecretId};
-use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
     BindNamespace, CreateSecret, DeleteSecret, Deletion, KeyRef, Meta, PutValue, Quota, SecretView,
@@ -304,7 +304,7 @@ fn meta() -> Meta {
     Meta {
         actor: Actor::System,
         request: RequestId::generate().unwrap(),
-        now: strongroom_store::time::Timestamp::from_millis(Timestamp::now().as_millisecond()),
+        now: strongroom_model::time::Timestamp::from_millis(Timestamp::now().as_millisecond()),
         asked: None,
     }
 }
@@ -411,7 +411,7 @@ impl World {
     /// Refusals are summed a minute: what is refused from now on is a record again.
     fn a_minute_later(&self) {
         let now = Timestamp::now().as_millisecond() + 120_000;
-        let now = strongroom_store::time::Timestamp::from_millis(now);
+        let now = strongroom_model::time::Timestamp::from_millis(now);
         self.gateway.store.write_refusal_sums(now).unwrap();
     }
 

@@ -10,7 +10,7 @@ use crate::gateway::operations;
 use crate::gateway::problem::Problem;
 use crate::gateway::request::{Cost, OperationContext};
 
-/// The rows.
+/// The operations that were played, each with what came of it.
 #[derive(Default)]
 struct Rows(Vec<Operation>);
 

@@ -1,7 +1,7 @@
 //! Values and stages written over the API: who may, what repeats, what is refused, and that each attempt is
 //! on record.
 
-use strongroom_store::id::KeyId;
+use strongroom_model::id::KeyId;
 use strongroom_store::vault::CreateKey;
 
 use super::*;

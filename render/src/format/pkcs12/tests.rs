@@ -2,7 +2,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use strongroom_value::Value;
+use strongroom_model::Value;
 
 use super::super::Format;
 use super::*;
@@ -59,15 +59,15 @@ fn with(key: &str, bytes: &str) -> Value {
     value
 }
 
-fn made(value: &Value, format: Format, password: &str) -> Result<KeyBytes, FormatError> {
-    let password = KeyBytes::from(password.as_bytes().to_vec());
+fn made(value: &Value, format: Format, password: &str) -> Result<SecretBytes, FormatError> {
+    let password = SecretBytes::from(password.as_bytes().to_vec());
     Entries::select(&[value], None)?
         .with_password(Some(&password))
         .write(format)
 }
 
 /// What OpenSSL finds in a store.
-fn opened(store: &KeyBytes, password: &str, more: &[&str]) -> (bool, String) {
+fn opened(store: &SecretBytes, password: &str, more: &[&str]) -> (bool, String) {
     let password = format!("pass:{password}");
     let arguments = [&["pkcs12", "-passin", &password], more].concat();
     piped("openssl", &arguments, store.expose())
@@ -177,7 +177,7 @@ fn what_does_not_fit_is_refused_without_a_word_of_it() {
 #[test]
 fn two_stores_of_the_same_content_are_the_same() {
     let value = secret();
-    let password = KeyBytes::from(b"x".to_vec());
+    let password = SecretBytes::from(b"x".to_vec());
     for format in [Format::Pkcs12, Format::Pkcs12Truststore] {
         let (one, two) = (
             made(&value, format, "x").unwrap(),

@@ -6,13 +6,14 @@
 
 use std::io;
 
+use strongroom_model::time::Timestamp;
+
 use super::super::{AuditUnavailable, ReadHead};
 use super::ReadLogError;
 use super::log::SegmentLog;
 use super::record::{MAX_RECORD_BYTES, ReadRecord};
 use super::segment::{Fault, HEADER_BYTES, SegmentHeader, SegmentStart, SegmentStep, SegmentWalk};
 use super::storage::{read_prefix, read_segment};
-use crate::time::Timestamp;
 
 /// A closed segment whose records were all looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use strongroom_model::time::Timestamp;
 
 use super::super::{AuditUnavailable, Durability, Entry, ReadHead};
 use super::append_error::{AppendError, is_full};
@@ -17,7 +18,6 @@ use super::segment::HEADER_BYTES;
 use super::storage::SegmentStorage;
 use super::{MIN_SEGMENT_BYTES, ReadLogError, ReadLogOptions};
 use crate::crypto::Keyring;
-use crate::time::Timestamp;
 
 /// What changes with each record.
 #[derive(Debug)]

@@ -42,6 +42,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use strongroom_model::id::StoreId;
+use strongroom_model::time::Timestamp;
 
 pub(in crate::audit) use chain::READ_CHAIN;
 pub use chain::{AuditUnavailable, Durability, ReadChain, ReadHead};
@@ -51,8 +53,6 @@ pub use storage::{SegmentDirectory, SegmentStorage};
 
 use super::Entry;
 use crate::crypto::{CryptoError, Keyring};
-use crate::id::StoreId;
-use crate::time::Timestamp;
 
 /// The folder of the segments, in the store's directory.
 pub const READS_DIRECTORY: &str = "reads";

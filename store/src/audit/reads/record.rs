@@ -22,12 +22,12 @@
 //! it is in its place. Must not know of files or segments.
 
 use sha2::{Digest, Sha256};
+use strongroom_model::id::StoreId;
+use strongroom_model::time::Timestamp;
 
 use super::super::{Entry, READ_CHAIN, ReadHead};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Context, CryptoError, Keyring, PublicKey, Signer};
-use crate::id::StoreId;
-use crate::time::Timestamp;
 
 /// Starts every record.
 pub(in crate::audit) const RECORD_MAGIC: [u8; 4] = *b"SRRD";

@@ -5,6 +5,8 @@
 
 use std::io;
 
+use strongroom_model::time::Timestamp;
+
 use super::super::{ReadHead, ReadLogError};
 use super::record::{ReadRecord, RecordKind};
 use super::segment::{
@@ -12,7 +14,6 @@ use super::segment::{
 };
 use super::storage::{SegmentStorage, read_prefix, read_segment};
 use crate::crypto::Keyring;
-use crate::time::Timestamp;
 
 /// No chain has so many records or segments: it takes centuries at a billion a second. What says so was
 /// forged, and counting on from there would overflow.

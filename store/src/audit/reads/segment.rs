@@ -11,11 +11,11 @@
 //! A segment that was preallocated and not used yet is all zeros. Pure: bytes in, findings out.
 
 use sha2::{Digest, Sha256};
+use strongroom_model::id::StoreId;
 
 use super::super::ReadHead;
 use super::record::{RECORD_MAGIC, ReadRecord, RecordDecodeError, RecordKind};
 use crate::codec::{Reader, Writer};
-use crate::id::StoreId;
 
 const MAGIC: [u8; 7] = *b"SRREADS";
 const FORMAT: u8 = 1;

@@ -17,10 +17,11 @@ use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use strongroom_model::id::{RequestId, SecretId};
+use strongroom_model::name::{NamespaceName, SecretName};
+use strongroom_model::time::Timestamp;
+
 use super::{Action, Actor, AuditOutcome, Circumstances, Entry};
-use crate::id::{RequestId, SecretId};
-use crate::name::{NamespaceName, SecretName};
-use crate::time::Timestamp;
 
 /// How long refusals of a caller are summed.
 const WINDOW: Duration = Duration::from_secs(60);

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use strongroom_model::time::Timestamp;
+
 use super::super::ReadHead;
 use super::super::reads::{ActiveSegment, ClosedSegment};
 use super::{RetentionLimits, WhenFull};
-use crate::time::Timestamp;
 
 /// One of the oldest records of the mutation chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -14,13 +14,14 @@ mod tests;
 
 use std::path::Path;
 
+use strongroom_model::id::StoreId;
+
 pub use report::{BadRecord, Chain, ChainReport, Gap, VerifyReport};
 
 use super::ReadHead;
 use super::reads::{READS_DIRECTORY, ReadLogError, SegmentDirectory, SegmentStorage};
 use crate::crypto::PublicKey;
 use crate::engine::{EngineError, STORE_FILE, Snapshot, view_file};
-use crate::id::StoreId;
 use crate::seal::{SealError, SealFile};
 
 /// The store cannot be verified at all.

@@ -8,6 +8,8 @@
 
 use std::ops::ControlFlow;
 
+use strongroom_model::id::StoreId;
+
 use super::super::mutation::{Checkpoint, MutationRecord, decode_key};
 use super::super::reads::Fault;
 use super::super::{ChainHead, Truncation};
@@ -16,7 +18,6 @@ use super::expected_heads::ExpectedHeads;
 use crate::codec::DecodeError;
 use crate::crypto::PublicKey;
 use crate::engine::{EngineError, Snapshot, Table};
-use crate::id::StoreId;
 
 /// The row of the last signed head.
 const CHECKPOINT: &[u8] = b"checkpoint";

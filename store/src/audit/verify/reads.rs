@@ -1,5 +1,7 @@
 //! Walks the read chain.
 
+use strongroom_model::id::StoreId;
+
 use super::super::ReadHead;
 use super::super::reads::record::{ReadRecord, RecordKind};
 use super::super::reads::segment::{
@@ -10,7 +12,6 @@ use super::super::reads::{Fault, ReadLogError};
 use super::expected_heads::ExpectedHeads;
 use super::{ChainReport, Gap};
 use crate::crypto::PublicKey;
-use crate::id::StoreId;
 
 /// What was found.
 #[derive(Debug)]

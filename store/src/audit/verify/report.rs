@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use strongroom_model::id::StoreId;
+use strongroom_model::time::Timestamp;
+
 use crate::audit::{Fault, Truncation};
-use crate::id::StoreId;
-use crate::time::Timestamp;
 
 /// One of the two chains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,10 +10,10 @@
 
 use aes_siv::KeyInit;
 use aes_siv::siv::Aes256Siv;
+use strongroom_model::SecretBytes;
 use zeroize::{Zeroizing, zeroize_stack};
 
 use crate::crypto::CryptoError;
-use crate::secret::SecretBytes;
 
 /// Bytes of stack that the cipher is taken to use at most. The test in `tests/memory.rs` saw blocks of a
 /// plaintext 8.3 KiB deep, where the processor encrypts many blocks at once.

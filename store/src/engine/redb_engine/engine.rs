@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase};
+use strongroom_model::id::RequestId;
 
 use super::database::{REQUESTS, counters, open_database};
 use super::error::is_full;
@@ -22,7 +23,6 @@ use crate::engine::{
     Batch, Change, CommitOutcome, Disk, Engine, EngineError, EngineStats, FileDisk, OverlayDisk,
     RecordLimits, Revision, Snapshot,
 };
-use crate::id::RequestId;
 
 /// Room that must be free before a commit is tried: what the largest commit can need beyond its own bytes.
 const MIN_FREE_BYTES: u64 = 1 << 20;

@@ -1,9 +1,10 @@
 //! Binds a secret to the outside objects that declare it and that it is written to.
 
+use strongroom_model::id::SecretId;
+use strongroom_model::time::Timestamp;
+
 use super::{Command, Decision, Effect, EntryDraft, StoreError, View, secret_view, view_after};
 use crate::audit::Action;
-use crate::id::SecretId;
-use crate::time::Timestamp;
 use crate::vault::types::{ObjectRef, SecretView};
 
 /// Binds a secret to the object that declares it, in place of the one before.

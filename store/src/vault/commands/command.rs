@@ -1,9 +1,10 @@
 //! What a command is, and what a decision says.
 
+use strongroom_model::id::{NamespaceId, SecretId};
+use strongroom_model::time::Timestamp;
+
 use super::EntryDraft;
 use crate::audit::Action;
-use crate::id::{NamespaceId, SecretId};
-use crate::time::Timestamp;
 use crate::vault::effect::Effect;
 use crate::vault::error::StoreError;
 use crate::vault::quota::Usage;

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_model::id::{NamespaceId, SecretId};
+use strongroom_model::name::{SecretName, VersionId};
+use strongroom_model::time::Timestamp;
+
 use super::{
     Command, Decision, Effect, EntryDraft, Head, Refusal, StoreError, View, add_version, check_metadata,
     key_for, key_used, quota, secret_view, view_after,
 };
 use crate::audit::Action;
 use crate::format::SecretState;
-use crate::id::{NamespaceId, SecretId};
-use crate::name::{SecretName, VersionId};
-use crate::time::Timestamp;
 use crate::value::Value;
 use crate::vault::types::{KeyRef, ObjectRef, Recovery, RotationState, WriteOutcome};
 

@@ -1,9 +1,10 @@
 //! Places of readers, and the read chain's place in the mutation chain. Neither is a change of a secret.
 
+use strongroom_model::name::CursorName;
+use strongroom_model::time::Timestamp;
+
 use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View};
 use crate::audit::Action;
-use crate::name::CursorName;
-use crate::time::Timestamp;
 
 /// Remembers how far a reader of the mutation chain has come. Not recorded: a record would move every
 /// reader's end.

@@ -2,11 +2,12 @@
 //! is there; whoever sees the object joins the two by the object and a digest of what it declares. What
 //! nobody said so of is on record as such.
 
+use strongroom_model::name::{ExternalId, NamespaceName};
+use strongroom_model::time::Timestamp;
+
 use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View};
 use crate::audit::{Action, Author, Requester};
 use crate::format::{Attestation, AttestedSince, Declaration};
-use crate::name::{ExternalId, NamespaceName};
-use crate::time::Timestamp;
 use crate::vault::types::{AttestationId, DeclarationOutcome, DeclaredObject, ObjectChange, ObjectDigest};
 
 /// Most attestations that one command forgets.

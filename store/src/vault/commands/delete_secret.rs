@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use strongroom_value::{DEFAULT_RECOVERY_WINDOW_DAYS, RECOVERY_WINDOW_DAYS};
+use strongroom_model::id::SecretId;
+use strongroom_model::time::Timestamp;
+use strongroom_model::{DEFAULT_RECOVERY_WINDOW_DAYS, RECOVERY_WINDOW_DAYS};
 
 use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::format::SecretState;
-use crate::id::SecretId;
-use crate::time::Timestamp;
 use crate::vault::effect::DueTask;
 
 const DAY: Duration = Duration::from_secs(86_400);

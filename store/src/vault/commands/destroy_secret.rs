@@ -1,11 +1,12 @@
 //! Secrets that are made where nothing is kept: destroyed without a window, or kept after all.
 
+use strongroom_model::id::SecretId;
+use strongroom_model::time::Timestamp;
+
 use super::delete_secret::destroy;
 use super::{Command, Decision, Effect, EntryDraft, Head, Namespace, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::format::Recovery;
-use crate::id::SecretId;
-use crate::time::Timestamp;
 
 /// What the record of the destruction says.
 const DETAIL: &str =

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_model::id::SecretId;
+use strongroom_model::name::{Stage, VersionId};
+use strongroom_model::time::Timestamp;
+
 use super::{
     Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, add_version, check_metadata, key_used,
     quota, secret_view, view_after,
 };
 use crate::audit::Action;
-use crate::id::SecretId;
-use crate::name::{Stage, VersionId};
-use crate::time::Timestamp;
 use crate::value::Value;
 use crate::vault::types::WriteOutcome;
 

@@ -1,10 +1,11 @@
 //! The record of a change before it is known who asked, and when.
 
+use strongroom_model::id::SecretId;
+use strongroom_model::name::{NamespaceName, SecretName};
+use strongroom_model::time::Timestamp;
+
 use crate::audit::{Action, Actor, AuditOutcome, Entry};
 use crate::format::{Head, Namespace};
-use crate::id::SecretId;
-use crate::name::{NamespaceName, SecretName};
-use crate::time::Timestamp;
 use crate::vault::error::StoreError;
 use crate::vault::types::Meta;
 use crate::vault::view::View;

@@ -3,7 +3,10 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use strongroom_value::RECOVERY_WINDOW_DAYS;
+use strongroom_model::RECOVERY_WINDOW_DAYS;
+use strongroom_model::id::{KeyId, NamespaceId, SecretId};
+use strongroom_model::name::KeyName;
+use strongroom_model::time::Timestamp;
 
 use super::{
     Command, Decision, Effect, EntryDraft, KeyRecord, KeyState, KeyVersionState, Refusal, StoreError, View,
@@ -12,9 +15,6 @@ use super::{
 use crate::audit::Action;
 use crate::engine::Table;
 use crate::format::StoredDataKey;
-use crate::id::{KeyId, NamespaceId, SecretId};
-use crate::name::KeyName;
-use crate::time::Timestamp;
 use crate::vault::effect::DueTask;
 use crate::vault::types::{KeyDeclaration, KeyView};
 

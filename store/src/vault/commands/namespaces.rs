@@ -2,15 +2,16 @@
 
 use std::ops::ControlFlow;
 
+use strongroom_model::id::NamespaceId;
+use strongroom_model::name::{ExternalId, NamespaceName};
+use strongroom_model::time::Timestamp;
+
 use super::delete_secret::destroy;
 use super::destroy_secret::about_destruction;
 use super::{Command, Decision, Effect, EntryDraft, Namespace, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::engine::Table;
 use crate::format::Recovery;
-use crate::id::NamespaceId;
-use crate::name::{ExternalId, NamespaceName};
-use crate::time::Timestamp;
 
 fn about(action: Action, namespace: &Namespace) -> EntryDraft {
     EntryDraft::new(action).with(|entry| entry.namespace = Some(namespace.name.clone()))

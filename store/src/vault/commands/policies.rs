@@ -1,9 +1,10 @@
 //! Access policies in force: kept when a generation takes effect, forgotten when the policy is gone.
 
+use strongroom_model::name::ExternalId;
+use strongroom_model::time::Timestamp;
+
 use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View};
 use crate::audit::Action;
-use crate::name::ExternalId;
-use crate::time::Timestamp;
 use crate::vault::types::EnforcedPolicy;
 
 /// Keeps what of a policy is in force, in the place of what was kept before. The same again changes nothing.

@@ -3,13 +3,14 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use strongroom_model::id::{KeyId, SecretId};
+use strongroom_model::time::Timestamp;
+
 use super::delete_secret::destroy;
 use super::{Command, Decision, Effect, EntryDraft, KeyState, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::engine::Table;
 use crate::format::SecretState;
-use crate::id::{KeyId, SecretId};
-use crate::time::Timestamp;
 use crate::vault::effect::DueTask;
 
 /// How long the wall clock must have agreed with the monotonic one before anything is destroyed on its word.

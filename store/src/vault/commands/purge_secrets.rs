@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use strongroom_model::id::{NamespaceId, SecretId};
+use strongroom_model::time::Timestamp;
+
 use super::delete_secret::destroy;
 use super::{Command, Decision, EntryDraft, StoreError, View};
 use crate::audit::Action;
 use crate::format::SecretState;
-use crate::id::{NamespaceId, SecretId};
-use crate::time::Timestamp;
 use crate::vault::quota::Usage;
 
 /// Destroys those of these secrets that are in this namespace and were deleted at or before this time; all

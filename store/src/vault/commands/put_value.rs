@@ -1,13 +1,14 @@
 //! Writes a version.
 
+use strongroom_model::id::SecretId;
+use strongroom_model::name::{Stage, VersionId};
+use strongroom_model::time::Timestamp;
+
 use super::{
     Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, add_version, key_used, quota,
     secret_view, view_after,
 };
 use crate::audit::Action;
-use crate::id::SecretId;
-use crate::name::{Stage, VersionId};
-use crate::time::Timestamp;
 use crate::value::Value;
 use crate::vault::types::WriteOutcome;
 

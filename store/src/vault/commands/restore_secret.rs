@@ -1,10 +1,11 @@
 //! Brings a secret back inside its recovery window, exactly as it was.
 
+use strongroom_model::id::SecretId;
+use strongroom_model::time::Timestamp;
+
 use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, secret_view, view_after};
 use crate::audit::Action;
 use crate::format::SecretState;
-use crate::id::SecretId;
-use crate::time::Timestamp;
 use crate::vault::effect::DueTask;
 use crate::vault::types::SecretView;
 

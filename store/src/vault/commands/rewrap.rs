@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_model::id::{KeyId, SecretId};
+use strongroom_model::time::Timestamp;
+
 use super::{Command, Decision, Effect, EntryDraft, KeyRecord, KeyState, StoreError, View};
 use crate::audit::Action;
 use crate::engine::Table;
 use crate::format::{Head, StoredDataKey, version_key};
-use crate::id::{KeyId, SecretId};
-use crate::time::Timestamp;
 
 /// Rewraps a batch. Begin without `after`; go on with the progress's `next` until there is none. An
 /// interrupted run begins anew and passes over what is done.

@@ -1,10 +1,11 @@
 //! Remembers the seal file's digest: before a change of the file as the next one, after it as the one in
 //! force.
 
+use strongroom_model::time::Timestamp;
+
 use super::{Command, Decision, Effect, EntryDraft, StoreError, View};
 use crate::audit::Action;
 use crate::format::SealDigest;
-use crate::time::Timestamp;
 
 /// Puts the digests in place, on a record that says what changes.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
+use strongroom_model::time::Timestamp;
+
 use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View};
 use crate::audit::{Action, ChainHead, Cut, MutationRecord, ReadHead};
 use crate::engine::Table;
-use crate::time::Timestamp;
 
 /// Signs away the oldest records of both chains. Nothing goes yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

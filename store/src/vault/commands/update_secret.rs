@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_model::id::SecretId;
+use strongroom_model::time::Timestamp;
+
 use super::{
     Command, Decision, Effect, EntryDraft, StoreError, View, check_metadata, key_for, quota, secret_view,
     view_after,
 };
 use crate::audit::Action;
-use crate::id::SecretId;
-use crate::time::Timestamp;
 use crate::vault::types::{KeyRef, SecretView};
 
 /// Changes what is given and leaves the rest. A new key holds for new versions at once; a rewrap moves the

@@ -1,13 +1,14 @@
 //! Adds, moves or removes a label.
 
+use strongroom_model::id::SecretId;
+use strongroom_model::name::{Stage, VersionId};
+use strongroom_model::time::Timestamp;
+
 use super::{
     Command, Decision, Effect, EntryDraft, MAX_STAGES, Refusal, StoreError, View, move_stage, secret_view,
     view_after,
 };
 use crate::audit::Action;
-use crate::id::SecretId;
-use crate::name::{Stage, VersionId};
-use crate::time::Timestamp;
 use crate::vault::types::SecretView;
 
 /// Adds (`move_to`), removes (`remove_from`) or moves (both) a label. Moving Current makes the version before

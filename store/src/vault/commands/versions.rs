@@ -1,12 +1,13 @@
 //! How a secret gets a version: under which key, with which labels, and what makes room for it.
 
+use strongroom_model::id::KeyId;
+use strongroom_model::name::{Stage, VersionId};
+use strongroom_model::time::Timestamp;
+
 use super::EntryDraft;
 use crate::audit::Action;
 use crate::crypto::CryptoError;
 use crate::format::{Head, HeadVersion, KeyRecord, KeyState, KeyVersionState, Namespace};
-use crate::id::KeyId;
-use crate::name::{Stage, VersionId};
-use crate::time::Timestamp;
 use crate::value::Value;
 use crate::vault::effect::Effect;
 use crate::vault::error::{Refusal, StoreError};

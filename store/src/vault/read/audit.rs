@@ -1,11 +1,12 @@
 //! Reads of both chains of the audit, and how far their readers have come.
 
+use strongroom_model::name::CursorName;
+
 use crate::audit::{
     self, Entry, MutationRecord, ReadChainRecord, ReadLogError, SegmentStorage, decode_key, encode_key,
 };
 use crate::crypto::{Context, IndexDomain};
 use crate::engine::{Snapshot, Table};
-use crate::name::CursorName;
 use crate::vault::error::StoreError;
 use crate::vault::store::Store;
 

@@ -3,10 +3,11 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use strongroom_model::id::{KeyId, NamespaceId};
+use strongroom_model::name::KeyName;
+use strongroom_model::time::Timestamp;
+
 use crate::engine::Table;
-use crate::id::{KeyId, NamespaceId};
-use crate::name::KeyName;
-use crate::time::Timestamp;
 use crate::vault::error::{Refusal, StoreError};
 use crate::vault::read_cache::DependencySnapshot;
 use crate::vault::record_views::key_view;

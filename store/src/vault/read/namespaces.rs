@@ -1,9 +1,10 @@
 //! Reads of namespaces, and of what each has of the store.
 
+use strongroom_model::id::NamespaceId;
+use strongroom_model::name::NamespaceName;
+
 use crate::engine::Table;
 use crate::format::Recovery;
-use crate::id::NamespaceId;
-use crate::name::NamespaceName;
 use crate::value::Value;
 use crate::vault::commands::check_any_secret;
 use crate::vault::error::StoreError;

@@ -1,8 +1,9 @@
 //! Reads of what outside objects declare: access policies, declarations, attestations.
 
+use strongroom_model::name::ExternalId;
+
 use crate::audit::Requester;
 use crate::format::{Attestation, Declaration, EnforcedPolicy};
-use crate::name::ExternalId;
 use crate::vault::error::StoreError;
 use crate::vault::indexed_record::each_indexed;
 use crate::vault::store::Store;

@@ -1,8 +1,9 @@
 //! Requests that the store itself does not see go on record too.
 
+use strongroom_model::id::SecretId;
+use strongroom_model::name::{NamespaceName, SecretName, Stage, VersionId};
+
 use crate::audit::{Action, AuditOutcome, Durability, Entry};
-use crate::id::SecretId;
-use crate::name::{NamespaceName, SecretName, Stage, VersionId};
 use crate::vault::error::StoreError;
 use crate::vault::store::Store;
 use crate::vault::types::Meta;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use strongroom_model::id::{NamespaceId, SecretId};
+use strongroom_model::name::SecretName;
+
 use crate::crypto::IndexDomain;
 use crate::engine::Table;
 use crate::format::SecretState;
-use crate::id::{NamespaceId, SecretId};
-use crate::name::SecretName;
 use crate::vault::error::StoreError;
 use crate::vault::read_cache::DependencySnapshot;
 use crate::vault::record_views::secret_view;

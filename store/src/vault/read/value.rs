@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use strongroom_model::id::SecretId;
+use strongroom_model::name::{Stage, VersionId};
+
 use crate::audit::{Action, Durability, Entry};
 use crate::engine::Table;
 use crate::format::{SecretState, key_version_key, version_key};
-use crate::id::SecretId;
-use crate::name::{Stage, VersionId};
 use crate::value::Value;
 use crate::vault::commands::EntryDraft;
 use crate::vault::error::{Refusal, StoreError};

@@ -1,4 +1,4 @@
-use strongroom_value::Value;
+use strongroom_model::Value;
 
 use super::*;
 

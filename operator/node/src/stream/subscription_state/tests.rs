@@ -1,5 +1,5 @@
 use strongroom_api::stream::proto::{self, Granted, Key, Moved, requested_secret};
-use strongroom_value::Value;
+use strongroom_model::Value;
 use zeroize::Zeroizing;
 
 use super::*;

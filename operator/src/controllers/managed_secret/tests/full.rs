@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use strongroom_store::id::SecretId;
+use strongroom_model::id::SecretId;
 use strongroom_store::vault::{CreateSecret, KeyRef, Quota, Recovery};
 
 use crate::controllers::testing::{ControllerFixture, NS, generated, now, says};

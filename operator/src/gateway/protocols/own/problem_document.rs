@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use strongroom_store::id::RequestId;
+use strongroom_model::id::RequestId;
 
 use crate::gateway::problem::{Code, Problem};
 

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use strongroom_model::SecretBytes;
 
 use super::record::{ReadRecord, RecordKind, RecordPosition};
 use super::segment::{HEADER_BYTES, SegmentHeader, SegmentStart, SegmentStep, SegmentWalk};
@@ -17,7 +18,6 @@ use super::simulated::SimulatedStorage;
 use super::*;
 use crate::audit::{Action, Actor, ReadChainRecord, reads_after};
 use crate::crypto::RootKey;
-use crate::secret::SecretBytes;
 
 const NONE: ReadHead = ReadHead {
     sequence: 0,

@@ -5,6 +5,8 @@ mod truncated;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use strongroom_model::SecretBytes;
+use strongroom_model::time::Timestamp;
 
 use super::super::reads::ReadLogOptions;
 use super::super::reads::segment::{HEADER_BYTES, SegmentHeader, SegmentStart, SegmentStep, SegmentWalk};
@@ -16,8 +18,6 @@ use super::super::{
 use super::*;
 use crate::crypto::{Keyring, RootKey};
 use crate::engine::{Batch, Change, Engine, KeyValue, MemoryEngine, Table};
-use crate::secret::SecretBytes;
-use crate::time::Timestamp;
 
 const STORE: StoreId = StoreId::from_bytes([1; 16]);
 const MUTATIONS: u64 = 9;

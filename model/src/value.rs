@@ -1,58 +1,15 @@
 //! The value of a secret while it is decided about: keys and bytes, wiped when dropped and never printed.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use zeroize::Zeroizing;
+use crate::secret_bytes::SecretBytes;
 
 /// Largest value, in bytes: all names of keys and all their bytes.
 pub const VALUE_BYTES: usize = 65_536;
 
-/// The bytes of one key. Wiped when dropped; `Debug` shows their number only.
-#[derive(PartialEq, Eq)]
-pub struct KeyBytes(Zeroizing<Vec<u8>>);
-
-impl KeyBytes {
-    /// The bytes, for the few places that must have them.
-    #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// A second copy of the bytes; said aloud, because each copy is one more to wipe.
-    #[must_use]
-    pub fn duplicate(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl From<Vec<u8>> for KeyBytes {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-}
-
-impl From<Zeroizing<Vec<u8>>> for KeyBytes {
-    fn from(bytes: Zeroizing<Vec<u8>>) -> Self {
-        Self(bytes)
-    }
-}
-
-impl From<Zeroizing<String>> for KeyBytes {
-    fn from(mut text: Zeroizing<String>) -> Self {
-        Self(Zeroizing::new(std::mem::take(&mut *text).into_bytes()))
-    }
-}
-
-impl fmt::Debug for KeyBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyBytes({} bytes)", self.0.len())
-    }
-}
-
 /// A map of keys to bytes.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Value(BTreeMap<String, KeyBytes>);
+pub struct Value(BTreeMap<String, SecretBytes>);
 
 impl Value {
     /// A value without keys.
@@ -62,7 +19,7 @@ impl Value {
     }
 
     /// Sets a key.
-    pub fn insert(&mut self, key: impl Into<String>, bytes: impl Into<KeyBytes>) {
+    pub fn insert(&mut self, key: impl Into<String>, bytes: impl Into<SecretBytes>) {
         self.0.insert(key.into(), bytes.into());
     }
 
@@ -73,12 +30,12 @@ impl Value {
 
     /// The bytes of a key.
     #[must_use]
-    pub fn key(&self, key: &str) -> Option<&KeyBytes> {
+    pub fn key(&self, key: &str) -> Option<&SecretBytes> {
         self.0.get(key)
     }
 
     /// The keys and their bytes, in the order of the keys.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &KeyBytes)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &SecretBytes)> {
         self.0.iter().map(|(key, bytes)| (key.as_str(), bytes))
     }
 
@@ -119,15 +76,15 @@ impl Value {
     }
 }
 
-impl FromIterator<(String, KeyBytes)> for Value {
-    fn from_iter<I: IntoIterator<Item = (String, KeyBytes)>>(keys: I) -> Self {
+impl FromIterator<(String, SecretBytes)> for Value {
+    fn from_iter<I: IntoIterator<Item = (String, SecretBytes)>>(keys: I) -> Self {
         Self(keys.into_iter().collect())
     }
 }
 
 impl IntoIterator for Value {
-    type Item = (String, KeyBytes);
-    type IntoIter = std::collections::btree_map::IntoIter<String, KeyBytes>;
+    type Item = (String, SecretBytes);
+    type IntoIter = std::collections::btree_map::IntoIter<String, SecretBytes>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use strongroom_value::{PRODUCT_SEPARATOR, SECRET_NAME_BYTES, is_secret_name_byte};
+use crate::{PRODUCT_SEPARATOR, SECRET_NAME_BYTES, is_secret_name_byte};
 
 /// Text that is not a legal name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
