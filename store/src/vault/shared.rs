@@ -44,10 +44,6 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// What the last commit left.
-
-    /// When keys were last used.
-
     /// A customer's key was used.
     pub(super) fn used(&self, key: KeyId, now: Timestamp) {
         let mut uses = self.uses.lock();
