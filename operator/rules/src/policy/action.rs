@@ -106,3 +106,23 @@ impl fmt::Display for Action {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_has_a_name_of_its_own_and_those_of_keys_use_one() {
+        for action in Action::ALL {
+            assert_eq!(Action::named(action.as_str()), Some(*action));
+            assert_eq!(
+                action.uses_key(),
+                action.as_str().starts_with("keys:"),
+                "{action}"
+            );
+        }
+        for unknown in ["", "GetSecretValue", "secrets:getSecretValue", "secrets:*"] {
+            assert_eq!(Action::named(unknown), None, "{unknown}");
+        }
+    }
+}

@@ -175,3 +175,42 @@ fn anonymous() -> Option<EntityUid> {
     static ANONYMOUS: LazyLock<Option<EntityUid>> = LazyLock::new(|| "Strongroom::\"request\"".parse().ok());
     ANONYMOUS.clone()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(number: usize) -> Identity {
+        Identity::User(number.to_string())
+    }
+
+    #[test]
+    fn an_answer_is_for_who_asked_and_for_what() {
+        let cache = EffectCache::default();
+        cache.keep(&user(0), Action::GetSecretValue, Effect::Allow);
+        cache.keep(&user(0), Action::DescribeSecret, Effect::Nothing);
+        for (number, action, expected) in [
+            (0, Action::GetSecretValue, Some(Effect::Allow)),
+            (0, Action::DescribeSecret, Some(Effect::Nothing)),
+            (0, Action::DeleteSecret, None),
+            (1, Action::GetSecretValue, None),
+        ] {
+            assert_eq!(cache.find(&user(number), action), expected, "{number} {action}");
+        }
+    }
+
+    #[test]
+    fn one_caller_too_many_takes_the_place_of_all() {
+        let cache = EffectCache::default();
+        let found = |number| cache.find(&user(number), Action::GetSecretValue);
+        for number in 0..=MAX_CACHED_CALLERS {
+            cache.keep(&user(number), Action::GetSecretValue, Effect::Allow);
+            let first = (number < MAX_CACHED_CALLERS).then_some(Effect::Allow);
+            assert_eq!(
+                (found(0), found(number)),
+                (first, Some(Effect::Allow)),
+                "{number}"
+            );
+        }
+    }
+}

@@ -166,4 +166,36 @@ mod tests {
             assert_eq!(fallback(KnownGenerations { here, ..before }), Fallback::Stays(9));
         }
     }
+
+    #[test]
+    fn says_what_is_in_force_and_why() {
+        let denies = Fallback::Denies;
+        for (fallback, in_force, text) in [
+            (Fallback::Nothing, None, "nothing of it is in force"),
+            (Fallback::Stays(3), Some(3), "generation 3 stays in force"),
+            (Fallback::Stored(4), Some(4), "generation 4 stays in force"),
+            (
+                denies(UnknownReason::Lost { told: 3 }),
+                None,
+                "generation 3 was in force and the store does not keep it, so everything it is attached to is denied",
+            ),
+            (
+                denies(UnknownReason::Older { kept: 3, told: 4 }),
+                None,
+                "generation 4 was in force and the store keeps generation 3 alone, so everything it is attached to is denied",
+            ),
+            (
+                denies(UnknownReason::Unreadable),
+                None,
+                "what the store keeps of it cannot be read, so everything it is attached to is denied",
+            ),
+            (
+                denies(UnknownReason::TooLarge),
+                None,
+                "nothing of it was in force, so everything it is attached to is denied",
+            ),
+        ] {
+            assert_eq!((fallback.in_force(), &*fallback.to_string()), (in_force, text));
+        }
+    }
 }

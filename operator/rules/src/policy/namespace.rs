@@ -193,15 +193,6 @@ impl NamespacePolicies {
         self.asking
     }
 
-    /// Number of statements in force.
-    #[must_use]
-    pub fn statements(&self) -> usize {
-        self.sources
-            .values()
-            .map(|source| source.policy.statements.len())
-            .sum()
-    }
-
     /// What the policies attached to a ServiceAccount of this namespace say.
     pub(super) fn ask_identities(
         &self,

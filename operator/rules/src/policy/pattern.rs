@@ -110,6 +110,7 @@ mod tests {
     fn a_wildcard_may_stand_for_nothing() {
         assert!(Pattern::new("db-*").matches("db-"));
         assert!(Pattern::new("*").matches(""));
+        assert!(name_matches("d*", "db") && !name_matches("d*", "cache"));
         assert!(!Pattern::new("a*a").matches("a"));
         assert_eq!(Pattern::new("db").exact(), Some("db"));
         assert_eq!(Pattern::new("d*").exact(), None);

@@ -88,12 +88,6 @@ impl PolicySet {
             .is_some_and(|policies| policies.has(source))
     }
 
-    /// Number of statements in force.
-    #[must_use]
-    pub fn statements(&self) -> usize {
-        self.namespaces.values().map(NamespacePolicies::statements).sum()
-    }
-
     /// The statements of a namespace.
     #[must_use]
     pub fn namespace(&self, namespace: &str) -> Option<&NamespacePolicies> {

@@ -4,8 +4,8 @@ use serde_json::{Value as Json, json};
 
 use super::policy;
 use crate::policy::{
-    Action, BOUNDS, CompiledPolicy, NamespacePolicies, PolicySource, Request, RequestFacts, SecretRef,
-    SharedStatements, Weight, compile, decide_by,
+    Action, BOUNDS, BOUNDS_WITH_DENIALS, CompiledPolicy, NamespacePolicies, PolicySource, Request,
+    RequestFacts, SecretRef, SharedStatements, Weight, compile, decide_by,
 };
 
 fn compiled(shared: &SharedStatements, spec: Json) -> CompiledPolicy {
@@ -85,6 +85,17 @@ fn a_thousand_policies_of_ten_thousand_statements_fit_and_one_more_of_anything_d
 }
 
 #[test]
+fn what_denies_has_room_beside_all_that_is_allowed() {
+    let expected = Weight {
+        policies: 1_100,
+        statements: 10_100,
+        wildcard_statements: 1_100,
+        wildcards: 5_000,
+    };
+    assert_eq!(BOUNDS_WITH_DENIALS, expected);
+}
+
+#[test]
 fn wildcards_count_wherever_they_stand_in_names() {
     let shared = SharedStatements::default();
     let window = json!({"window": {"start": "02:00", "end": "05:00", "timeZone": "UTC"}});
@@ -92,6 +103,13 @@ fn wildcards_count_wherever_they_stand_in_names() {
         (
             json!({"secrets": ["db", "d"], "statements": [
             {"effect": "Deny", "principals": [{"user": "a"}], "actions": ["*"]}]}),
+            1,
+            0,
+            0,
+        ),
+        (
+            json!({"secrets": ["db"], "statements": [
+            {"effect": "Deny", "principals": [{"group": "a"}, {"serviceAccount": "a"}], "actions": ["*"]}]}),
             1,
             0,
             0,

@@ -3,13 +3,13 @@
 use serde_json::{Value as Json, json};
 
 use super::policy;
-use crate::policy::{PolicySet, PolicySource};
+use crate::policy::{PolicySet, PolicySource, check};
 
 fn refusal(spec: Json) -> String {
-    let mut book = PolicySet::default();
-    book.put("shop", &PolicySource::Policy("p".to_owned()), &policy(spec))
-        .unwrap_err()
-        .to_string()
+    let (mut book, spec) = (PolicySet::default(), policy(spec));
+    let refused = book.put("shop", &PolicySource::Policy("p".to_owned()), &spec);
+    assert_eq!(check("shop", &spec), refused);
+    refused.unwrap_err().to_string()
 }
 
 #[test]
@@ -42,6 +42,14 @@ fn says_statement_field_column_and_reason() {
         (
             secret(json!({"serviceAccount": "a/b/c"}), json!({})),
             "statement 1, principals[0].serviceAccount, column 4: `a/b/c` is not a ServiceAccount",
+        ),
+        (
+            secret(json!({"serviceAccount": "/app"}), json!({})),
+            "statement 1, principals[0].serviceAccount, column 1: `/app` is not a ServiceAccount",
+        ),
+        (
+            secret(json!({"serviceAccount": "shop/"}), json!({})),
+            "statement 1, principals[0].serviceAccount, column 5: `shop/` is not a ServiceAccount",
         ),
         (
             secret(json!({"user": "a"}), json!({"sourceRanges": ["10.0.0.0/33"]})),

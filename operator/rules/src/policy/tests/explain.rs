@@ -140,6 +140,42 @@ fn no_suggested_policy_takes_the_place_of_another() {
 }
 
 #[test]
+fn a_suggested_policy_is_named_after_who_asks_and_for_what() {
+    let facts = RequestFacts::default();
+    let long = "a1".repeat(50);
+    for (principal, name, expected) in [
+        (account("shop", "app-1"), "db", "allow-app-1-db-"),
+        (
+            user("Jane \"J\" O'Neil: x"),
+            "Db_main/1",
+            "allow-jane--j--o-neil--x-db-main-1-",
+        ),
+        (user("\u{7}"), "_db_", "allow-x-db-"),
+        (user(&long), "db", format!("allow-{}-db-", &long[..80]).as_str()),
+    ] {
+        let request = Request {
+            principal: &principal,
+            action: Action::GetSecretValue,
+            secret: SecretRef {
+                namespace: "shop",
+                name,
+            },
+            key: None,
+            owner: None,
+            facts: &facts,
+        };
+        let denied = decide(&PolicySet::default(), &request).unwrap();
+        let yaml = explain(&request, &denied, "shop").yaml.remove(0);
+        let Ok(Manifest::SecretPolicy(policy)) = parse_manifest(&yaml) else {
+            panic!("{yaml}: {:?}", parse_manifest(&yaml));
+        };
+        let object = policy.metadata.name.unwrap();
+        let digest = object.strip_prefix(expected);
+        assert_eq!(digest.map(str::len), Some(8), "{object}");
+    }
+}
+
+#[test]
 fn rbac_allows_describing_and_nothing_else_and_a_deny_wins() {
     let facts = RequestFacts::default();
     let principal = user("jane");
@@ -159,8 +195,8 @@ fn rbac_allows_describing_and_nothing_else_and_a_deny_wins() {
         let decision = decision.or_by_rbac(action);
         let describes = action == Action::DescribeSecret;
         assert_eq!(
-            (decision.allowed, decision.rbac),
-            (describes, describes),
+            (decision.allowed, decision.rbac, decision.missing.is_empty()),
+            (describes, describes, describes),
             "{action}"
         );
     }
