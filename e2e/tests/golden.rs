@@ -132,7 +132,8 @@ impl Fixture {
     }
 
     /// Every ManagedSecret is what it was: the same condition, the same versions, and the native Secret with
-    /// the same UID and value. Where a rotation has become due since then, it goes on from the version of then.
+    /// the same UID and value. Where a rotation has become due since then, it goes on from the version of
+    /// then.
     fn holds_what_was_left(&self) {
         let now = Timestamp::now();
         for was in of_kind("ManagedSecret") {

@@ -1,13 +1,13 @@
 //! On which terms volumes of pods have a secret (`spec.delivery`): told by the watch that sees the objects,
 //! asked by the stream to nodes.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
 use strongroom_crds::period::Period;
 use strongroom_crds::v1alpha1::{Delivery, OnRevoke};
+
+use crate::claim_index::ClaimIndex;
 
 /// How long an absent `offlineMaxAge` is.
 const DEFAULT_OFFLINE_MAX_AGE: Duration = Duration::from_secs(24 * 3_600);
@@ -45,12 +45,9 @@ impl DeliveryPolicy {
     }
 }
 
-/// What objects with these UIDs say, by namespace and by the name of their secret in the store.
-type Objects = HashMap<(String, String), BTreeMap<String, (String, DeliveryPolicy)>>;
-
-/// The terms of all secrets; cheap to clone.
+/// The policies of all secrets, each with the UID of the object that says it; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct DeliveryPolicyIndex(Arc<RwLock<Objects>>);
+pub(crate) struct DeliveryPolicyIndex(Arc<ClaimIndex<(String, DeliveryPolicy)>>);
 
 impl DeliveryPolicyIndex {
     /// The object with this name and UID is like this now; none: it is gone. Answers whether that is news.
@@ -61,34 +58,15 @@ impl DeliveryPolicyIndex {
         store_name: &str,
         terms: Option<DeliveryPolicy>,
     ) -> bool {
-        let place = (namespace.to_owned(), store_name.to_owned());
-        let mut objects = self.0.write();
         // Most say nothing, and need no room.
-        let Some(terms) = terms.filter(|terms| *terms != DeliveryPolicy::default()) else {
-            let Some(of_name) = objects.get_mut(&place) else {
-                return false;
-            };
-            let news = of_name.remove(object).is_some();
-            if of_name.is_empty() {
-                objects.remove(&place);
-            }
-            return news;
-        };
-        let said = (uid.to_owned(), terms);
-        let before = objects
-            .entry(place)
-            .or_default()
-            .insert(object.to_owned(), said.clone());
-        before != Some(said)
+        let said = terms.filter(|terms| *terms != DeliveryPolicy::default());
+        let claim = said.map(|terms| (uid.to_owned(), terms));
+        self.0.update(namespace, object, store_name, claim)
     }
 
     /// A complete list has come; what `is_there` does not know is gone.
     pub(crate) fn retain(&self, is_there: impl Fn(&str, &str) -> bool) {
-        let mut objects = self.0.write();
-        for ((namespace, _), of_name) in objects.iter_mut() {
-            of_name.retain(|object, _| is_there(namespace, object));
-        }
-        objects.retain(|_, of_name| !of_name.is_empty());
+        self.0.retain(is_there);
     }
 
     /// The terms of a secret: what the object says that the store has as its owner. What others say who claim
@@ -99,14 +77,12 @@ impl DeliveryPolicyIndex {
         store_name: &str,
         owner: Option<&str>,
     ) -> DeliveryPolicy {
-        let objects = self.0.read();
-        objects
-            .get(&(namespace.to_owned(), store_name.to_owned()))
-            .into_iter()
-            .flat_map(|of_name| of_name.values())
-            .find(|(uid, _)| owner == Some(uid))
-            .map(|(_, terms)| *terms)
-            .unwrap_or_default()
+        let of_owner = self.0.find(namespace, store_name, |mut claims| {
+            claims
+                .find(|(uid, _)| owner == Some(uid))
+                .map(|(_, terms)| *terms)
+        });
+        of_owner.unwrap_or_default()
     }
 }
 

@@ -2,14 +2,15 @@
 //! them: told by the watches that see them, asked by the requests that bring values. And the way back: what a
 //! request changed is looked at at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use strongroom_rules::policy::name_matches;
+
+use crate::claim_index::ClaimIndex;
 
 /// The declarations; cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,12 +18,9 @@ pub(crate) struct ExternalSourceIndex {
     inner: Arc<Inner>,
 }
 
-/// Objects by the name of their secret in the store, and by their own.
-type Objects = HashMap<(String, String), BTreeMap<String, ExternalDeclaration>>;
-
 #[derive(Debug)]
 struct Inner {
-    objects: RwLock<Objects>,
+    objects: ClaimIndex<ExternalDeclaration>,
     /// `spec.requiredFor` of the EncryptionKeys that have it, by namespace and name.
     required_for: RwLock<BTreeMap<(String, String), Vec<String>>>,
     changed: UnboundedSender<(String, String)>,
@@ -49,7 +47,7 @@ impl Default for ExternalSourceIndex {
         let (changed, queue) = unbounded();
         Self {
             inner: Arc::new(Inner {
-                objects: RwLock::default(),
+                objects: ClaimIndex::default(),
                 required_for: RwLock::default(),
                 changed,
                 queue: Mutex::new(Some(queue)),
@@ -59,10 +57,6 @@ impl Default for ExternalSourceIndex {
 }
 
 impl ExternalSourceIndex {
-    fn change(&self, change: impl FnOnce(&mut Objects)) {
-        change(&mut self.inner.objects.write());
-    }
-
     /// An object is like this now; none: it takes no values, or is gone.
     pub(crate) fn update(
         &self,
@@ -71,33 +65,13 @@ impl ExternalSourceIndex {
         store_name: &str,
         declaration: Option<ExternalDeclaration>,
     ) {
-        let place = (namespace.to_owned(), store_name.to_owned());
-        self.change(|objects| match declaration {
-            Some(declaration) => {
-                objects
-                    .entry(place)
-                    .or_default()
-                    .insert(object.to_owned(), declaration);
-            }
-            None => {
-                if let Some(of_name) = objects.get_mut(&place) {
-                    of_name.remove(object);
-                    if of_name.is_empty() {
-                        objects.remove(&place);
-                    }
-                }
-            }
-        });
+        let objects = &self.inner.objects;
+        objects.update(namespace, object, store_name, declaration);
     }
 
     /// A complete list has come; what `is_there` does not know is gone.
     pub(crate) fn retain(&self, is_there: impl Fn(&str, &str) -> bool) {
-        self.change(|objects| {
-            for ((namespace, _), of_name) in objects.iter_mut() {
-                of_name.retain(|object, _| is_there(namespace, object));
-            }
-            objects.retain(|_, of_name| !of_name.is_empty());
-        });
+        self.inner.objects.retain(is_there);
     }
 
     /// The object that takes values for the secret of this name: the one with this UID, where the secret
@@ -108,13 +82,12 @@ impl ExternalSourceIndex {
         store_name: &str,
         owner: Option<&str>,
     ) -> Option<ExternalDeclaration> {
-        let objects = self.inner.objects.read();
-        objects
-            .get(&(namespace.to_owned(), store_name.to_owned()))?
-            .values()
-            .filter(|declaration| owner.is_none_or(|uid| declaration.uid == uid))
-            .min_by_key(|declaration| (declaration.created, &declaration.object))
-            .cloned()
+        self.inner.objects.find(namespace, store_name, |claims| {
+            claims
+                .filter(|declaration| owner.is_none_or(|uid| declaration.uid == uid))
+                .min_by_key(|declaration| (declaration.created, &declaration.object))
+                .cloned()
+        })
     }
 
     /// The names of secrets that must lie under this key; none: it requires nothing, or is gone.

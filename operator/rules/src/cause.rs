@@ -106,6 +106,14 @@ impl Cause {
     }
 }
 
+/// A short digest, in hex, of what somebody wrote into an object: of an annotation or of sealed texts, never
+/// of a value.
+#[must_use]
+pub fn text_digest(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +191,12 @@ mod tests {
             assert_eq!(cause.to_string(), text);
             assert_eq!(cause.version_id(&id), version);
         }
+    }
+
+    /// Labels in the store hold them. Computed with Python: hashlib.sha256(b"x").hexdigest()[:16]
+    #[test]
+    fn digests_of_texts_are_those_of_the_first_release() {
+        assert_eq!(text_digest("x"), "2d711642b726b044");
     }
 
     proptest! {

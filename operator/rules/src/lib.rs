@@ -16,7 +16,7 @@ pub mod native_secret;
 pub mod policy;
 pub mod request;
 pub mod retry;
-pub mod rotation_schedule;
+pub mod rotation;
 pub mod schedule;
 pub mod uid;
 

@@ -182,7 +182,7 @@ mod tests {
     fn parsed(more: &[&str]) -> Option<AuditLimits> {
         let line = ["strongroom", "serve"].iter().chain(more);
         match Arguments::try_parse_from(line).ok()?.command {
-            super::super::Command::Serve(arguments) => Some(arguments.audit_limits),
+            super::super::Command::Serve(arguments) => Some(arguments.store.audit_limits),
             _ => None,
         }
     }

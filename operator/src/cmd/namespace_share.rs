@@ -46,8 +46,9 @@ mod tests {
             panic!("it is `serve`");
         };
         let quota = arguments
+            .store
             .namespace_share
-            .quota(arguments.audit_limits.volume(file_system));
+            .quota(arguments.store.audit_limits.volume(file_system));
         (quota.secrets, quota.bytes)
     }
 

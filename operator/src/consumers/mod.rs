@@ -96,7 +96,7 @@ impl ConsumerIndex {
     pub(crate) fn complete_from(now: Timestamp) -> Self {
         let (volumes, readers) = <_>::default();
         let pods = PodTracker::default();
-        let _ = pods.event(None, &kube::runtime::watcher::Event::InitDone);
+        let _ = pods.change(None, &crate::kube::watch::WatchChange::Listed(<_>::default()));
         let since = Instant::now().checked_sub(SETTLE_TIME).unwrap();
         Self(Arc::new(Inner {
             volumes,

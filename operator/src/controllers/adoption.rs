@@ -14,7 +14,8 @@ use strongroom_model::name::KeyName;
 use strongroom_rules::managed_secret::facts::NamespaceBinding;
 
 use super::Ctx;
-use super::managed_secret::{Failure, namespace_facts};
+use super::failure::Failure;
+use super::namespace::namespace_facts;
 use crate::external_manifest::{ExternalManifest, external_managed_secret, object_name};
 use crate::kube::field_manager;
 use crate::secret_labels;

@@ -3,7 +3,7 @@
 //! stays when the last object goes: a pod may still mount it. One of somebody else stays as it is, and an
 //! Event says so. A watch tells which was changed or deleted, and that one is looked at.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use kube::api::{Patch, PatchParams};
 use kube::core::PartialObjectMeta;
-use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
 use parking_lot::Mutex;
 use strongroom_rules::ca_bundle::{self, BundleStep, NAME};
@@ -19,9 +18,10 @@ use strongroom_rules::retry::ErrorClass;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::managed_secret::Failure;
-use super::{Ctx, watches};
-use crate::kube::watch::{Selection, watcher as watch_pages};
+use super::Ctx;
+use super::failure::Failure;
+use super::runtime::watch::logged;
+use crate::kube::watch::{ListedObjects, Selection, WatchChange, changes, watcher};
 use crate::kube::{EventMessage, EventReason, field_manager};
 
 /// The label on a Namespace that asks for it.
@@ -83,9 +83,9 @@ impl BundleNamespaces {
     }
 
     /// A complete list has come: where it does not have what was right, that is gone.
-    fn listed(&self, listed: &HashSet<String>) {
+    fn listed(&self, listed: &ListedObjects) {
         for (namespace, home) in self.homes.lock().iter_mut() {
-            if home.right.is_some() && !listed.contains(namespace) {
+            if home.right.is_some() && !listed.contains(namespace, NAME) {
                 home.due = Some(Instant::now());
                 home.right = None;
                 self.news.notify_one();
@@ -185,31 +185,23 @@ async fn write_due(ctx: &Ctx, mut bundle: watch::Receiver<String>) {
 async fn watch_all(ctx: &Arc<Ctx>) {
     let selection = Selection::metadata().fields(&format!("metadata.name={NAME}"));
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(ctx.client.clone());
-    let mut listed = HashSet::new();
-    watches::logged(Arc::clone(ctx), "ConfigMap", watch_pages(api, selection))
-        .for_each(|event| {
-            heard(&ctx.bundles, &mut listed, &event);
+    let events = logged(Arc::clone(ctx), "ConfigMap", watcher(api, selection));
+    changes(events)
+        .for_each(|change| {
+            heard(&ctx.bundles, &change);
             std::future::ready(())
         })
         .await;
 }
 
-fn heard(
-    bundles: &BundleNamespaces,
-    listed: &mut HashSet<String>,
-    event: &watcher::Event<PartialObjectMeta<ConfigMap>>,
-) {
-    match event {
-        watcher::Event::Init => listed.clear(),
-        watcher::Event::InitApply(map) | watcher::Event::Apply(map) => {
+fn heard(bundles: &BundleNamespaces, change: &WatchChange<PartialObjectMeta<ConfigMap>>) {
+    match change {
+        WatchChange::Applied { object: map, .. } => {
             let namespace = map.namespace().unwrap_or_default();
             bundles.changed(&namespace, map.metadata.resource_version.as_deref());
-            if matches!(event, watcher::Event::InitApply(_)) {
-                listed.insert(namespace);
-            }
         }
-        watcher::Event::InitDone => bundles.listed(&std::mem::take(listed)),
-        watcher::Event::Delete(map) => bundles.changed(&map.namespace().unwrap_or_default(), None),
+        WatchChange::Deleted(map) => bundles.changed(&map.namespace().unwrap_or_default(), None),
+        WatchChange::Listed(listed) => bundles.listed(listed),
     }
 }
 

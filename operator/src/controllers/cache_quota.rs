@@ -6,8 +6,6 @@
 
 use std::collections::HashMap;
 
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use parking_lot::{Mutex, MutexGuard};
 use serde::de::DeserializeOwned;
@@ -167,14 +165,6 @@ pub(crate) struct CacheQuota {
     schedules: Mutex<KindUsage>,
 }
 
-/// An event with what is kept of its object.
-#[derive(Debug)]
-pub(crate) struct CachedEvent<K> {
-    pub(crate) event: Event<CachedObject<K>>,
-    /// The namespace where there is room now, and of which objects were left out.
-    pub(crate) room: Option<String>,
-}
-
 impl CacheQuota {
     /// With these bounds.
     pub(crate) fn new(bounds: CacheBounds) -> Self {
@@ -193,60 +183,68 @@ impl CacheQuota {
         of.lock()
     }
 
-    /// Decides what is kept of an event's object. `cache` is as it was before the event.
-    pub(crate) fn take_in<K: QuotaKind>(
+    /// A list begins: its objects are counted beside those that there are.
+    pub(crate) fn begin_list<K: QuotaKind>(&self) {
+        self.usage::<K>().listing = Some(Loads::new());
+    }
+
+    /// What is kept of an object of a list.
+    pub(crate) fn list<K: QuotaKind>(&self, object: &CachedObject<K>) -> CachedObject<K> {
+        let mut of = self.usage::<K>();
+        let load = entry(of.listing.get_or_insert_default(), object);
+        let kept = fitting(self.bounds.part(K::PART), *load, object);
+        load.add(&kept);
+        kept
+    }
+
+    /// The list is complete, and counts from now on.
+    pub(crate) fn end_list<K: QuotaKind>(&self) {
+        let mut of = self.usage::<K>();
+        of.now = of.listing.take().unwrap_or_default();
+    }
+
+    /// What is kept of an object, of which this was kept `before`; and the namespace where there is room now,
+    /// and of which objects were left out.
+    pub(crate) fn apply<K: QuotaKind>(
         &self,
-        cache: &Store<CachedObject<K>>,
-        event: &Event<CachedObject<K>>,
-    ) -> CachedEvent<K> {
+        before: Option<&CachedObject<K>>,
+        object: &CachedObject<K>,
+    ) -> (CachedObject<K>, Option<String>) {
         let bounds = self.bounds.part(K::PART);
         let mut of = self.usage::<K>();
-        let (event, room) = match event {
-            Event::Init => {
-                of.listing = Some(Loads::new());
-                (Event::Init, None)
-            }
-            Event::InitApply(object) => {
-                let load = entry(of.listing.get_or_insert_default(), object);
-                let kept = fitting(bounds, *load, object);
-                load.add(&kept);
-                (Event::InitApply(kept), None)
-            }
-            Event::InitDone => {
-                of.now = of.listing.take().unwrap_or_default();
-                (Event::InitDone, None)
-            }
-            Event::Apply(object) => {
-                let before = cache.get(&ObjectRef::from_obj(object));
-                let load = entry(&mut of.now, object);
-                if let Some(before) = &before {
-                    load.subtract(before);
-                }
-                let kept = fitting(bounds, *load, object);
-                load.add(&kept);
-                // It became smaller, or it is one that was left out and had room: the next may have some,
-                // too.
-                let less = before.is_some_and(|before| match (before.extent(), kept.extent()) {
-                    (Extent::Nothing(_), Extent::Whole | Extent::Outline) => true,
-                    _ => taken(&before) > taken(&kept),
-                });
-                let room = less && load.left_out > 0 && load.fits(bounds, OBJECT_OVERHEAD_BYTES);
-                (Event::Apply(kept), room.then(|| home(object)))
-            }
-            Event::Delete(object) => {
-                let load = entry(&mut of.now, object);
-                if let Some(before) = cache.get(&ObjectRef::from_obj(object)) {
-                    load.subtract(&before);
-                }
-                let room = load.left_out > 0 && load.fits(bounds, OBJECT_OVERHEAD_BYTES);
-                if *load == Load::default() {
-                    of.now.remove(home(object).as_str());
-                }
-                let gone = object.identity(TooLarge::Alone);
-                (Event::Delete(gone), room.then(|| home(object)))
-            }
-        };
-        CachedEvent { event, room }
+        let load = entry(&mut of.now, object);
+        if let Some(before) = before {
+            load.subtract(before);
+        }
+        let kept = fitting(bounds, *load, object);
+        load.add(&kept);
+        // It became smaller, or it is one that was left out and had room: the next may have some, too.
+        let less = before.is_some_and(|before| match (before.extent(), kept.extent()) {
+            (Extent::Nothing(_), Extent::Whole | Extent::Outline) => true,
+            _ => taken(before) > taken(&kept),
+        });
+        let room = less && load.left_out > 0 && load.fits(bounds, OBJECT_OVERHEAD_BYTES);
+        (kept, room.then(|| home(object)))
+    }
+
+    /// The identity of an object that is gone, and the namespace where there is room now, and of which
+    /// objects were left out.
+    pub(crate) fn delete<K: QuotaKind>(
+        &self,
+        before: Option<&CachedObject<K>>,
+        object: &CachedObject<K>,
+    ) -> (CachedObject<K>, Option<String>) {
+        let bounds = self.bounds.part(K::PART);
+        let mut of = self.usage::<K>();
+        let load = entry(&mut of.now, object);
+        if let Some(before) = before {
+            load.subtract(before);
+        }
+        let room = load.left_out > 0 && load.fits(bounds, OBJECT_OVERHEAD_BYTES);
+        if *load == Load::default() {
+            of.now.remove(home(object).as_str());
+        }
+        (object.identity(TooLarge::Alone), room.then(|| home(object)))
     }
 
     /// Whether another object of the kind may have room in this namespace. While a list is not complete that
@@ -296,7 +294,8 @@ fn entry<'a, K: QuotaKind>(loads: &'a mut Loads, object: &CachedObject<K>) -> &'
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::reflector::store::Writer;
+    use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
+    use kube::runtime::watcher::Event;
     use serde_json::json;
 
     use super::*;
@@ -341,9 +340,28 @@ mod tests {
         }
 
         fn event(&mut self, event: Event<Object>) -> Option<String> {
-            let taken = self.shares.take_in(&self.cache, &event);
-            self.writer.apply_watcher_event(&taken.event);
-            taken.room
+            let before = |object| self.cache.get(&ObjectRef::from_obj(object));
+            let (kept, room) = match &event {
+                Event::Init => {
+                    self.shares.begin_list::<ManagedSecret>();
+                    (Event::Init, None)
+                }
+                Event::InitApply(object) => (Event::InitApply(self.shares.list(object)), None),
+                Event::InitDone => {
+                    self.shares.end_list::<ManagedSecret>();
+                    (Event::InitDone, None)
+                }
+                Event::Apply(object) => {
+                    let (kept, room) = self.shares.apply(before(object).as_deref(), object);
+                    (Event::Apply(kept), room)
+                }
+                Event::Delete(object) => {
+                    let (gone, room) = self.shares.delete(before(object).as_deref(), object);
+                    (Event::Delete(gone), room)
+                }
+            };
+            self.writer.apply_watcher_event(&kept);
+            room
         }
 
         fn apply(&mut self, object: Object) -> Extent {

@@ -1,23 +1,21 @@
-//! What the watches have seen of the cluster, beside the objects being reconciled: namespaces, schedules, and
-//! the native Secrets of ours.
+//! What the watches have seen of the cluster, beside the objects being reconciled: namespaces, and the native
+//! Secrets of ours.
 //!
 //! Nothing here is a proof: a missing entry only means that the API server has to be asked. It never holds a
 //! value.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use parking_lot::Mutex;
 use strongroom_crds::annotation::ACCEPT_NAMESPACE;
-use strongroom_crds::v1alpha1::RotationSchedule;
 
 use super::identity::Identity;
 use crate::kube::keeps_nothing;
+use crate::kube::watch::{ListedObjects, WatchChange};
 
 /// How long an object that was found right is not read again without cause: a little less than a round of the
 /// resync, so that each one reads.
@@ -33,12 +31,7 @@ pub(crate) struct ClusterCache {
 #[derive(Debug, Default)]
 struct Inner {
     namespaces: HashMap<String, SeenNamespace>,
-    /// Namespaces of a list that is not complete yet.
-    listed: Option<HashMap<String, SeenNamespace>>,
-    schedules: HashMap<String, BTreeMap<String, Arc<RotationSchedule>>>,
     natives: HashMap<Place, SeenNative>,
-    /// Native Secrets of lists that are not complete yet, by the namespace that is watched (all: `None`).
-    listed_natives: HashMap<Option<String>, HashSet<Place>>,
     settled: HashMap<String, SettledState>,
     /// The native Secret of another one that a ManagedSecret waits for, by the ManagedSecret's place.
     awaited: HashMap<Place, Box<str>>,
@@ -135,39 +128,11 @@ impl ClusterCache {
 
     /// Takes in what the watch of Namespaces says. Answers with the names of those whose secrets have to be
     /// looked at.
-    pub(crate) fn namespace_event(&self, event: Event<PartialObjectMeta<Namespace>>) -> Vec<String> {
+    pub(crate) fn namespace_change(&self, change: &WatchChange<PartialObjectMeta<Namespace>>) -> Vec<String> {
         let mut inner = self.inner.lock();
-        match event {
-            Event::Init => {
-                inner.listed = Some(HashMap::new());
-                Vec::new()
-            }
-            Event::InitApply(namespace) => {
-                let seen = SeenNamespace::from_metadata(&namespace);
-                if let Some(listed) = &mut inner.listed {
-                    listed.insert(namespace.name_any(), seen);
-                }
-                Vec::new()
-            }
-            Event::InitDone => {
-                let listed = inner.listed.take().unwrap_or_default();
-                let changed = listed
-                    .iter()
-                    .filter(|(name, seen)| inner.namespaces.get(*name) != Some(seen))
-                    .map(|(name, _)| name.clone())
-                    .chain(
-                        inner
-                            .namespaces
-                            .keys()
-                            .filter(|name| !listed.contains_key(*name))
-                            .cloned(),
-                    )
-                    .collect();
-                inner.namespaces = listed;
-                changed
-            }
-            Event::Apply(namespace) => {
-                let (name, seen) = (namespace.name_any(), SeenNamespace::from_metadata(&namespace));
+        match change {
+            WatchChange::Applied { object, .. } => {
+                let (name, seen) = (object.name_any(), SeenNamespace::from_metadata(object));
                 let before = inner.namespaces.insert(name.clone(), seen.clone());
                 if before.as_ref() == Some(&seen) {
                     Vec::new()
@@ -175,9 +140,13 @@ impl ClusterCache {
                     vec![name]
                 }
             }
-            Event::Delete(namespace) => {
+            WatchChange::Deleted(namespace) => {
                 inner.namespaces.remove(&namespace.name_any());
                 vec![namespace.name_any()]
+            }
+            WatchChange::Listed(listed) => {
+                let gone = |name: &String, _: &mut SeenNamespace| !listed.contains("", name);
+                inner.namespaces.extract_if(gone).map(|(name, _)| name).collect()
             }
         }
     }
@@ -187,79 +156,22 @@ impl ClusterCache {
         self.inner.lock().namespaces.insert(name.to_owned(), seen);
     }
 
-    /// The schedules of a namespace.
-    pub(crate) fn schedules(&self, namespace: &str) -> Vec<Arc<RotationSchedule>> {
-        self.inner
-            .lock()
-            .schedules
-            .get(namespace)
-            .map(|map| map.values().cloned().collect())
-            .unwrap_or_default()
-    }
-
-    /// Remembers a schedule.
-    pub(crate) fn saw_schedule(&self, namespace: &str, name: &str, schedule: Arc<RotationSchedule>) {
-        self.inner
-            .lock()
-            .schedules
-            .entry(namespace.to_owned())
-            .or_default()
-            .insert(name.to_owned(), schedule);
-    }
-
-    /// Forgets a schedule.
-    pub(crate) fn lost_schedule(&self, namespace: &str, name: &str) {
-        let mut inner = self.inner.lock();
-        if let Some(map) = inner.schedules.get_mut(namespace) {
-            map.remove(name);
-            if map.is_empty() {
-                inner.schedules.remove(namespace);
-            }
-        }
-    }
-
-    /// Keeps only these schedules, each given by namespace and name: a complete list has come.
-    pub(crate) fn keep_schedules(&self, keep: impl Fn(&str, &str) -> bool) {
-        self.inner.lock().schedules.retain(|namespace, map| {
-            map.retain(|name, _| keep(namespace, name));
-            !map.is_empty()
-        });
-    }
-
     /// Takes in what a watch of native Secrets says, which watches one namespace or all. Answers with the
     /// ManagedSecrets, by namespace and name, that have to look at theirs.
-    pub(crate) fn native_event(
+    pub(crate) fn native_change(
         &self,
         scope: Option<&str>,
-        event: &Event<PartialObjectMeta<Secret>>,
+        change: &WatchChange<PartialObjectMeta<Secret>>,
     ) -> Vec<(String, String)> {
         let mut inner = self.inner.lock();
-        match event {
-            Event::Init => {
-                inner
-                    .listed_natives
-                    .insert(scope.map(str::to_owned), HashSet::new());
-                Vec::new()
-            }
-            Event::InitApply(secret) => {
-                if let Some(listed) = inner.listed_natives.get_mut(&scope.map(str::to_owned)) {
-                    listed.insert(place(&secret.namespace().unwrap_or_default(), &secret.name_any()));
-                }
-                inner.native_changed(secret).into_iter().collect()
-            }
-            Event::Apply(secret) => inner.native_changed(secret).into_iter().collect(),
-            Event::Delete(secret) => {
+        match change {
+            WatchChange::Applied { object: secret, .. } => inner.native_changed(secret).into_iter().collect(),
+            WatchChange::Deleted(secret) => {
                 let mut owners: Vec<_> = inner.native_gone(secret).into_iter().collect();
                 owners.extend(inner.no_longer_awaited(secret));
                 owners
             }
-            Event::InitDone => {
-                let listed = inner
-                    .listed_natives
-                    .remove(&scope.map(str::to_owned))
-                    .unwrap_or_default();
-                inner.natives_missing(scope, &listed)
-            }
+            WatchChange::Listed(listed) => inner.natives_missing(scope, listed),
         }
     }
 
@@ -439,14 +351,14 @@ impl Inner {
     }
 
     /// A complete list did not have them. Answers with their owners.
-    fn natives_missing(&mut self, scope: Option<&str>, listed: &HashSet<Place>) -> Vec<(String, String)> {
+    fn natives_missing(&mut self, scope: Option<&str>, listed: &ListedObjects) -> Vec<(String, String)> {
         self.native_events += 1;
         let event = self.native_events;
         let in_scope = |place: &Place| scope.is_none_or(|scope| *place.0 == *scope);
         let missing = self
             .natives
             .iter_mut()
-            .filter(|(place, _)| in_scope(place) && !listed.contains(*place));
+            .filter(|(place, _)| in_scope(place) && !listed.contains(&place.0, &place.1));
         missing
             .map(|(place, seen)| {
                 seen.revision = NativeRevision::unknown();
@@ -505,48 +417,54 @@ mod tests {
             .is_some()
     }
 
-    fn told(cluster: &ClusterCache, event: &Event<PartialObjectMeta<Secret>>) -> usize {
-        cluster.native_event(None, event).len()
+    fn told(cluster: &ClusterCache, change: &WatchChange<PartialObjectMeta<Secret>>) -> usize {
+        cluster.native_change(None, change).len()
     }
 
     #[test]
     fn our_own_write_is_no_news() {
         let cluster = settled();
-        assert_eq!(told(&cluster, &Event::Apply(secret("u", "5"))), 0);
+        assert_eq!(told(&cluster, &WatchChange::applied(secret("u", "5"))), 0);
         assert!(is_settled(&cluster));
     }
 
     #[test]
     fn a_change_is_news_and_unsettles() {
         for event in [
-            Event::Apply(secret("u", "6")),
-            Event::InitApply(secret("u", "6")),
-            Event::Delete(secret("u", "6")),
+            WatchChange::applied(secret("u", "6")),
+            WatchChange::Applied {
+                object: secret("u", "6"),
+                listed: true,
+            },
+            WatchChange::Deleted(secret("u", "6")),
         ] {
             let cluster = settled();
-            assert_eq!(told(&cluster, &event), 1, "{event}");
-            assert!(!is_settled(&cluster), "{event}");
+            assert_eq!(told(&cluster, &event), 1, "{event:?}");
+            assert!(!is_settled(&cluster), "{event:?}");
         }
     }
 
     #[test]
     fn an_older_secret_of_the_name_may_go() {
         let cluster = settled();
-        assert_eq!(told(&cluster, &Event::Delete(secret("older", "4"))), 0);
+        assert_eq!(told(&cluster, &WatchChange::Deleted(secret("older", "4"))), 0);
         assert!(is_settled(&cluster));
     }
 
     #[test]
     fn a_change_between_a_write_and_its_bookkeeping_is_not_overtaken() {
-        for event in [Event::Apply(secret("u", "6")), Event::Delete(secret("u", "6"))] {
+        for event in [
+            WatchChange::applied(secret("u", "6")),
+            WatchChange::Deleted(secret("u", "6")),
+        ] {
             let cluster = ClusterCache::default();
             write(&cluster, |cluster| assert_eq!(told(cluster, &event), 1));
-            assert!(!is_settled(&cluster), "{event}");
+            assert!(!is_settled(&cluster), "{event:?}");
         }
         // Our own event in between is what we wrote.
         let cluster = ClusterCache::default();
         write(&cluster, |cluster| {
-            assert_eq!(told(cluster, &Event::Apply(secret("u", "5"))), 1)
+            assert_eq!(told(cluster, &WatchChange::applied(secret("u", "5"))), 1)
         });
         assert!(is_settled(&cluster));
     }
@@ -559,11 +477,11 @@ mod tests {
         cluster.forget_native_of("shop", "db", "other");
         assert_eq!(cluster.owner_of_native("shop", "db").unwrap(), "owner");
         assert!(is_settled(&cluster));
-        let told = cluster.native_event(None, &Event::Delete(secret("u", "5")));
+        let told = cluster.native_change(None, &WatchChange::Deleted(secret("u", "5")));
         let both = ["owner", "other"].map(|name| ("shop".to_owned(), name.to_owned()));
         assert_eq!(told, both);
         // Once.
-        let again = cluster.native_event(None, &Event::Delete(secret("u", "5")));
+        let again = cluster.native_change(None, &WatchChange::Deleted(secret("u", "5")));
         assert!(!again.contains(&both[1]));
         cluster.saw_native(
             "shop",
@@ -584,13 +502,17 @@ mod tests {
     #[test]
     fn what_a_complete_list_lacks_is_gone() {
         let cluster = settled();
-        assert_eq!(told(&cluster, &Event::Init), 0);
-        assert_eq!(told(&cluster, &Event::InitApply(secret("u", "5"))), 0);
-        assert_eq!(told(&cluster, &Event::InitDone), 0);
+        let there = secret("u", "5");
+        let complete = WatchChange::Listed([&there].into_iter().collect());
+        let listed = WatchChange::Applied {
+            object: there.clone(),
+            listed: true,
+        };
+        assert_eq!(told(&cluster, &listed), 0);
+        assert_eq!(told(&cluster, &complete), 0);
         assert!(is_settled(&cluster));
-        told(&cluster, &Event::Init);
         assert_eq!(
-            cluster.native_event(None, &Event::InitDone),
+            cluster.native_change(None, &WatchChange::Listed(ListedObjects::default())),
             [("shop".to_owned(), "owner".to_owned())]
         );
         assert!(!is_settled(&cluster));

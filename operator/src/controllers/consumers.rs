@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::ResourceExt;
+use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_crds::view::CountedConsumers;
 
-use super::watches::native_namespace_events;
-use super::{Ctx, Triggers};
+use super::Ctx;
+use super::cached_object::CachedObject;
+use super::cluster_watch::native_namespace_changes;
+use super::triggers::Triggers;
 use crate::consumers::ConsumerChange;
 use crate::consumers::pods::spec::PartialPod;
 use crate::kube::watch::Selection;
@@ -23,9 +26,9 @@ const LOOKS_PER_STEP: usize = 250;
 
 /// Watches pods until it is dropped.
 pub(super) async fn pods(ctx: Arc<Ctx>) {
-    native_namespace_events::<PartialPod>(&ctx, "Pod", &Selection::whole())
-        .for_each(|(scope, event)| {
-            let news = ctx.consumers.pods().event(scope.as_deref(), &event);
+    native_namespace_changes::<PartialPod>(&ctx, "Pod", &Selection::whole())
+        .for_each(|(scope, change)| {
+            let news = ctx.consumers.pods().change(scope.as_deref(), &change);
             ctx.consumers.changed(news);
             std::future::ready(())
         })
@@ -92,7 +95,7 @@ async fn look(ctx: &Ctx, triggers: &Triggers, news: ConsumerChange) {
 
 /// Those whose status counts consumers of the process before this one.
 fn forgotten(ctx: &Ctx, triggers: &Triggers) {
-    let counts = |object: &super::CachedObject<super::ManagedSecret>| {
+    let counts = |object: &CachedObject<ManagedSecret>| {
         object
             .status::<CountedConsumers>()
             .is_some_and(|status| !status.consumers.is_empty())

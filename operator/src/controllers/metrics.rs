@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use strongroom_rules::retry::ErrorClass;
 
-use super::failing::FailingObjects;
+use super::failing_objects::FailingObjects;
 
 strongroom_process::metrics! {
     /// Counters and gauges of all controllers.

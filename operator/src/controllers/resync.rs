@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::{Resource, ResourceExt};
+use strongroom_crds::v1alpha1::ManagedSecret;
 
-use super::{Ctx, Triggers};
+use super::Ctx;
+use super::cached_object::CachedObject;
+use super::triggers::Triggers;
 
 /// How often some have their turn.
 const STEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -22,7 +25,7 @@ pub(super) const PERIOD: Duration = Duration::from_secs(STEP_INTERVAL.as_secs() 
 pub(super) async fn run(ctx: Arc<Ctx>, triggers: Triggers) {
     for step in 0_u64.. {
         tokio::time::sleep(STEP_INTERVAL).await;
-        let due = |object: &super::CachedObject<super::ManagedSecret>| {
+        let due = |object: &CachedObject<ManagedSecret>| {
             object
                 .meta()
                 .uid

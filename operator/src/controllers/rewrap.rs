@@ -8,7 +8,7 @@ use std::time::Duration;
 use strongroom_store::vault::KeyView;
 
 use super::Ctx;
-use super::managed_secret::Failure;
+use super::failure::Failure;
 use crate::store_handle::{StoreFailure, StoreHandle};
 
 /// Data keys in a group: so long the writer is held up.

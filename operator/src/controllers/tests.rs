@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::metrics::Metrics;
 use super::testing::{Api, ControllerFixture, NS, SECRETS, generated, says, store};
-use super::{ControllerOptions, run};
+use super::{ControllerOptions, TaskFailure, run};
 use crate::policies::{DecisionError, Policies};
 
 mod large_objects;
@@ -25,7 +25,7 @@ struct Running {
     stop: watch::Sender<bool>,
     /// What clients of the API have to trust; empty: nothing is served.
     bundle: watch::Sender<String>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Result<(), TaskFailure>>,
     keep: tempfile::TempDir,
 }
 
@@ -118,7 +118,8 @@ impl Running {
         tokio::time::timeout(DEADLINE, self.task)
             .await
             .expect("it stops when told to")
-            .unwrap();
+            .unwrap()
+            .expect("no task ends before that");
         self.keep
     }
 }

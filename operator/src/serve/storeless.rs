@@ -1,21 +1,23 @@
 //! A process without a store, which takes no lease: a port for machines that watch, and what it serves.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use kube::{Client, Config};
 use strongroom_process::{Check, Health, MetricRegistry, shutdown_on_signal};
 
 use super::ServeError;
+use super::roles::ProcessSettings;
 use crate::gateway::GatewayError;
 use crate::storeless::StorelessContext;
 
 /// Serves until asked to stop, or until it must. `name` is what health says of it; `measured` registers what
 /// it counts.
-pub(crate) async fn run<M>(
+pub(super) async fn run<M>(
     name: &'static str,
-    namespace: Option<String>,
-    http_listen: SocketAddr,
+    ProcessSettings {
+        namespace,
+        http_listen,
+    }: ProcessSettings,
     measured: impl FnOnce(&mut MetricRegistry) -> M,
     serve: impl AsyncFnOnce(StorelessContext, M) -> Result<(), GatewayError>,
 ) -> Result<(), ServeError> {

@@ -8,7 +8,7 @@ use strongroom_crds::condition::{ConditionStatus, ConditionType, Reason, conditi
 
 use super::conditions::whole_second;
 use super::renewal::{CertificateFacts, OldRoots, Renewal, RenewalPolicy, Signature};
-use crate::rotation_schedule::{Coverage, CoveringSchedule};
+use crate::rotation::{Coverage, CoveringSchedule};
 use crate::uid::Uid;
 
 /// How many leaves are named that an authority waits for.

@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use strongroom_crds::condition::{ConditionStatus, ConditionType, Reason, Retryability, condition};
 
-use super::facts::RotateNow;
-use super::verdict::{RotationState, SecretBlocker, SecretVerdict, awaiting};
-use crate::rotation_schedule::RotationRefusal;
+use super::verdict::{SecretBlocker, SecretVerdict, awaiting};
+use crate::rotation::{RotateNow, RotationRefusal, RotationState};
 
 /// What there is to say about the object as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::renewal::CertificateFacts;
 use crate::generate::Differences;
 use crate::native_secret::edits::{DriftedKey, Edit};
 use crate::native_secret::{Drift, ImmutableField};
-use crate::rotation_schedule::{Coverage, RotationRefusal};
+use crate::rotation::{Coverage, RotateNow, RotationRefusal};
 use crate::uid::Uid;
 
 /// Everything one decision sees. Whoever fills it in has done all the reading there is.
@@ -54,25 +54,6 @@ pub struct ObjectFacts {
     pub readopt: Option<String>,
     /// What annotations `strongroom.dev/rotate-now` ask for.
     pub rotate_now: RotateNow,
-}
-
-/// What an annotation `strongroom.dev/rotate-now`, of the object or of its schedule, asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RotateNow {
-    /// There is none, or the secret was made after it.
-    Nothing,
-    /// A rotation that was not done yet, in these words.
-    Asked(String),
-    /// What was done last, as this version.
-    Done {
-        /// Id of the version.
-        version: String,
-    },
-    /// What was done before something else was asked for, or before the annotation was taken away.
-    DoneBefore {
-        /// Id of the version.
-        version: String,
-    },
 }
 
 /// What the store says about the id in `status.secretId`.

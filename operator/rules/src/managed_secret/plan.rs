@@ -6,14 +6,14 @@ use jiff::Timestamp;
 
 use super::facts::{
     DesiredKey, DesiredState, Holder, ImportState, KeyState, NamespaceBinding, NativeSecretRef,
-    NativeSecretState, ObservedNativeSecret, Owner, RecordedSecretId, RotateNow, SecretFacts, StoredSecret,
+    NativeSecretState, ObservedNativeSecret, Owner, RecordedSecretId, SecretFacts, StoredSecret,
     StoredSecretState, ValueSource,
 };
 use super::renewal::{CertificateChange, Renewal};
-use super::verdict::{Obstacle, RotationState, SecretBlocker, SecretVerdict};
+use super::verdict::{Obstacle, SecretBlocker, SecretVerdict};
 use crate::native_secret::owners::Part;
 use crate::native_secret::{Drift, ImmutableField};
-use crate::rotation_schedule::Coverage;
+use crate::rotation::{RotationFacts, RotationState, RotationStep};
 use crate::uid::Uid;
 
 /// What is to be done next, and what there is to say if that is nothing.
@@ -49,6 +49,8 @@ pub enum SecretStep {
     UpdateKey,
     /// Add a version, unless one with the id of this cause exists.
     EnsureVersion(VersionReason),
+    /// Take the next step of a rotation.
+    Rotate(RotationStep),
     /// Take the value that stands sealed in the object, and record that.
     TakeSealed,
     /// Take the secret out of its recovery window.
@@ -82,15 +84,6 @@ pub enum VersionReason {
     Imported,
     /// The certificate, or the authority that signed it, says so.
     Certificate(CertificateChange),
-    /// A schedule says so.
-    Due {
-        /// UID of the schedule.
-        schedule: Uid,
-        /// The time that it was due.
-        at: Timestamp,
-    },
-    /// The annotation `strongroom.dev/rotate-now` says so.
-    Asked(String),
 }
 
 /// A change of the native Secret.
@@ -221,8 +214,8 @@ fn decide(facts: &SecretFacts, now: Timestamp) -> Result<(&StoredSecret, Rotatio
     content(facts, wanted, secret)?;
     native(facts, wanted, secret, now)?;
     let rotation = rotation(facts, now);
-    if let RotationState::Due(why) = rotation {
-        return Err(SecretStep::EnsureVersion(why).into());
+    if let RotationState::Due(step) = rotation {
+        return Err(SecretStep::Rotate(step).into());
     }
     renewal(facts, now)?;
     Ok((secret, rotation))
@@ -609,56 +602,10 @@ fn rotation(facts: &SecretFacts, now: Timestamp) -> RotationState {
     let Ok(wanted) = &facts.wanted else {
         return RotationState::None;
     };
-    let never = wanted.not_rotatable.as_ref();
-    let asked = match &facts.object.rotate_now {
-        RotateNow::Asked(asked) => Some(asked),
-        RotateNow::Nothing | RotateNow::Done { .. } | RotateNow::DoneBefore { .. } => None,
+    let facts = RotationFacts {
+        never: wanted.not_rotatable.as_ref(),
+        rotate_now: &facts.object.rotate_now,
+        coverage: &facts.rotation,
     };
-    let schedule = match &facts.rotation {
-        Coverage::None | Coverage::Conflict(_) => None,
-        Coverage::One(schedule) => Some(schedule),
-    };
-    if let Some(asked) = asked {
-        let by_annotation = || "the annotation `strongroom.dev/rotate-now`".to_owned();
-        let refusal = never
-            .cloned()
-            .map(|refusal| refusal.asked_by(by_annotation))
-            .or_else(|| schedule.and_then(|schedule| schedule.refusal.clone()));
-        return match (refusal, schedule.filter(|schedule| schedule.suspended)) {
-            (Some(refusal), _) => RotationState::Impossible(refusal),
-            (None, Some(schedule)) => RotationState::Suspended {
-                schedule: schedule.name.clone(),
-            },
-            (None, None) => RotationState::Due(VersionReason::Asked(asked.clone())),
-        };
-    }
-    let schedule = match &facts.rotation {
-        Coverage::None => return RotationState::None,
-        Coverage::Conflict(schedules) => return RotationState::Conflict(schedules.clone()),
-        Coverage::One(schedule) => schedule,
-    };
-    let by_schedule = || format!("RotationSchedule `{}`", schedule.name);
-    let refusal = never.or(schedule.refusal.as_ref());
-    match (refusal, &schedule.due) {
-        (Some(refusal), _) => RotationState::Impossible(refusal.clone().asked_by(by_schedule)),
-        (None, Err(why)) => RotationState::Unscheduled {
-            schedule: schedule.name.clone(),
-            why: why.clone(),
-        },
-        (None, Ok(_)) if schedule.suspended => RotationState::Suspended {
-            schedule: schedule.name.clone(),
-        },
-        (None, Ok(None)) => RotationState::Unscheduled {
-            schedule: schedule.name.clone(),
-            why: "the schedule names no further time".to_owned(),
-        },
-        (None, Ok(Some(at))) if *at <= now => RotationState::Due(VersionReason::Due {
-            schedule: schedule.uid.clone(),
-            at: *at,
-        }),
-        (None, Ok(Some(at))) => RotationState::Scheduled {
-            schedule: schedule.name.clone(),
-            at: *at,
-        },
-    }
+    RotationState::from_facts(&facts, now)
 }

@@ -7,10 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::whole_second;
 use super::facts::{Holder, InvalidSpec};
-use super::plan::VersionReason;
 use crate::native_secret::ImmutableField;
 use crate::native_secret::edits::{DriftedKey, DriftedKeys, Edit, Edits};
-use crate::rotation_schedule::RotationRefusal;
+use crate::rotation::{RotationState, RotationStep, RotationTrigger};
 use crate::uid::Uid;
 
 /// How the object stands.
@@ -477,83 +476,20 @@ pub(super) fn awaiting(name: &str) -> String {
     )
 }
 
-/// How the rotation of the object stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RotationState {
-    /// Nobody asks for one.
-    None,
-    /// It is time.
-    Due(VersionReason),
-    /// It is not time yet.
-    Scheduled {
-        /// Name of the RotationSchedule.
-        schedule: String,
-        /// When it is time.
-        at: Timestamp,
-    },
-    /// The schedule is suspended.
-    Suspended {
-        /// Name of the RotationSchedule.
-        schedule: String,
-    },
-    /// The schedule gives no time.
-    Unscheduled {
-        /// Name of the RotationSchedule.
-        schedule: String,
-        /// What is wrong with it, for the message.
-        why: String,
-    },
-    /// Several schedules claim the object with equal right; none rotates it.
-    Conflict(Vec<String>),
-    /// The value is not made anew here.
-    Impossible(RotationRefusal),
-}
-
-impl RotationState {
-    /// When to look again.
-    pub(super) fn wake(&self, now: Timestamp) -> Option<Timestamp> {
-        match self {
-            Self::Scheduled { at, .. } => Some((*at).max(now)),
-            Self::None
-            | Self::Due(_)
-            | Self::Suspended { .. }
-            | Self::Unscheduled { .. }
-            | Self::Conflict(_)
-            | Self::Impossible(_) => None,
-        }
-    }
-
-    /// When the next one is due, for the status.
-    pub fn next(&self) -> Option<Timestamp> {
-        match self {
-            Self::Scheduled { at, .. } | Self::Due(VersionReason::Due { at, .. }) => Some(*at),
-            Self::Due(
-                VersionReason::Asked(_)
-                | VersionReason::SpecChanged
-                | VersionReason::Imported
-                | VersionReason::Certificate(_),
-            )
-            | Self::None
-            | Self::Suspended { .. }
-            | Self::Unscheduled { .. }
-            | Self::Conflict(_)
-            | Self::Impossible(_) => None,
-        }
-    }
-}
-
 impl fmt::Display for RotationState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("no rotation is asked for"),
-            Self::Due(VersionReason::Due { at, .. }) => {
+            Self::Due(RotationStep::Promote(RotationTrigger::Due { at, .. })) => {
                 write!(
                     f,
                     "due since {}; it follows when the object is ready",
                     whole_second(*at)
                 )
             }
-            Self::Due(_) => f.write_str("asked for; it follows when the object is ready"),
+            Self::Due(RotationStep::Promote(RotationTrigger::Asked(_))) => {
+                f.write_str("asked for; it follows when the object is ready")
+            }
             Self::Scheduled { schedule, at } => {
                 write!(
                     f,

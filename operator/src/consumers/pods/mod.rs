@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::watcher::Event;
 use parking_lot::Mutex;
 use strongroom_model::id::SecretId;
 use strongroom_rules::consumers::{ReplacedVersion, SecretUse, settles, version};
 
 use self::spec::PartialPod;
 use super::ConsumerChange;
+use crate::kube::watch::WatchChange;
 
 /// Which pods use native Secrets of ours, and which version each has.
 #[derive(Debug, Default)]
@@ -25,8 +25,6 @@ struct TrackedPods {
     uses: BTreeMap<ObjectKey, BTreeMap<String, PodUse>>,
     /// The Secrets of each pod that has any, by namespace and name of the pod.
     of_pod: HashMap<ObjectKey, Vec<String>>,
-    /// Pods of lists that are not complete yet, by the namespace that is watched (all: `None`).
-    listing: HashMap<Option<String>, HashSet<ObjectKey>>,
     /// Whether a list was complete.
     listed: bool,
     natives: HashMap<SecretId, NativeSecretHistory>,
@@ -75,34 +73,22 @@ pub(crate) struct PodConsumer {
 impl PodTracker {
     /// Takes in what the watch of pods says, of one namespace or all.
     #[must_use]
-    pub(crate) fn event(&self, scope: Option<&str>, event: &Event<PartialPod>) -> Vec<ConsumerChange> {
+    pub(crate) fn change(
+        &self,
+        scope: Option<&str>,
+        change: &WatchChange<PartialPod>,
+    ) -> Vec<ConsumerChange> {
         let mut known = self.0.lock();
-        let scope = scope.map(str::to_owned);
-        match event {
-            Event::Init => {
-                known.listing.insert(scope, HashSet::new());
-                Vec::new()
-            }
-            Event::InitApply(pod) => {
-                if let Some(listing) = known.listing.get_mut(&scope) {
-                    listing.insert(place(pod));
-                }
-                known.saw(pod)
-            }
-            Event::Apply(pod) => known.saw(pod),
-            Event::Delete(pod) => known.gone(&place(pod)),
-            Event::InitDone => {
+        match change {
+            WatchChange::Applied { object: pod, .. } => known.saw(pod),
+            WatchChange::Deleted(pod) => known.gone(&place(pod)),
+            WatchChange::Listed(listed) => {
                 known.listed = true;
-                let listed = known.listing.remove(&scope).unwrap_or_default();
-                let watched =
-                    |(namespace, _): &ObjectKey| scope.as_ref().is_none_or(|scope| scope == namespace);
-                let gone: HashSet<ObjectKey> = known
-                    .of_pod
-                    .keys()
-                    .chain(known.pinned.keys())
-                    .filter(|pod| watched(pod) && !listed.contains(*pod))
-                    .cloned()
-                    .collect();
+                let is_gone = |(namespace, name): &&ObjectKey| {
+                    scope.is_none_or(|scope| scope == namespace) && !listed.contains(namespace, name)
+                };
+                let all = known.of_pod.keys().chain(known.pinned.keys());
+                let gone: HashSet<ObjectKey> = all.filter(is_gone).cloned().collect();
                 gone.iter().flat_map(|pod| known.gone(pod)).collect()
             }
         }
@@ -247,7 +233,8 @@ mod tests {
         let pods = PodTracker::default();
         let secret = SecretId::from_bytes([1; 16]);
         let news = |name: &str| [ConsumerChange::Native("shop".to_owned(), name.to_owned())];
-        let apply = |name: &str, of: &str, at: &str| pods.event(None, &Event::Apply(pod(name, of, at)));
+        let apply =
+            |name: &str, of: &str, at: &str| pods.change(None, &WatchChange::applied(pod(name, of, at)));
         assert_eq!(apply("old", "db", "2026-01-01T00:00:00Z"), news("db"));
         assert_eq!(apply("old", "db", "2026-01-01T00:00:00Z"), []);
         assert_eq!(apply("new", "db", "2026-01-03T00:00:00Z"), news("db"));
@@ -288,8 +275,8 @@ mod tests {
 
         assert_eq!(apply("old", "api", "2026-01-03T00:00:00Z").len(), 2);
         assert_eq!(of(), [is("new", "v-2")]);
-        let gone = Event::Delete(pod("new", "db", ""));
-        assert_eq!(pods.event(None, &gone), news("db"));
+        let gone = WatchChange::Deleted(pod("new", "db", ""));
+        assert_eq!(pods.change(None, &gone), news("db"));
         assert_eq!(of(), []);
     }
 
@@ -297,13 +284,16 @@ mod tests {
     fn what_a_complete_list_lacks_is_gone() {
         let pods = PodTracker::default();
         let list = |of: &[&str]| {
-            let mut news = pods.event(Some("shop"), &Event::Init);
-            for name in of {
-                let pod = pod(name, "db", "2026-01-01T00:00:00Z");
-                news.extend(pods.event(Some("shop"), &Event::InitApply(pod)));
-            }
-            news.extend(pods.event(Some("shop"), &Event::InitDone));
-            news.len()
+            let pods_of = |name: &&str| pod(name, "db", "2026-01-01T00:00:00Z");
+            let listed: Vec<PartialPod> = of.iter().map(pods_of).collect();
+            let complete = WatchChange::Listed(listed.iter().collect());
+            let there = listed
+                .into_iter()
+                .map(|object| WatchChange::Applied { object, listed: true });
+            let changes = there.chain([complete]);
+            changes
+                .map(|change| pods.change(Some("shop"), &change).len())
+                .sum::<usize>()
         };
         assert!(!pods.listed());
         assert_eq!(list(&["a", "b"]), 2);

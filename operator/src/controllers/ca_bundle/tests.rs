@@ -31,13 +31,13 @@ fn is_due(world: &ControllerFixture) -> bool {
 
 /// The watch tells how it is now.
 fn told(world: &ControllerFixture) {
-    let event = match world.api.get(PATH) {
-        Some(map) => watcher::Event::Apply(serde_json::from_value(map).unwrap()),
-        None => watcher::Event::Delete(
+    let change = match world.api.get(PATH) {
+        Some(map) => WatchChange::applied(serde_json::from_value(map).unwrap()),
+        None => WatchChange::Deleted(
             serde_json::from_value(json!({"metadata": {"name": NAME, "namespace": NS}})).unwrap(),
         ),
     };
-    heard(&world.ctx.bundles, &mut HashSet::new(), &event);
+    heard(&world.ctx.bundles, &change);
 }
 
 fn put(world: &ControllerFixture, map: Json) -> Json {
@@ -52,8 +52,8 @@ async fn it_is_made_where_it_is_wanted_and_our_own_write_is_no_news() {
     let mut map = world.api.get(PATH).unwrap();
     assert_eq!(map["data"], json!({"ca.crt": "pem"}));
     map["metadata"]["namespace"] = json!(NS);
-    let event = watcher::Event::Apply(serde_json::from_value(map).unwrap());
-    heard(&world.ctx.bundles, &mut HashSet::new(), &event);
+    let change = WatchChange::applied(serde_json::from_value(map).unwrap());
+    heard(&world.ctx.bundles, &change);
     assert!(!is_due(&world));
 }
 
@@ -68,9 +68,8 @@ async fn one_that_was_deleted_is_back_at_once() {
 
     // And where a watch missed it, the next complete list tells.
     world.api.remove(PATH);
-    let mut listed = HashSet::new();
-    heard(&world.ctx.bundles, &mut listed, &watcher::Event::Init);
-    heard(&world.ctx.bundles, &mut listed, &watcher::Event::InitDone);
+    let listed = WatchChange::Listed(ListedObjects::default());
+    heard(&world.ctx.bundles, &listed);
     assert!(is_due(&world));
     looks(&world).await;
     assert!(world.api.get(PATH).is_some());

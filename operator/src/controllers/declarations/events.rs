@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::Event;
 use strongroom_model::name::{ExternalId, NameError, NamespaceName};
 use strongroom_rules::declaration::{DeclarationScope, Digest, is_marked};
 use strongroom_store::vault::DeclaredObject;
 
 use super::short;
 use crate::controllers::Ctx;
+use crate::kube::watch::WatchChange;
 use crate::store_handle::StoreFailure;
 
 /// The kind of Namespaces.
@@ -134,21 +134,12 @@ async fn namespace(
 
 /// Follows what Namespaces carry of ours, by the events of their watch. Of one that carries nothing, and
 /// never did, nothing is kept.
-pub(crate) fn saw_namespaces(
-    ctx: &Ctx,
-    listed: &mut HashSet<String>,
-    event: &Event<PartialObjectMeta<Namespace>>,
-) {
-    match event {
-        Event::Init => listed.clear(),
-        Event::InitApply(namespace) => {
-            listed.insert(namespace.uid().unwrap_or_default());
-            saw(ctx, namespace, false);
-        }
-        Event::Apply(namespace) => saw(ctx, namespace, true),
-        Event::Delete(namespace) => gone(ctx, namespace),
-        Event::InitDone => {
-            let there = std::mem::take(listed);
+pub(crate) fn saw_namespaces(ctx: &Ctx, change: &WatchChange<PartialObjectMeta<Namespace>>) {
+    match change {
+        WatchChange::Applied { object, listed } => saw(ctx, object, !listed),
+        WatchChange::Deleted(namespace) => gone(ctx, namespace),
+        WatchChange::Listed(listed) => {
+            let there = listed.uids();
             ctx.declarations
                 .namespaces
                 .lock()

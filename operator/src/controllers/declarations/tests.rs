@@ -290,7 +290,8 @@ async fn what_was_there_before_is_nobodys_and_its_next_change_is_somebodys() {
 async fn what_a_namespace_carries_of_ours_is_on_record_and_the_rest_is_not() {
     use k8s_openapi::api::core::v1::Namespace;
     use kube::core::PartialObjectMeta;
-    use kube::runtime::watcher::Event;
+
+    use crate::kube::watch::WatchChange;
 
     let world = ControllerFixture::new();
     begin(&world.ctx).await;
@@ -305,15 +306,14 @@ async fn what_a_namespace_carries_of_ours_is_on_record_and_the_rest_is_not() {
             .extend(more.as_object().unwrap().clone());
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     };
-    let mut listed = HashSet::new();
-    let mut saw = |object: &Json, deleted: bool| {
+    let saw = |object: &Json, deleted: bool| {
         let object: PartialObjectMeta<Namespace> = serde_json::from_value(object.clone()).unwrap();
-        let event = if deleted {
-            Event::Delete(object)
+        let change = if deleted {
+            WatchChange::Deleted(object)
         } else {
-            Event::Apply(object)
+            WatchChange::applied(object)
         };
-        saw_namespaces(&world.ctx, &mut listed, &event);
+        saw_namespaces(&world.ctx, &change);
     };
     let (_, start) = records(&world, 0);
     let kept_for = json!({"strongroom.dev/recovery": "none"});

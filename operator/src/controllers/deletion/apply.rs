@@ -6,7 +6,7 @@ use strongroom_store::vault::{KeyView, Recovery};
 
 use super::kind::{OwnedResource, StoredResource};
 use crate::controllers::Ctx;
-use crate::controllers::managed_secret::Failure;
+use crate::controllers::failure::Failure;
 use crate::controllers::managed_secret::labels::former_natives;
 use crate::controllers::managed_secret::removal;
 use crate::secret_labels::{Deletion, deletion};

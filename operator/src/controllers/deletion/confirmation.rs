@@ -18,7 +18,7 @@ use strongroom_rules::deletion::{Batch, PersistedLoss, SMALL_NAMESPACE, Wait, Wa
 use super::DeletionMemory;
 use super::kind::{DeletionCandidates, OwnedResource, OwnerKind};
 use crate::controllers::Ctx;
-use crate::controllers::managed_secret::Failure;
+use crate::controllers::failure::Failure;
 use crate::kube::{EventMessage, EventReason, field_manager, in_words};
 
 /// So many bytes of lines, and as many of what is remembered, fit into the 1 MiB of a ConfigMap; the number

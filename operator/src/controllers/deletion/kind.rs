@@ -17,7 +17,7 @@ use strongroom_store::vault::{KeyView, Recovery};
 
 use super::DeletionSignals;
 use crate::controllers::Ctx;
-use crate::controllers::managed_secret::Failure;
+use crate::controllers::failure::Failure;
 use crate::kube::watch::{self, Selection};
 use crate::secret_labels::{Deletion, deletion, recovery};
 use crate::store_handle::{OwnedKey, OwnedSecret, timestamp};

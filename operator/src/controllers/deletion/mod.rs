@@ -26,7 +26,7 @@ use self::confirmation::{Listing, publish, recall};
 use self::kind::DeletionCandidates;
 pub(crate) use self::kind::OwnerKind;
 use crate::controllers::Ctx;
-use crate::controllers::managed_secret::Failure;
+use crate::controllers::failure::Failure;
 
 /// How often to look without cause.
 const IDLE_INTERVAL: Duration = Duration::from_secs(3600);

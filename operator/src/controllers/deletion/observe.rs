@@ -15,7 +15,7 @@ use super::kind::DeletionCandidates;
 use super::{DeletionMemory, confirmation};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::SeenNamespace;
-use crate::controllers::managed_secret::Failure;
+use crate::controllers::failure::Failure;
 
 /// The facts, each read from the API server just now.
 pub(super) async fn facts(

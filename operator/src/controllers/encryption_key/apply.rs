@@ -5,8 +5,8 @@ use strongroom_store::vault::KeyDeclaration;
 
 use super::observe::ObservedKey;
 use crate::controllers::Ctx;
+use crate::controllers::failure::Failure;
 use crate::controllers::identity::Identity;
-use crate::controllers::managed_secret::Failure;
 use crate::store_handle::KeyChange;
 
 pub(super) async fn apply(

@@ -14,8 +14,9 @@ use strongroom_rules::value::{DEFAULT_RECOVERY_WINDOW_DAYS, RECOVERY_WINDOW_DAYS
 use strongroom_store::vault::{KeyUsage, KeyView};
 
 use crate::controllers::Ctx;
+use crate::controllers::failure::Failure;
 use crate::controllers::identity::Identity;
-use crate::controllers::managed_secret::{Failure, namespace_facts};
+use crate::controllers::namespace::namespace_facts;
 use crate::store_handle::timestamp;
 
 /// What was read of one object.

@@ -11,9 +11,9 @@ use strongroom_store::vault::KeyState;
 use super::observe::ObservedKey;
 use crate::controllers::Ctx;
 use crate::controllers::cached_object::{CachedObject, SchemaMismatch, TooLarge};
+use crate::controllers::failure::Failure;
 use crate::controllers::identity::Identity;
-use crate::controllers::managed_secret::Failure;
-use crate::controllers::report::{self, StatusSubject, time};
+use crate::controllers::runtime::status_writer::{self, StatusSubject, time};
 use crate::store_handle::timestamp;
 
 /// Seconds to which the last use is told: each read would be a write otherwise.
@@ -87,7 +87,7 @@ async fn write(
     let conditions = ready_conditions(standing, Some(identity.generation), now);
     let status = EncryptionKeyStatus {
         observed_generation: Some(identity.generation),
-        conditions: report::conditions(&before.conditions, conditions),
+        conditions: status_writer::conditions(&before.conditions, conditions),
         ..known
     };
     let subject = StatusSubject {
@@ -95,7 +95,7 @@ async fn write(
         name: &identity.name,
         uid: &identity.uid,
     };
-    report::write::<EncryptionKey, _>(&ctx.client, subject, before, &status).await?;
+    status_writer::write::<EncryptionKey, _>(&ctx.client, subject, before, &status).await?;
     Ok(())
 }
 

@@ -8,9 +8,8 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use strongroom_crds::condition::Reason;
-use strongroom_crds::v1alpha1::{KeySource, Source};
 use strongroom_model::id::SecretId;
-use strongroom_model::name::{SecretName, VersionId};
+use strongroom_model::name::SecretName;
 use strongroom_model::object_ref::ObjectRef;
 use strongroom_rules::cause::Cause;
 use strongroom_rules::managed_secret::facts::NativeSecretState;
@@ -20,19 +19,20 @@ use strongroom_rules::managed_secret::plan::{
 use strongroom_rules::managed_secret::renewal::CertificateChange;
 use strongroom_rules::managed_secret::verdict::SecretBlocker;
 use strongroom_rules::native_secret::{HELD_ANNOTATION, claim, owners};
-use strongroom_store::value::Value;
-use strongroom_store::vault::{CreateSecret, EnsureVersion, Recovery, RotationMark, SecretView};
+use strongroom_store::vault::{CreateSecret, EnsureVersion, Recovery, SecretView};
 
 use super::native::{self, RenderedSecret};
+use super::new_version::{base, secret, used, version_id, wanted_labels};
 use super::observe::ObservedSecret;
 use super::{
-    Failure, NativeCheck, binding, contest, import, labels, removal, replace, sealed, value_generation,
+    NativeCheck, binding, contest, import, labels, removal, replace, rotation, sealed, value_generation,
 };
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, SettledState};
+use crate::controllers::failure::Failure;
 use crate::kube::{EventMessage, EventReason, field_manager};
 use crate::secret_labels;
-use crate::store_handle::{StoreFailure, store_time};
+use crate::store_handle::StoreFailure;
 
 /// Carries out `step`. Answers how closely to look next.
 pub(super) async fn apply(
@@ -83,20 +83,13 @@ pub(super) async fn apply(
             ctx.keys.rewrap();
         }
         SecretStep::EnsureVersion(why) => ensure(ctx, observed, why, now).await?,
+        SecretStep::Rotate(step) => rotation::take(ctx, observed, step, now).await?,
         SecretStep::TakeSealed => take_sealed(ctx, observed).await?,
         SecretStep::Restore => ctx.store.restore(secret(observed)?.id).await?,
         SecretStep::Purge => ctx.store.purge(secret(observed)?.id).await?,
         SecretStep::Native(step) => return native_step(ctx, observed, step, now).await,
     }
     Ok(NativeCheck::Light)
-}
-
-/// The secret that the step speaks of. The plan never takes such a step without one.
-fn secret(observed: &ObservedSecret) -> Result<&SecretView, Failure> {
-    observed
-        .view
-        .as_ref()
-        .ok_or(Failure::Inconsistent("a step without a secret"))
 }
 
 fn desired(observed: &ObservedSecret) -> Result<&RenderedSecret, Failure> {
@@ -174,23 +167,10 @@ async fn create(
     Ok(())
 }
 
-/// A version's id, as a cause makes it.
-fn version_id(text: &str) -> Result<VersionId, StoreFailure> {
-    Ok(VersionId::new(text)?)
-}
-
 /// Whether nothing of the object's namespace is kept when it is deleted.
 fn keeps_nothing(ctx: &Ctx, observed: &ObservedSecret) -> bool {
     let seen = ctx.cluster.namespace(&observed.identity.namespace);
     seen.is_some_and(|seen| seen.keeps_nothing && seen.uid == observed.facts.namespace.uid.as_str())
-}
-
-/// Tells the controller of keys that another version lies under the object's key.
-fn used(ctx: &Ctx, observed: &ObservedSecret) {
-    ctx.keys.used(
-        &observed.identity.namespace,
-        observed.object.spec.encryption_key.as_deref(),
-    );
 }
 
 async fn ensure(
@@ -199,33 +179,13 @@ async fn ensure(
     why: &VersionReason,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let view = secret(observed)?;
-    let opened;
-    let (base, current): (&VersionId, &Value) = match &observed.current {
-        Some((version, value)) => (version, value),
-        // The current version was known to be right and not opened; a new one keeps some of its keys.
-        None => {
-            let version = view
-                .current_id()
-                .ok_or(Failure::Inconsistent("a secret without a current version"))?;
-            opened = ctx.store.open(view.id, version).await?;
-            (version, &opened)
-        }
-    };
-    let wanted = observed
-        .facts
-        .wanted
-        .as_ref()
-        .map_err(|_| Failure::Inconsistent("a version without a spec"))?;
-    let mut labels = wanted.labels.clone();
-    let named = observed.rotated_keys.as_ref();
-    // What a rotation makes by another generator than the one before is a larger value, where it is larger.
-    let mut applies_changes = false;
-    // Of a rotation what a person asked for, where one did.
-    let (cause, made, rotation): (_, _, Option<Option<String>>) = match why {
+    let mut opened = None;
+    let (view, base, current) = base(ctx, observed, &mut opened).await?;
+    let mut labels = wanted_labels(observed)?;
+    let (cause, made) = match why {
         VersionReason::SpecChanged => {
             let made = value_generation::next(ctx, observed, (view, current), |_, _| false, now).await?;
-            (spec_cause(view, observed), Ok(made), None)
+            (spec_cause(view, observed), Ok(made))
         }
         VersionReason::Imported => {
             let content = observed
@@ -235,7 +195,7 @@ async fn ensure(
             let value = content
                 .value()
                 .ok_or(Failure::Inconsistent("an import without content"))?;
-            (content.cause(), Err(value), None)
+            (content.cause(), Err(value))
         }
         VersionReason::Certificate(change) => {
             let cause = Cause::Certificate {
@@ -249,33 +209,7 @@ async fn ensure(
                 newest: view.versions.last().map_or(0, |version| version.sequence.into()),
             };
             let made = value_generation::certified(ctx, observed, (view, current), *change, now).await?;
-            (cause, Ok(made), None)
-        }
-        VersionReason::Due { schedule, at } => {
-            let cause = Cause::Rotate {
-                schedule_uid: schedule.as_str().to_owned(),
-                due: *at,
-            };
-            let again = |name: &str, source: &KeySource| value_generation::rotates(named, name, source);
-            applies_changes = changes_generators(observed, again);
-            let made = value_generation::next(ctx, observed, (view, current), again, now).await?;
-            (cause, Ok(made), Some(None))
-        }
-        VersionReason::Asked(asked) => {
-            let cause = Cause::Now {
-                annotation: asked.clone(),
-            };
-            for asker in &observed.askers {
-                labels::record_rotation(&mut labels, *asker, asked);
-            }
-            // What a person asks for applies changed generators as well: the condition says so.
-            let again = |name: &str, source: &KeySource| {
-                value_generation::rotates(named, name, source)
-                    || observed.changed_generators.iter().any(|changed| changed == name)
-            };
-            applies_changes = changes_generators(observed, again);
-            let made = value_generation::next(ctx, observed, (view, current), again, now).await?;
-            (cause, Ok(made), Some(Some(asked.clone())))
+            (cause, Ok(made))
         }
     };
     let value = match made {
@@ -290,25 +224,13 @@ async fn ensure(
         version: version_id(&cause.version_id(view.id.as_bytes()))?,
         value,
         base: Some(base.clone()),
-        may_grow: (rotation.is_some() && !applies_changes) || matches!(why, VersionReason::Certificate(_)),
-        rotation: rotation.map(|trigger| RotationMark {
-            at: store_time(now),
-            trigger,
-        }),
+        may_grow: matches!(why, VersionReason::Certificate(_)),
+        rotation: None,
         labels: Some(labels),
     };
     ctx.store.ensure(new).await?;
     used(ctx, observed);
     Ok(())
-}
-
-/// Whether a generator that changed since makes one of the keys that are made again.
-fn changes_generators(observed: &ObservedSecret, again: impl Fn(&str, &KeySource) -> bool) -> bool {
-    let Source::Generate(source) = &observed.object.spec.source else {
-        return false;
-    };
-    let mut changed = observed.changed_generators.iter();
-    changed.any(|name| source.keys.get(name).is_some_and(|source| again(name, source)))
 }
 
 /// The cause of a version that a changed spec asks for. It differs where the version of this generation is

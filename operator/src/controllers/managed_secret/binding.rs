@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use strongroom_model::object_ref::ObjectRef;
 use strongroom_store::vault::SecretView;
 
+use super::labels;
 use super::observe::ObservedSecret;
-use super::{Failure, labels};
 use crate::controllers::Ctx;
+use crate::controllers::failure::Failure;
 
 /// Records the native Secret that is ours from now on. One of another name that was, has to go: it is
 /// recorded first, so that no crash leaves a Secret that nobody remembers.

@@ -22,12 +22,13 @@ use strongroom_rules::managed_secret::renewal::{
 use strongroom_store::vault::SecretView;
 
 use super::observe::ObservedSecret;
-use super::{Failure, key_check, value_generation};
+use super::{key_check, value_generation};
 use crate::controllers::Ctx;
 use crate::controllers::certificates::{AuthorityLeaf, LeafProgress, VersionCertificates};
+use crate::controllers::failure::Failure;
 use crate::controllers::identity::Identity;
 use crate::controllers::metrics::CertificateTimes;
-use crate::controllers::report::time;
+use crate::controllers::runtime::status_writer::time;
 use crate::kube::{EventMessage, EventReason};
 use crate::store_handle::timestamp;
 

@@ -12,7 +12,7 @@ use crate::consumers::ConsumerCounts;
 use crate::consumers::pods::NativeSecretHistory;
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
-use crate::controllers::report;
+use crate::controllers::runtime::status_writer;
 
 /// How many versions are listed, the newest first.
 const MAX_VERSIONS: usize = 16;
@@ -90,7 +90,7 @@ fn delivered(
     };
     let others = std::mem::take(&mut status.conditions);
     let wanted = others.into_iter().chain(condition).collect();
-    status.conditions = report::conditions(&before.conditions, wanted);
+    status.conditions = status_writer::conditions(&before.conditions, wanted);
     late.filter(|late| now < *late)
 }
 
@@ -106,7 +106,6 @@ pub(super) fn replaced_versions(native: &NativeSecretStatus) -> Vec<ReplacedVers
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
-    use kube::runtime::watcher::Event;
     use serde_json::json;
     use strongroom_rules::policy::Identity;
 
@@ -115,6 +114,7 @@ mod tests {
     use crate::consumers::volumes::{FollowedVersion, VolumeOwner, VolumeSecret};
     use crate::controllers::managed_secret::reconcile_at;
     use crate::controllers::testing::{ControllerFixture, NS, generated, now, says};
+    use crate::kube::watch::WatchChange;
 
     #[tokio::test]
     async fn the_status_counts_who_has_which_version() {
@@ -130,13 +130,13 @@ mod tests {
                     "volumes": [{"name": "db", "secret": {"secretName": "db"}}]},
                 "status": {"containerStatuses": [{"name": "c", "state": {"running": {"startedAt": at.to_string()}}}]},
             });
-            Event::Apply(serde_json::from_value(pod).unwrap())
+            WatchChange::applied(serde_json::from_value(pod).unwrap())
         };
         let variable = || json!({"name": "c", "envFrom": [{"secretRef": {"name": "db"}}]});
         let volume = || json!({"name": "c", "volumeMounts": [{"name": "db", "mountPath": "/db"}]});
         let pods = world.ctx.consumers.pods();
-        let _ = pods.event(None, &started("old", now(), variable()));
-        let _ = pods.event(None, &started("follows", now(), volume()));
+        let _ = pods.change(None, &started("old", now(), variable()));
+        let _ = pods.change(None, &started("follows", now(), volume()));
         let view = world.view("db").await.unwrap();
         let app = Identity::from_username("system:serviceaccount:shop:app");
         let who = ReaderIdentity {
@@ -170,7 +170,7 @@ mod tests {
         );
         let later = now() + minute + minute;
         let pods = world.ctx.consumers.pods();
-        let _ = pods.event(None, &started("new", later, variable()));
+        let _ = pods.change(None, &started("new", later, variable()));
         let kept = world.kept("db");
         let next = reconcile_at(&kept, &world.ctx, later).await.unwrap();
         assert!(format!("{next:?}").contains("60.05"), "{next:?}");

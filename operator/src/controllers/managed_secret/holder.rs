@@ -9,8 +9,9 @@ use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus};
 use strongroom_model::object_ref::ObjectRef;
 use strongroom_rules::managed_secret::facts::Holder;
 
-use super::{Failure, native};
+use super::native;
 use crate::controllers::Ctx;
+use crate::controllers::failure::Failure;
 use crate::controllers::identity::Identity;
 use crate::kube::{EventMessage, EventReason};
 

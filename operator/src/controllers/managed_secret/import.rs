@@ -11,8 +11,9 @@ use strongroom_model::name::DataKeyName;
 use strongroom_rules::cause::Cause;
 use strongroom_store::value::Value;
 
-use super::{Failure, holder, native};
+use super::{holder, native};
 use crate::controllers::Ctx;
+use crate::controllers::failure::Failure;
 use crate::controllers::identity::Identity;
 
 /// Types that are credentials for the cluster itself

@@ -11,9 +11,9 @@ use strongroom_rules::native_secret::HELD_ANNOTATION;
 use strongroom_rules::uid::Uid;
 use strongroom_store::vault::{KeyState as StoredKeyState, SecretView};
 
-use super::Failure;
 use super::observe::ObservedSecret;
 use crate::controllers::Ctx;
+use crate::controllers::failure::Failure;
 use crate::store_handle::timestamp;
 
 /// The customer's key that the object names, and how it stands.

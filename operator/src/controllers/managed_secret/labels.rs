@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
 use strongroom_crds::v1alpha1::{SealedKey, SealedSource};
 use strongroom_model::object_ref::ObjectRef;
+use strongroom_rules::cause::text_digest;
 use strongroom_rules::generate::GeneratorRecord;
 
 use crate::secret_labels::{self, FORMER_NATIVE};
@@ -16,38 +16,6 @@ const GENERATORS: &str = "strongroom.dev/generators.";
 const LABEL_BYTES: usize = 128;
 /// Which sealed texts were taken last.
 const SEALED: &str = "strongroom.dev/sealed";
-/// Who asks for a rotation by the annotation `strongroom.dev/rotate-now`. The store keeps what each asked for
-/// last, as a short digest: the text can be long.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum RotationRequester {
-    /// The annotation of the object.
-    Object,
-    /// The annotation of its schedule.
-    Schedule,
-}
-
-impl RotationRequester {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Object => "strongroom.dev/rotated",
-            Self::Schedule => "strongroom.dev/schedule-rotated",
-        }
-    }
-}
-
-/// Records that what was asked for is done.
-pub(super) fn record_rotation(labels: &mut BTreeMap<String, String>, asker: RotationRequester, asked: &str) {
-    labels.insert(asker.label().to_owned(), digest(asked));
-}
-
-/// Whether what is asked for is done.
-pub(super) fn is_rotation_recorded(
-    labels: &BTreeMap<String, String>,
-    asker: RotationRequester,
-    asked: &str,
-) -> bool {
-    labels.get(asker.label()) == Some(&digest(asked))
-}
 
 /// What a sealed source declares, as it is recorded once it was taken: a digest of the sealed texts, of which
 /// each differs whatever it holds.
@@ -56,7 +24,7 @@ pub(super) fn sealed_digest(source: &SealedSource) -> String {
     for (key, SealedKey(text)) in &source.keys {
         all.push_str(&format!("{}:{key}{}:{text}", key.len(), text.len()));
     }
-    digest(&all)
+    text_digest(&all)
 }
 
 /// Records which sealed texts were taken.
@@ -67,17 +35,6 @@ pub(super) fn record_sealed_digest(labels: &mut BTreeMap<String, String>, declar
 /// Which were taken last.
 pub(super) fn recorded_sealed_digest(labels: &BTreeMap<String, String>) -> Option<&String> {
     labels.get(SEALED)
-}
-
-/// Keeps what is recorded of this asker.
-pub(super) fn keep_recorded_rotation(
-    labels: &mut BTreeMap<String, String>,
-    recorded: &BTreeMap<String, String>,
-    asker: RotationRequester,
-) {
-    if let Some(digest) = recorded.get(asker.label()) {
-        labels.insert(asker.label().to_owned(), digest.clone());
-    }
 }
 
 /// Records the native Secret before a rename, which has to go.
@@ -129,12 +86,6 @@ pub(super) fn recorded_generators(labels: &BTreeMap<String, String>) -> Option<G
         .map(|(_, part)| part.as_str())
         .collect();
     text.parse().ok()
-}
-
-/// Of an annotation or of sealed texts, never of a value.
-fn digest(asked: &str) -> String {
-    let digest = Sha256::digest(asked.as_bytes());
-    data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default())
 }
 
 #[cfg(test)]

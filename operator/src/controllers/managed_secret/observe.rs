@@ -2,35 +2,38 @@
 //! facts to decide on, and what a step will need beside them. It changes nothing but what is remembered of
 //! the cluster.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use strongroom_crds::annotation;
-use strongroom_crds::v1alpha1::{ManagedSecret, Source as SourceSpec};
+use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule, Source as SourceSpec};
 use strongroom_model::id::{KeyId, NamespaceId, SecretId};
 use strongroom_model::name::{SecretName, VersionId};
 use strongroom_rules::generate::Differences;
 use strongroom_rules::managed_secret::facts::{
     DesiredNative, DesiredState, ImportState, InvalidSpec, NamespaceBinding, NativeSecretRef,
-    NativeSecretState, ObjectFacts, ObservedNativeSecret, Owner, RecordedSecretId, RotateNow, SecretFacts,
-    StoredSecret, StoredSecretState, ValueSource,
+    NativeSecretState, ObjectFacts, ObservedNativeSecret, Owner, RecordedSecretId, SecretFacts, StoredSecret,
+    StoredSecretState, ValueSource,
 };
 use strongroom_rules::native_secret::{ADOPTED_ANNOTATION, Drift, HELD_ANNOTATION};
-use strongroom_rules::rotation_schedule::{RotationRefusal, immutable};
+use strongroom_rules::rotation::{Coverage, RotateNow, RotationRefusal, RotationRequester, immutable};
 use strongroom_rules::uid::Uid;
 use strongroom_store::value::Value;
 use strongroom_store::vault::SecretView;
 
 use super::import::{self, ImportContent};
-use super::labels::{self, RotationRequester};
-use super::namespace::namespace_facts;
+use super::labels;
 use super::native::{self, NativeSecretContext, RenderedSecret};
 use super::sealed::{self, SealedFor};
-use super::{Failure, NativeCheck, certificate, holder, key_check, rotate_now, value_generation};
+use super::{NativeCheck, certificate, holder, key_check, rotation, value_generation};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, SettledState};
+use crate::controllers::failure::Failure;
 use crate::controllers::identity::Identity;
+use crate::controllers::namespace::namespace_facts;
 use crate::secret_labels;
 use crate::store_handle::timestamp;
 
@@ -59,12 +62,12 @@ pub(super) struct ObservedSecret {
     pub(super) was_settled: bool,
     /// The content to import or to readopt.
     pub(super) import: Option<ImportContent>,
-    /// The keys that the rotator makes again; absent: all that are not literals.
-    pub(super) rotated_keys: Option<Vec<String>>,
+    /// The one schedule that covers it.
+    pub(super) schedule: Option<Arc<RotationSchedule>>,
     /// Keys whose generator changed after they were made.
     pub(super) changed_generators: Vec<String>,
     /// Who asks for the rotation that is due by request.
-    pub(super) askers: Vec<RotationRequester>,
+    pub(super) requesters: Vec<RotationRequester>,
     /// What a sealed source is sealed for.
     pub(super) sealed_for: Option<SealedFor>,
     /// When the object was last verified to be as wanted.
@@ -99,7 +102,7 @@ pub(super) async fn observe(
             stored: StoredSecretState::Absent,
             native: NativeSecretState::Unread,
             import: ImportState::Unread,
-            rotation: strongroom_rules::rotation_schedule::Coverage::None,
+            rotation: Coverage::None,
             certificate: None,
         },
         identity: identity.clone(),
@@ -113,9 +116,9 @@ pub(super) async fn observe(
         over: None,
         was_settled: false,
         import: None,
-        rotated_keys: None,
+        schedule: None,
         changed_generators: Vec::new(),
-        askers: Vec::new(),
+        requesters: Vec::new(),
         sealed_for: None,
         verified: None,
     };
@@ -128,7 +131,7 @@ pub(super) async fn observe(
     observed.facts.object.recorded = recorded(ctx, object, observed.view.as_ref()).await?;
     content(ctx, &mut observed, look, now).await?;
     value_generation::observe(&mut observed);
-    rotate_now::observe(ctx, &mut observed, now);
+    rotation::observe(ctx, &mut observed, now);
     sealed::observe(ctx, &mut observed);
     certificate::observe(ctx, &mut observed).await?;
     Ok(observed)

@@ -15,14 +15,15 @@ use strongroom_rules::native_secret::foreign_metadata::{ForeignMetadata, REPLACE
 use strongroom_rules::retry::ErrorClass;
 use strongroom_store::vault::SecretView;
 
+use super::NativeCheck;
 use super::apply::{merging, wrote};
 use super::binding::record;
 use super::native::{self, RenderedSecret};
 use super::observe::ObservedSecret;
-use super::{Failure, NativeCheck};
 use crate::controllers::Ctx;
+use crate::controllers::backoff::class_of;
 use crate::controllers::cluster::NativeRevision;
-use crate::controllers::retry::class_of;
+use crate::controllers::failure::Failure;
 use crate::kube::field_manager;
 use crate::store_handle::StoreFailure;
 

@@ -9,10 +9,11 @@ use strongroom_model::name::DataKeyName;
 use strongroom_rules::managed_secret::facts;
 use strongroom_store::value::Value;
 
+use super::labels;
 use super::observe::ObservedSecret;
-use super::{Failure, labels};
 use crate::cluster_keys::{SealedValueLocation, UnsealError};
 use crate::controllers::Ctx;
+use crate::controllers::failure::Failure;
 
 /// Which keys of the cluster a sealed source is sealed for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

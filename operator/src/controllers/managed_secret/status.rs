@@ -11,18 +11,19 @@ use strongroom_rules::managed_secret::conditions::{
     ReadySummary, generator_condition, ready_conditions, rotation_condition, seal_condition,
 };
 use strongroom_rules::managed_secret::plan::SecretPlan;
-use strongroom_rules::managed_secret::verdict::{RotationState, SecretBlocker, SecretVerdict};
-use strongroom_rules::rotation_schedule::Coverage;
+use strongroom_rules::managed_secret::verdict::{SecretBlocker, SecretVerdict};
+use strongroom_rules::rotation::{Coverage, RotationState};
 use strongroom_store::vault::SecretView;
 
 use super::observe::ObservedSecret;
 use super::sealed::SealedFor;
-use super::{Failure, certificate, consumers, holder};
+use super::{certificate, consumers, holder};
 use crate::controllers::Ctx;
 use crate::controllers::cached_object::{CachedObject, SchemaMismatch, TooLarge};
-use crate::controllers::expected_status::StatusWrite;
+use crate::controllers::failure::Failure;
 use crate::controllers::identity::Identity;
-use crate::controllers::report::{self, StatusSubject, time};
+use crate::controllers::runtime::expected_status::StatusWrite;
+use crate::controllers::runtime::status_writer::{self, StatusSubject, time};
 use crate::store_handle::timestamp;
 
 /// A newer time of verification alone is worth a write only after so long.
@@ -126,7 +127,7 @@ async fn write_summary(
     let conditions = ready_conditions(standing, Some(identity.generation), now);
     let status = ManagedSecretStatus {
         observed_generation: Some(identity.generation),
-        conditions: report::conditions(&before.conditions, conditions),
+        conditions: status_writer::conditions(&before.conditions, conditions),
         ..before.clone()
     };
     write(ctx, identity, &before, &status).await
@@ -163,7 +164,7 @@ async fn write(
         status: status.clone(),
     };
     ctx.expected_status.record_write(&identity.uid, over);
-    match report::write::<ManagedSecret, _>(&ctx.client, subject, before, status).await {
+    match status_writer::write::<ManagedSecret, _>(&ctx.client, subject, before, status).await {
         Ok(Some(_)) => {
             ctx.metrics.status_writes.inc();
         }
@@ -223,7 +224,7 @@ fn succeeded(
         .and_then(|certificate| certificate.renewal_time.clone());
     let mut status = ManagedSecretStatus {
         observed_generation: generation,
-        conditions: report::conditions(&before.conditions, conditions),
+        conditions: status_writer::conditions(&before.conditions, conditions),
         sealed_for: observed
             .sealed_for
             .iter()
@@ -366,7 +367,7 @@ fn failed(
     conditions.extend(ended);
     ManagedSecretStatus {
         observed_generation: Some(identity.generation),
-        conditions: report::conditions(&before.conditions, conditions),
+        conditions: status_writer::conditions(&before.conditions, conditions),
         ..before.clone()
     }
 }

@@ -6,6 +6,7 @@ mod native_secret;
 mod rebinding;
 mod refused;
 mod removal;
+mod spec;
 
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;

@@ -19,9 +19,10 @@ use strongroom_rules::value::Value as Plain;
 use strongroom_store::value::Value;
 use strongroom_store::vault::SecretView;
 
+use super::labels;
 use super::observe::ObservedSecret;
-use super::{Failure, labels};
 use crate::controllers::Ctx;
+use crate::controllers::failure::Failure;
 use crate::controllers::refusals::{GenerationRefusal, RefusalGrounds};
 
 /// A value that was made, and how its keys were.
@@ -139,9 +140,16 @@ pub(super) async fn next(
     })
 }
 
-/// What a rotation makes anew: the keys that the rotator names, or all that are not literals.
-pub(super) fn rotates(named: Option<&Vec<String>>, name: &str, source: &KeySource) -> bool {
-    generate::rotates(source) && named.is_none_or(|named| named.iter().any(|key| key == name))
+/// Whether a generator that changed since makes one of the keys that are made again.
+pub(super) fn changes_generators(
+    observed: &ObservedSecret,
+    again: impl Fn(&str, &KeySource) -> bool,
+) -> bool {
+    let Source::Generate(source) = &observed.object.spec.source else {
+        return false;
+    };
+    let mut changed = observed.changed_generators.iter();
+    changed.any(|name| source.keys.get(name).is_some_and(|source| again(name, source)))
 }
 
 /// The current value after this change of its certificate. All other keys stay.

@@ -1,13 +1,12 @@
 //! `RotationSchedule`: says which `ManagedSecret`s it rotates and when. The rotation itself is a step of the
 //! `ManagedSecret`, so that one secret has one writer.
 
-mod coverage;
 mod status;
+pub(super) mod watch;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,25 +14,27 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use strongroom_crds::v1alpha1::RotationSchedule;
 
-pub(crate) use self::coverage::cover;
 use crate::controllers::Ctx;
 use crate::controllers::cached_object::{CachedObject, Extent};
 use crate::controllers::declarations;
+use crate::controllers::failure::Failure;
 use crate::controllers::left_out;
-use crate::controllers::managed_secret::Failure;
+use crate::controllers::runtime::{Pace, Reconciler};
 
 /// How long a status may be behind when nothing is due.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Says what the schedule does.
-pub(crate) async fn reconcile(
-    kept: Arc<CachedObject<RotationSchedule>>,
-    ctx: Arc<Ctx>,
-) -> Result<Action, Failure> {
-    reconcile_at(&kept, &ctx, Timestamp::now()).await
+impl Reconciler for RotationSchedule {
+    const KIND: &'static str = "RotationSchedule";
+    const PACE: Pace = Pace::Gathering;
+    const BREAKS_OFF: bool = false;
+
+    async fn reconcile(kept: &CachedObject<Self>, ctx: &Ctx, now: Timestamp) -> Result<Action, Failure> {
+        reconcile_at(kept, ctx, now).await
+    }
 }
 
-/// [`reconcile`] at a given time.
+/// Says what the schedule does.
 pub(crate) async fn reconcile_at(
     kept: &CachedObject<RotationSchedule>,
     ctx: &Ctx,

@@ -11,15 +11,15 @@ use strongroom_crds::v1alpha1::{
 use strongroom_model::name::SecretName;
 use strongroom_rules::generate;
 use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
-use strongroom_rules::rotation_schedule::{Coverage, RotationRefusal, claim};
+use strongroom_rules::rotation::{Coverage, RotationRefusal, RotationRequest, RotationRequester};
 use strongroom_rules::schedule::Timetable;
 use strongroom_store::vault::SecretView;
 
-use super::coverage::cover;
 use crate::controllers::Ctx;
 use crate::controllers::cached_object::{CachedObject, TooLarge};
-use crate::controllers::managed_secret::{Failure, rotate_now};
-use crate::controllers::report::{self, StatusSubject, time};
+use crate::controllers::coverage::{ClaimedSecret, coverage};
+use crate::controllers::failure::Failure;
+use crate::controllers::runtime::status_writer::{self, StatusSubject, time};
 use crate::kube::{EventMessage, EventReason};
 use crate::store_handle::timestamp;
 
@@ -52,7 +52,7 @@ pub(super) async fn refresh(
     let conditions = ready_conditions(&standing, generation, now);
     let status = RotationScheduleStatus {
         observed_generation: generation,
-        conditions: report::conditions(&before.conditions, conditions),
+        conditions: status_writer::conditions(&before.conditions, conditions),
         selected: Some(i32::try_from(rotating.count()).unwrap_or(i32::MAX)),
         next_rotation: next.map(time),
         last_rotation: rows.iter().filter_map(|row| row.last).max().map(time),
@@ -76,7 +76,7 @@ pub(super) async fn left_out(
     let conditions = ready_conditions(&standing, generation, now);
     let status = RotationScheduleStatus {
         observed_generation: generation,
-        conditions: report::conditions(&before.conditions, conditions),
+        conditions: status_writer::conditions(&before.conditions, conditions),
         selected: Some(0),
         next_rotation: None,
         last_rotation: before.last_rotation.clone(),
@@ -98,7 +98,7 @@ async fn write(
         name: &name,
         uid: &uid,
     };
-    report::write::<RotationSchedule, _>(&ctx.client, subject, before, status).await?;
+    status_writer::write::<RotationSchedule, _>(&ctx.client, subject, before, status).await?;
     Ok(())
 }
 
@@ -151,14 +151,8 @@ async fn rows(ctx: &Ctx, schedule: &RotationSchedule, now: Timestamp) -> Result<
     let (namespace, own_name) = (schedule.namespace().unwrap_or_default(), schedule.name_any());
     let record = ctx.store.namespace(&namespace).await?;
     let mut rows = Vec::new();
-    let objects = ctx
-        .managed_secrets
-        .state_filter(|kept| kept.namespace().as_deref() == Some(&namespace));
-    for kept in objects {
-        if claim(schedule, &kept.name_any(), kept.labels()).is_none() {
-            continue;
-        }
-        let Ok(object) = kept.parse() else { continue };
+    for ClaimedSecret { cached, winner } in ctx.coverage.claimed(&namespace, schedule) {
+        let Ok(object) = cached.parse() else { continue };
         let name = object
             .spec
             .store_name
@@ -176,7 +170,8 @@ async fn rows(ctx: &Ctx, schedule: &RotationSchedule, now: Timestamp) -> Result<
                     .is_some_and(|bound| Some(bound.uid.as_str()) == object.metadata.uid.as_deref())
         });
         let asked = schedule.annotations().get(ROTATE_NOW);
-        rows.extend(row(ctx, (&own_name, asked), &object, live.as_ref(), now));
+        let coverage = coverage(&winner, &object, live.as_ref(), now);
+        rows.extend(row((&own_name, asked), &object, live.as_ref(), coverage));
     }
     for name in schedule.spec.secrets.names.iter().flatten() {
         if !rows.iter().any(|row| row.name == *name) && !claimed_elsewhere(ctx, &namespace, name) {
@@ -207,14 +202,12 @@ fn claimed_elsewhere(ctx: &Ctx, namespace: &str, name: &str) -> bool {
 
 /// What there is to say about one claimed secret; `None` when another schedule has the stronger claim.
 fn row(
-    ctx: &Ctx,
     (own_name, asked): (&str, Option<&String>),
     object: &ManagedSecret,
     live: Option<&SecretView>,
-    now: Timestamp,
+    coverage: Coverage,
 ) -> Option<Row> {
-    let covered = cover(&ctx.cluster, object, live, now);
-    let (next, problem) = match covered.coverage {
+    let (next, problem) = match coverage {
         Coverage::None => return None,
         Coverage::One(covering) if covering.name != own_name => return None,
         Coverage::Conflict(names) if !names.iter().any(|name| name == own_name) => return None,
@@ -240,7 +233,7 @@ fn row(
         }
     };
     let note = next.and_then(|next| too_long(object, live?, next));
-    let repeated = live.and_then(|view| rotate_now::schedule_repeats(view, asked));
+    let repeated = live.zip(asked).and_then(|(view, text)| used_before(view, text));
     Some(Row {
         note: note.filter(|_| problem.is_none()),
         repeated: repeated.filter(|_| problem.is_none()),
@@ -252,6 +245,18 @@ fn row(
             .and_then(|view| view.current_id().map(ToString::to_string)),
         problem,
     })
+}
+
+/// The version of this secret for which the text of the schedule's annotation was used before.
+fn used_before(view: &SecretView, text: &str) -> Option<String> {
+    if text.is_empty() {
+        return None;
+    }
+    let stored = (view.id.as_bytes(), &view.labels);
+    let has_version = |id: &str| view.has_version(id);
+    RotationRequest::new((RotationRequester::Schedule, text), stored, has_version)
+        .done_before()
+        .map(str::to_owned)
 }
 
 /// Whether the schedule rotates after longer than the life of the certificate that the secret holds.

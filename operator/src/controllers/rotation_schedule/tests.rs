@@ -35,8 +35,8 @@ fn schedule_with(
     let kept: CachedObject<RotationSchedule> = serde_json::from_value(written).unwrap();
     world
         .ctx
-        .cluster
-        .saw_schedule(NS, name, Arc::new(kept.parse().unwrap()));
+        .coverage
+        .saw_schedule(NS, Arc::new(kept.parse().unwrap()));
     kept
 }
 
@@ -154,6 +154,32 @@ async fn naming_beats_selecting() {
     assert_eq!(world.api.get(&path("own")).unwrap()["status"]["selected"], 1);
     reconcile_at(&wide, &world.ctx, in_days(9)).await.unwrap();
     assert_eq!(ready(&world, "wide"), says("True", "NothingSelected"));
+}
+
+#[tokio::test]
+async fn a_secret_with_another_label_goes_to_another_schedule_and_both_say_so() {
+    let mut world = ControllerFixture::new();
+    world.apply("db", generated("db"));
+    let team = |team: &str| json!({"selector": {"matchLabels": {"team": team}}});
+    let red = schedule(&world, "red", every(1, team("red")));
+    let blue = schedule(&world, "blue", every(30, team("blue")));
+    for (label, selected) in [("red", [1, 0]), ("blue", [0, 1]), ("red", [1, 0])] {
+        let object_path = ControllerFixture::path("db");
+        let mut object = world.api.get(&object_path).unwrap();
+        object["metadata"]["labels"] = json!({"team": label});
+        world.api.put(&object_path, object);
+        world.watch("db");
+        world.reconcile("db").await;
+        assert_eq!(world.status("db")["rotationSchedule"], label);
+        for (name, kept, selected) in [("red", &red, selected[0]), ("blue", &blue, selected[1])] {
+            reconcile_at(kept, &world.ctx, in_days(0)).await.unwrap();
+            let status = &world.api.get(&path(name)).unwrap()["status"];
+            assert_eq!(
+                status["selected"], selected,
+                "{name} while the label says {label}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

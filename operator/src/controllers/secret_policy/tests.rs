@@ -31,7 +31,7 @@ async fn applied(world: &ControllerFixture, generation: i64, action: &str) -> Js
     );
     let kept = serde_json::from_value(world.api.get(&path()).unwrap()).unwrap();
     super::watch::seen_policy(&world.ctx, &kept);
-    super::write(&kept, &world.ctx, now()).await.unwrap();
+    super::reconcile::write(&kept, &world.ctx, now()).await.unwrap();
     world.api.get(&path()).unwrap()["status"].clone()
 }
 
@@ -121,7 +121,7 @@ async fn what_does_not_fit_its_type_keeps_what_is_in_force_and_its_status() {
     world.api.put(&path(), object);
     let kept = serde_json::from_value(world.api.get(&path()).unwrap()).unwrap();
     super::watch::seen_policy(&world.ctx, &kept);
-    super::write(&kept, &world.ctx, now()).await.unwrap();
+    super::reconcile::write(&kept, &world.ctx, now()).await.unwrap();
     let status = world.api.get(&path()).unwrap()["status"].clone();
     assert_eq!(
         status["conditions"][0]["message"],
@@ -146,7 +146,9 @@ async fn what_cannot_be_kept_is_in_force_and_says_so_until_it_is_kept() {
     );
     let kept = serde_json::from_value(world.api.get(&path).unwrap()).unwrap();
     super::watch::seen_policy(&world.ctx, &kept);
-    let failure = super::write(&kept, &world.ctx, now()).await.unwrap_err();
+    let failure = super::reconcile::write(&kept, &world.ctx, now())
+        .await
+        .unwrap_err();
     assert!(failure.to_string().contains("at most 253 bytes"), "{failure}");
     let status = world.api.get(&path).unwrap()["status"].clone();
     let ready = &status["conditions"][0];

@@ -23,7 +23,7 @@ use super::pending::{MAX_PARALLEL_CHANGES, PendingChanges, PolicyChange};
 use crate::controllers::Ctx;
 use crate::controllers::cached_object::{CachedObject, TooLarge};
 use crate::controllers::outline;
-use crate::controllers::watches::{large, reflected};
+use crate::controllers::runtime::watch::{large, reflected};
 use crate::kube::in_words;
 use crate::policies::{ObservedPolicy, Policies, PolicyFailureReason, PolicyGeneration};
 
@@ -52,7 +52,7 @@ pub(in crate::controllers) fn secret_policies(
         counted(policy)
     };
     let events = in_turn((client, policies, REST_PERIOD), events, take_in);
-    reflected(telling, "SecretPolicy", writer, events)
+    reflected(telling, writer, events)
 }
 
 /// The events, each once it has taken effect, with what is kept of its policy. Changes that are replaced by

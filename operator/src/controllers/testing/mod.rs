@@ -25,6 +25,7 @@ use super::cluster::ClusterCache;
 use super::metrics::Metrics;
 use super::{ControllerOptions, Ctx};
 use crate::consumers::ConsumerIndex;
+use crate::kube::watch::WatchChange;
 use crate::store_handle::StoreHandle;
 
 /// The namespace of the tests.
@@ -172,12 +173,14 @@ impl ControllerFixture {
         let kept = self.kept(name);
         self.api.remove(&Self::path(name));
         self.writer.apply_watcher_event(&Event::Delete(kept));
+        self.ctx.coverage.forget_secret(NS, name);
     }
 
     /// The watch says how the object is now.
     pub(crate) fn watch(&mut self, name: &str) {
         let kept = self.kept(name);
         self.writer.apply_watcher_event(&Event::Apply(kept));
+        self.ctx.coverage.forget_secret(NS, name);
     }
 
     pub(crate) fn kept(&self, name: &str) -> CachedObject<ManagedSecret> {
@@ -189,7 +192,7 @@ impl ControllerFixture {
         &mut self,
         name: &str,
         at: Timestamp,
-    ) -> Result<(), super::managed_secret::Failure> {
+    ) -> Result<(), super::failure::Failure> {
         let kept = self.kept(name);
         let outcome = super::managed_secret::reconcile_at(&kept, &self.ctx, at).await;
         self.watch(name);
@@ -280,9 +283,9 @@ impl ControllerFixture {
     /// Somebody writes a native Secret, and the watch says so.
     pub(crate) fn edited_natively(&self, path: &str, object: Json) {
         let written = self.api.put(path, object);
-        let event = Event::Apply(serde_json::from_value(written).unwrap());
+        let change = WatchChange::applied(serde_json::from_value(written).unwrap());
         assert_eq!(
-            self.ctx.cluster.native_event(None, &event).len(),
+            self.ctx.cluster.native_change(None, &change).len(),
             1,
             "it is known as one of ours"
         );
@@ -292,9 +295,9 @@ impl ControllerFixture {
     pub(crate) fn deleted_natively(&self, path: &str) {
         let gone = self.api.get(path).unwrap();
         self.api.remove(path);
-        let event = Event::Delete(serde_json::from_value(gone).unwrap());
+        let change = WatchChange::Deleted(serde_json::from_value(gone).unwrap());
         assert_eq!(
-            self.ctx.cluster.native_event(None, &event).len(),
+            self.ctx.cluster.native_change(None, &change).len(),
             1,
             "it is known as one of ours"
         );
@@ -303,9 +306,8 @@ impl ControllerFixture {
     /// The Namespace is like this now, and the watch says so.
     pub(crate) fn namespace(&self, object: Json) {
         let written = self.api.put(&format!("/api/v1/namespaces/{NS}"), object);
-        self.ctx
-            .cluster
-            .namespace_event(Event::Apply(serde_json::from_value(written).unwrap()));
+        let change = WatchChange::applied(serde_json::from_value(written).unwrap());
+        self.ctx.cluster.namespace_change(&change);
     }
 }
 

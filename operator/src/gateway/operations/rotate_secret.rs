@@ -14,7 +14,7 @@ use strongroom_crds::annotation::ROTATE_NOW;
 use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule, ScheduledSecrets};
 use strongroom_rules::cause::Cause;
 use strongroom_rules::policy::{Action, StatementRef};
-use strongroom_rules::rotation_schedule;
+use strongroom_rules::rotation::claim;
 use strongroom_store::vault::{AuditNote, KeyState, Refusal, SecretState, SecretView, StoreError};
 
 use crate::gateway::objects::{ObjectClient, kube_problem};
@@ -25,6 +25,7 @@ use crate::gateway::request::record::{self, audit_action};
 use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find};
 use crate::gateway::{Gateway, blocking};
 use crate::kube::field_manager;
+use crate::rotation::refusal_on_request;
 
 /// Longest token, in bytes.
 const MAX_TOKEN_BYTES: usize = 64;
@@ -124,7 +125,7 @@ fn permitted(
 /// long.
 fn claiming(mut schedule: RotationSchedule, object: &ManagedSecret) -> Option<RotationSchedule> {
     let name = object.name_any();
-    rotation_schedule::claim(&schedule, &name, object.labels())?;
+    claim(&schedule, &name, object.labels())?;
     let secrets = &mut schedule.spec.secrets;
     *secrets = ScheduledSecrets {
         names: secrets.names(&name).then(|| vec![name]),
@@ -156,7 +157,7 @@ async fn annotate(gateway: &Gateway, namespace: &str, view: &SecretView, token: 
     let schedules = ObjectClient::<RotationSchedule>::new(gateway, namespace)
         .list_filtered(|schedule| claiming(schedule, &found))
         .await?;
-    if let Some(refusal) = rotation_schedule::RotationRefusal::on_request(&found, &schedules) {
+    if let Some(refusal) = refusal_on_request(&found, &schedules) {
         return Err(not_rotatable(&refusal.to_string()));
     }
     let patch = json!({"metadata": {"uid": object.uid.as_str(), "annotations": {ROTATE_NOW: token}}});

@@ -6,11 +6,10 @@ use kube::ResourceExt;
 use kube::core::ObjectMeta;
 use strongroom_api::v1::RotationPolicy;
 use strongroom_crds::v1alpha1::{
-    GenerateRotator, ManagedSecret, RotationSchedule, RotationScheduleSpec, Rotator, Schedule,
-    ScheduledSecrets,
+    ManagedSecret, RotationSchedule, RotationScheduleSpec, Schedule, ScheduledSecrets,
 };
 use strongroom_rules::policy::Action;
-use strongroom_rules::rotation_schedule::RotationRefusal;
+use strongroom_rules::rotation::RotationRefusal;
 use strongroom_store::vault::SecretView;
 
 use super::change::{ChangeError, SecretChange};
@@ -18,6 +17,7 @@ use crate::gateway::objects::{ObjectClient, managed_elsewhere, refuse_other_owne
 use crate::gateway::operation::{Input, NoQuery};
 use crate::gateway::problem::{Code, Problem, invalid};
 use crate::gateway::request::{OperationContext, SecretPath};
+use crate::rotation::{default_rotator, find_rotator};
 
 pub(super) async fn run(
     context: OperationContext,
@@ -85,7 +85,9 @@ async fn update(
         },
         window: None,
         jitter: None,
-        rotator: Rotator::Generate(GenerateRotator::default()),
+        rotator: before.map_or_else(default_rotator, |schedule| {
+            find_rotator(Some(&schedule.spec.rotator)).applied()
+        }),
         suspend: Some(!policy.enabled),
     };
     schedules.apply(&RotationSchedule::new(&name, spec)).await?;

@@ -3,6 +3,7 @@
 //!
 //! kube's own lists hold a whole page, as text and parsed.
 
+mod change;
 mod list_parser;
 mod page_size;
 mod pages;
@@ -10,6 +11,7 @@ mod selection;
 mod thread;
 mod watcher;
 
+pub(crate) use self::change::{ListedObjects, WatchChange, changes};
 pub(crate) use self::pages::list;
 pub(crate) use self::selection::Selection;
 pub(crate) use self::thread::{WatchThread, WatchThreadError};

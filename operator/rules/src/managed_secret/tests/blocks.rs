@@ -584,7 +584,7 @@ fn a_rotation_that_is_asked_for_is_refused_as_one_that_is_due() {
     let odd = with(asked(), |f| covering(f, &|c| c.due = Err("no zone".to_owned())));
     assert_eq!(
         plan(&odd, at(0)).step,
-        SecretStep::EnsureVersion(VersionReason::Asked("please".to_owned()))
+        SecretStep::Rotate(RotationStep::Promote(RotationTrigger::Asked("please".to_owned())))
     );
 }
 

@@ -14,7 +14,9 @@ use super::plan::*;
 use super::verdict::*;
 use crate::generate::Differences;
 use crate::native_secret::Drift;
-use crate::rotation_schedule::{Coverage, CoveringSchedule, RotationRefusal};
+use crate::rotation::{
+    Coverage, CoveringSchedule, RotateNow, RotationRefusal, RotationState, RotationStep, RotationTrigger,
+};
 use crate::uid::Uid;
 
 fn at(seconds: i64) -> Timestamp {

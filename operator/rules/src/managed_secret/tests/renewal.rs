@@ -232,7 +232,7 @@ fn a_renewal_is_a_version_and_the_earlier_of_it_and_the_schedule_counts() {
     assert_eq!(plan(&early, days(49)).wake, Some(days(50)));
     assert!(matches!(
         plan(&early, days(50)).step,
-        SecretStep::EnsureVersion(VersionReason::Due { .. })
+        SecretStep::Rotate(RotationStep::Promote(RotationTrigger::Due { .. }))
     ));
 }
 

@@ -301,17 +301,17 @@ fn each_state_has_its_one_next_step() {
         (
             "a rotation is due",
             with(settled(), |f| f.rotation = scheduled(0)),
-            SecretStep::EnsureVersion(VersionReason::Due {
+            SecretStep::Rotate(RotationStep::Promote(RotationTrigger::Due {
                 schedule: uid("schedule"),
                 at: at(0),
-            }),
+            })),
         ),
         (
             "a rotation is asked for",
             with(settled(), |f| {
                 f.object.rotate_now = RotateNow::Asked("please".to_owned())
             }),
-            SecretStep::EnsureVersion(VersionReason::Asked("please".to_owned())),
+            SecretStep::Rotate(RotationStep::Promote(RotationTrigger::Asked("please".to_owned()))),
         ),
         ("all is well", settled(), SecretStep::Nothing),
     ];

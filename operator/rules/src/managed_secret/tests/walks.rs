@@ -56,10 +56,18 @@ fn carry_out(facts: &mut SecretFacts, step: &SecretStep) {
                 native.recorded |= *why == VersionReason::Imported;
             }
             match why {
-                VersionReason::Due { .. } => facts.rotation = scheduled(1_000),
-                VersionReason::Asked(_) => facts.object.rotate_now = RotateNow::Nothing,
                 VersionReason::Certificate(_) => facts.certificate = None,
                 VersionReason::SpecChanged | VersionReason::Imported => {}
+            }
+        }
+        SecretStep::Rotate(RotationStep::Promote(trigger)) => {
+            live(facts).differences = Differences::default();
+            if let NativeSecretState::Present(native) = &mut facts.native {
+                native.drift = Some(Drift::Content);
+            }
+            match trigger {
+                RotationTrigger::Due { .. } => facts.rotation = scheduled(1_000),
+                RotationTrigger::Asked(_) => facts.object.rotate_now = RotateNow::Nothing,
             }
         }
         SecretStep::TakeSealed => {
@@ -328,7 +336,7 @@ proptest! {
         let plan = plan(&facts, at(0));
         let changes = matches!(
             plan.step,
-            SecretStep::CreateSecret(FirstVersionSource::Generated | FirstVersionSource::Imported | FirstVersionSource::Sealed) | SecretStep::EnsureVersion(_) | SecretStep::TakeSealed | SecretStep::UpdateKey
+            SecretStep::CreateSecret(FirstVersionSource::Generated | FirstVersionSource::Imported | FirstVersionSource::Sealed) | SecretStep::EnsureVersion(_) | SecretStep::Rotate(_) | SecretStep::TakeSealed | SecretStep::UpdateKey
                 | SecretStep::Native(NativeStep::Create | NativeStep::Apply { .. } | NativeStep::Replace { .. } | NativeStep::Adopt { .. })
         );
         prop_assert!(!(refuses && changes), "{:?}", plan);
@@ -341,7 +349,7 @@ proptest! {
         let mut facts = facts;
         wanted(&mut facts).not_rotatable = Some(RotationRefusal::OnlyLiterals);
         let step = plan(&facts, at(0)).step;
-        prop_assert!(!matches!(step, SecretStep::EnsureVersion(VersionReason::Due { .. } | VersionReason::Asked(_))), "{:?}", step);
+        prop_assert!(!matches!(step, SecretStep::Rotate(_)), "{:?}", step);
     }
 
     #[test]

@@ -24,8 +24,8 @@ fn edited(world: &ControllerFixture, manager: &str, name: &str, change: impl FnO
     let mut object = found(world, name);
     change(&mut object);
     let written = world.api.put_as(manager, &native(name), object);
-    let event = kube::runtime::watcher::Event::Apply(serde_json::from_value(written).unwrap());
-    world.ctx.cluster.native_event(None, &event);
+    let change = crate::kube::watch::WatchChange::applied(serde_json::from_value(written).unwrap());
+    world.ctx.cluster.native_change(None, &change);
 }
 
 /// The message of `Ready`.

@@ -5,9 +5,9 @@ use kube::Api;
 use strongroom_rules::managed_secret::facts::{Namespace, NamespaceBinding};
 use strongroom_rules::uid::Uid;
 
-use super::Failure;
-use crate::controllers::Ctx;
-use crate::controllers::cluster::SeenNamespace;
+use super::Ctx;
+use super::cluster::SeenNamespace;
+use super::failure::Failure;
 use crate::store_handle::NamespaceRecord;
 
 /// The Namespace of an object, and what the store recorded of it.

@@ -6,7 +6,7 @@ use strongroom_crds::condition::Reason;
 use strongroom_process::WorkError;
 use strongroom_rules::retry::ErrorClass;
 
-use crate::controllers::retry::{self, Backoff};
+use super::backoff::{self, Backoff};
 use crate::kube::in_words;
 use crate::store_handle::StoreFailure;
 
@@ -49,7 +49,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// The operating system gave no random bytes.
-    pub(super) fn randomness(error: &dyn std::error::Error) -> Self {
+    pub(crate) fn randomness(error: &dyn std::error::Error) -> Self {
         Self::Make {
             reason: Reason::GenerateFailed,
             message: error.to_string(),
@@ -57,7 +57,7 @@ impl Failure {
     }
 
     /// No thread did the work.
-    pub(super) fn not_done(error: WorkError) -> Self {
+    pub(crate) fn not_done(error: WorkError) -> Self {
         Self::Make {
             reason: Reason::GenerateFailed,
             message: error.to_string(),
@@ -68,7 +68,7 @@ impl Failure {
     pub(crate) fn class(&self) -> ErrorClass {
         match self {
             Self::Api(_) if self.namespace_goes() => ErrorClass::Gone,
-            Self::Api(error) => retry::class_of(error),
+            Self::Api(error) => backoff::class_of(error),
             Self::Store(failure) => failure.class(),
             Self::Name(_) => ErrorClass::Rejected,
             Self::Make { .. } | Self::Refused { .. } => ErrorClass::Generation,
@@ -88,7 +88,7 @@ impl Failure {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Api(_) if self.namespace_goes() => Reason::NamespaceTerminating,
-            Self::Api(error) => retry::reason_of(error),
+            Self::Api(error) => backoff::reason_of(error),
             Self::Store(failure) => failure.reason(),
             Self::Name(_) => Reason::SourceInvalid,
             Self::Make { reason, .. } | Self::Refused { reason, .. } => *reason,
@@ -112,7 +112,7 @@ impl Failure {
     /// Counts the failure and says how long to wait; `None`: until the object changes.
     pub(crate) fn wait(&self, backoff: &Backoff, uid: &str) -> Option<Duration> {
         let asked = match self {
-            Self::Api(error) => retry::asked(error),
+            Self::Api(error) => backoff::asked(error),
             Self::Refused { .. } => return None,
             _ => None,
         };

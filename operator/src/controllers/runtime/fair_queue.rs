@@ -21,10 +21,10 @@ use parking_lot::Mutex;
 /// Objects of a namespace that may stand aside at once.
 const MAX_ASIDE_PER_NAMESPACE: usize = 8;
 /// Objects that may stand aside at once.
-pub(super) const MAX_ASIDE: u16 = 256;
+pub(in crate::controllers) const MAX_ASIDE: u16 = 256;
 
 /// What waits in a line of its namespace.
-pub(super) trait QueueItem: Hash + Eq + Clone {
+pub(in crate::controllers) trait QueueItem: Hash + Eq + Clone {
     /// Its namespace; nothing for what has none.
     fn namespace(&self) -> &str;
 }
@@ -37,7 +37,7 @@ impl<K: Resource<DynamicType = ()>> QueueItem for ObjectRef<K> {
 
 /// What waits, and what was handed over.
 #[derive(Debug)]
-pub(super) struct FairQueue<T> {
+pub(in crate::controllers) struct FairQueue<T> {
     inner: Arc<Mutex<Inner<T>>>,
 }
 
@@ -67,7 +67,7 @@ impl<T> Clone for FairQueue<T> {
 
 impl<T> FairQueue<T> {
     /// Hands over so many at once.
-    pub(super) fn new(most: u16) -> Self {
+    pub(in crate::controllers) fn new(most: u16) -> Self {
         let inner = Inner {
             most: usize::from(most.max(1)),
             lines: HashMap::new(),
@@ -85,7 +85,7 @@ impl<T> FairQueue<T> {
 
     /// One of this namespace that was handed over waits for a thread from now on, until what is returned is
     /// dropped: another may come meanwhile.
-    pub(super) fn aside(&self, home: &str) -> AsideGuard<T> {
+    pub(in crate::controllers) fn aside(&self, home: &str) -> AsideGuard<T> {
         let mut inner = self.inner.lock();
         inner.all_aside = inner.all_aside.saturating_add(1);
         let aside = inner.aside.entry(home.to_owned()).or_default();
@@ -99,7 +99,7 @@ impl<T> FairQueue<T> {
 }
 
 /// One that stands aside.
-pub(super) struct AsideGuard<T> {
+pub(in crate::controllers) struct AsideGuard<T> {
     turns: FairQueue<T>,
     home: String,
 }
@@ -122,7 +122,10 @@ impl<T> Drop for AsideGuard<T> {
 impl<T: QueueItem> FairQueue<T> {
     /// What `arrivals` bring, each in its turn, once for as often as it comes while it waits. It ends with
     /// them.
-    pub(super) fn in_turn(self, arrivals: impl Stream<Item = T> + Send) -> impl Stream<Item = T> {
+    pub(in crate::controllers) fn in_turn(
+        self,
+        arrivals: impl Stream<Item = T> + Send,
+    ) -> impl Stream<Item = T> {
         let mut arrivals = Box::pin(arrivals);
         stream::poll_fn(move |context| self.poll(arrivals.as_mut(), context))
     }
@@ -149,7 +152,7 @@ impl<T: QueueItem> FairQueue<T> {
     }
 
     /// One is done with, whether or not it was handed over here: the next may come.
-    pub(super) fn done(&self, it: &T) {
+    pub(in crate::controllers) fn done(&self, it: &T) {
         let mut inner = self.inner.lock();
         inner.handed_over.remove(it);
         inner.wake();

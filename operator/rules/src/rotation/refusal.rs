@@ -1,13 +1,11 @@
 //! Why a rotation is not carried out although somebody asks for it. The same causes count for the annotation,
 //! for a schedule, for the API and for those who call it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use strongroom_crds::condition::Reason;
-use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretSpec, RotationSchedule, Rotator, Source};
+use strongroom_crds::v1alpha1::{ManagedSecretSpec, RotationSchedule, Source};
 
-use super::{ClaimWinner, claim, winner};
 use crate::generate;
 
 /// Why a secret does not rotate.
@@ -67,45 +65,21 @@ impl RotationRefusal {
         }
     }
 
-    /// Why the rotator of the schedule that covers a secret makes nothing anew in it.
+    /// Why a rotation that a person asks for is not carried out, by the spec of the secret, by the schedule
+    /// that covers it, if one does, and by that one's rotator.
     #[must_use]
-    pub fn by_schedule(schedule: &RotationSchedule, spec: &ManagedSecretSpec) -> Option<Self> {
-        let (Rotator::Generate(rotator), Source::Generate(source)) = (&schedule.spec.rotator, &spec.source)
-        else {
-            return None;
-        };
-        let rotates = |name: &str| source.keys.get(name).is_some_and(generate::rotates);
-        let key = rotator.keys.as_ref()?.iter().find(|key| !rotates(key))?;
-        Some(Self::UnknownKey {
-            schedule: schedule.metadata.name.clone().unwrap_or_default(),
-            key: key.clone(),
-            made: source.keys.keys().filter(|name| rotates(name)).cloned().collect(),
-        })
-    }
-
-    /// Why a rotation that a person asks for is not carried out, given the schedules of the namespace.
-    #[must_use]
-    pub fn on_request(object: &ManagedSecret, schedules: &[RotationSchedule]) -> Option<Self> {
-        let metadata = &object.metadata;
-        let (name, no_labels) = (metadata.name.as_deref().unwrap_or_default(), BTreeMap::new());
-        let labels = metadata.labels.as_ref().unwrap_or(&no_labels);
-        let claims = schedules.iter().filter_map(|schedule| {
-            let own = schedule.metadata.name.clone().unwrap_or_default();
-            Some((own, claim(schedule, name, labels)?, schedule))
-        });
-        let schedule = match winner(claims) {
-            ClaimWinner::One(schedule) => Some(schedule),
-            ClaimWinner::Nobody | ClaimWinner::Conflict(_) => None,
-        };
+    pub fn on_request(
+        spec: &ManagedSecretSpec,
+        schedule: Option<&RotationSchedule>,
+        by_rotator: Option<Self>,
+    ) -> Option<Self> {
         let suspended = || {
             let schedule = schedule.filter(|schedule| schedule.spec.suspend == Some(true))?;
             Some(Self::Suspended {
                 schedule: schedule.metadata.name.clone().unwrap_or_default(),
             })
         };
-        Self::for_spec(&object.spec)
-            .or_else(|| schedule.and_then(|schedule| Self::by_schedule(schedule, &object.spec)))
-            .or_else(suspended)
+        Self::for_spec(spec).or(by_rotator).or_else(suspended)
     }
 
     /// The reason it gives in a condition.

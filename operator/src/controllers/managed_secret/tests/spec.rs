@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::labels;
+use crate::controllers::managed_secret::labels;
 use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, says};
 
 fn native(name: &str) -> String {
