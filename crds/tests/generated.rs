@@ -1,6 +1,8 @@
 //! The files of `charts/strongroom/files/crds`, and the page of conditions, are what the code says.
 //! `UPDATE_GENERATED=1` rewrites them.
 
+#![expect(clippy::expect_used, reason = "helpers of tests are tests")]
+
 use std::path::{Path, PathBuf};
 
 use strongroom_crds::condition::{ConditionType, Reason, Retryability};

@@ -1,6 +1,10 @@
 //! Views read of an object what the whole type reads, and just that.
 
-#![expect(clippy::expect_used, reason = "helpers of tests are tests")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests"
+)]
 
 use std::fmt::Debug;
 

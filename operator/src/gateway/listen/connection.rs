@@ -17,7 +17,7 @@ use super::Admission;
 use crate::gateway::request::{RefusalMetrics, Share, ShareExhausted};
 
 /// Bytes of memory that a stranger's connection counts for: TLS, and a head of HTTP/1.1 or a frame of HTTP/2.
-const STRANGER_CONNECTION_BYTES: u64 = 48 << 10;
+const STRANGER_CONNECTION_BYTES: u64 = 32 << 10;
 /// What it counts for in addition once it has sent more than [`LITTLE_TRAFFIC_BYTES`]: a window of HTTP/2 and
 /// a header block.
 const STRANGER_TRAFFIC_BYTES: u64 = 96 << 10;
