@@ -1,7 +1,7 @@
 //! The controllers: they bring the store and the native Secrets to what the custom resources say.
 //!
 //! One kind, one folder, and in each the same four verbs: observe, plan, apply, report. What is decided is
-//! decided in `strongroom_rules`; how all kinds run is in `runtime`, and [`run`] puts them together. There
+//! decided in `strongroom_rules`; how all kinds run is in `runtime`, and [`run()`] puts them together. There
 //! are no finalizers and no owner references: a deletion is noticed as an absence (`deletion`).
 
 mod adoption;
