@@ -7,9 +7,9 @@ use strongroom_rules::managed_secret::facts::NativeSecretState;
 use strongroom_rules::native_secret::edits::{DriftedKey, DriftedKeys, Edit, Edits};
 use strongroom_rules::native_secret::owners::Part;
 
-use super::apply::target;
 use super::native::RenderedSecret;
 use super::observe::ObservedSecret;
+use super::prepare::native_name;
 use crate::controllers::Ctx;
 use crate::kube::{EventMessage, EventReason};
 
@@ -99,7 +99,9 @@ async fn tell(
     place: Option<String>,
     what: String,
 ) {
-    let Ok(name) = target(observed) else { return };
+    let Some(name) = native_name(observed) else {
+        return;
+    };
     let identity = &observed.identity;
     tracing::warn!(
         namespace = identity.namespace,
@@ -115,7 +117,7 @@ async fn tell(
         secondary: Some(ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Secret".to_owned()),
-            name: Some(name),
+            name: Some(name.to_owned()),
             namespace: Some(identity.namespace.clone()),
             field_path: place,
             ..ObjectReference::default()

@@ -10,14 +10,18 @@ mod import;
 mod key_check;
 pub(crate) mod labels;
 pub(crate) mod native;
+mod native_read;
+mod native_write;
 mod new_version;
 mod observe;
+mod prepare;
 mod reconcile;
 pub(crate) mod removal;
 pub(crate) mod replace;
 mod rotation;
 mod sealed;
 mod status;
+mod stored_facts;
 mod value_generation;
 pub(super) mod watch;
 

@@ -13,13 +13,13 @@ use serde_json::json;
 use strongroom_model::object_ref::ObjectRef;
 use strongroom_rules::native_secret::foreign_metadata::{ForeignMetadata, REPLACER};
 use strongroom_rules::retry::ErrorClass;
-use strongroom_store::vault::SecretView;
 
 use super::NativeCheck;
-use super::apply::{merging, wrote};
 use super::binding::record;
 use super::native::{self, RenderedSecret};
+use super::native_write::{merging, wrote};
 use super::observe::ObservedSecret;
+use super::prepare::StoredTarget;
 use crate::controllers::Ctx;
 use crate::controllers::backoff::class_of;
 use crate::controllers::cluster::NativeRevision;
@@ -63,7 +63,8 @@ impl PendingReplacements {
 pub(super) async fn create(
     ctx: &Ctx,
     observed: &ObservedSecret,
-    (view, desired): (&SecretView, &RenderedSecret),
+    target: StoredTarget<'_>,
+    desired: &RenderedSecret,
     now: Timestamp,
 ) -> Result<NativeCheck, Failure> {
     let identity = &observed.identity;
@@ -99,7 +100,7 @@ pub(super) async fn create(
     };
     let uid = created.metadata.uid.as_deref().unwrap_or_default();
     let ours = ObjectRef::new(&desired.name, uid).map_err(StoreFailure::from)?;
-    record(ctx, observed, view, ours).await?;
+    record(ctx, target, ours).await?;
     if let Some(beside) = beside {
         let owners = json!({"metadata": {
             "uid": created.metadata.uid,
@@ -119,13 +120,11 @@ pub(super) async fn create(
 pub(super) async fn replace(
     ctx: &Ctx,
     observed: &ObservedSecret,
-    (view, desired): (&SecretView, &RenderedSecret),
+    target: StoredTarget<'_>,
+    (desired, found, over): (&RenderedSecret, &Secret, &NativeRevision),
     now: Timestamp,
 ) -> Result<NativeCheck, Failure> {
     let identity = &observed.identity;
-    let (Some(found), Some(over)) = (&observed.native, &observed.over) else {
-        return Err(Failure::Inconsistent("a replacement of what was not read"));
-    };
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &identity.namespace);
     ctx.cluster.unsettle(&identity.uid);
     ctx.replacing
@@ -149,7 +148,7 @@ pub(super) async fn replace(
         }
     }
     ctx.cluster.forget_native(&identity.namespace, &desired.name);
-    create(ctx, observed, (view, desired), now).await
+    create(ctx, observed, target, desired, now).await
 }
 
 fn precondition(over: &NativeRevision) -> Preconditions {

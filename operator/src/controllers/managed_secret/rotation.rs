@@ -10,8 +10,9 @@ use strongroom_rules::rotation::{
 };
 use strongroom_store::vault::{EnsureVersion, RotationMark};
 
-use super::new_version::{base, used, version_id, wanted_labels};
+use super::new_version::{current_value, used, version_id};
 use super::observe::ObservedSecret;
+use super::prepare::VersionTarget;
 use super::{labels, value_generation};
 use crate::controllers::failure::Failure;
 use crate::controllers::{Ctx, coverage};
@@ -78,11 +79,12 @@ pub(super) fn observe(ctx: &Ctx, observed: &mut ObservedSecret, now: Timestamp) 
 pub(super) async fn take(
     ctx: &Ctx,
     observed: &ObservedSecret,
+    target: VersionTarget<'_>,
     step: &RotationStep,
     now: Timestamp,
 ) -> Result<(), Failure> {
     match step {
-        RotationStep::Promote(trigger) => promote(ctx, observed, trigger, now).await,
+        RotationStep::Promote(trigger) => promote(ctx, observed, target, trigger, now).await,
     }
 }
 
@@ -90,12 +92,14 @@ pub(super) async fn take(
 async fn promote(
     ctx: &Ctx,
     observed: &ObservedSecret,
+    target: VersionTarget<'_>,
     trigger: &RotationTrigger,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let mut opened = None;
-    let (view, base, current) = base(ctx, observed, &mut opened).await?;
-    let mut labels = wanted_labels(observed)?;
+    let current = current_value(ctx, observed, target, &mut opened).await?;
+    let VersionTarget { record, wanted, base } = target;
+    let mut labels = wanted.labels.clone();
     let rotator = find_rotator(observed.schedule.as_ref().map(|schedule| &schedule.spec.rotator));
     let by_person = matches!(trigger, RotationTrigger::Asked(_));
     // What a person asks for applies changed generators as well: the condition says so.
@@ -105,7 +109,7 @@ async fn promote(
     };
     // What is made by another generator than the one before is a larger value, where it is larger.
     let applies_changes = value_generation::changes_generators(observed, again);
-    let made = value_generation::next(ctx, observed, (view, current), again, now).await?;
+    let made = value_generation::next(ctx, observed, (record, current), again, now).await?;
     let asked = match trigger {
         RotationTrigger::Due { .. } => None,
         RotationTrigger::Asked(text) => {
@@ -117,8 +121,8 @@ async fn promote(
     };
     labels::record_generators(&mut labels, &made.record);
     let new = EnsureVersion {
-        secret: view.id,
-        version: version_id(&trigger.cause().version_id(view.id.as_bytes()))?,
+        secret: record.id,
+        version: version_id(&trigger.cause().version_id(record.id.as_bytes()))?,
         value: made.value,
         base: Some(base.clone()),
         may_grow: !applies_changes,

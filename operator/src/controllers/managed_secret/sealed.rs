@@ -49,13 +49,13 @@ pub(super) fn observe(ctx: &Ctx, observed: &mut ObservedSecret) {
     }
 }
 
-/// What stands in the object, opened.
-pub(super) fn value(ctx: &Ctx, observed: &ObservedSecret) -> Result<Value, Failure> {
-    let source = source(observed)?;
-    let secret = match &observed.facts.wanted {
-        Ok(wanted) => &wanted.store_name,
-        Err(_) => return Err(Failure::Inconsistent("a sealed value without a spec")),
-    };
+/// What stands in the object for the secret of this name, opened.
+pub(super) fn value(
+    ctx: &Ctx,
+    observed: &ObservedSecret,
+    source: &SealedSource,
+    secret: &str,
+) -> Result<Value, Failure> {
     let mut keys = BTreeMap::new();
     for (key, SealedKey(text)) in &source.keys {
         let belongs = SealedValueLocation {
@@ -90,16 +90,6 @@ pub(super) fn value(ctx: &Ctx, observed: &ObservedSecret) -> Result<Value, Failu
         reason: Reason::ValueTooLarge,
         message: error.to_string(),
     })
-}
-
-/// The sealed source of the object.
-pub(super) fn source(observed: &ObservedSecret) -> Result<&SealedSource, Failure> {
-    match &observed.object.spec.source {
-        Source::Sealed(source) => Ok(source),
-        Source::Generate(_) | Source::Import(_) | Source::External(_) => Err(Failure::Inconsistent(
-            "a sealed value for a secret that has another source",
-        )),
-    }
 }
 
 #[cfg(test)]

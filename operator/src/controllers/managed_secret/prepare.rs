@@ -1,0 +1,204 @@
+//! A step of the plan with all that it is carried out with. The plan decides by the facts; what was read
+//! beside them is put to each step here, once, so that nobody who carries one out has to ask whether it is
+//! there.
+
+use k8s_openapi::api::core::v1::Secret;
+use strongroom_crds::v1alpha1::{SealedSource, Source};
+use strongroom_model::id::NamespaceId;
+use strongroom_model::name::VersionId;
+use strongroom_rules::managed_secret::facts::DesiredState;
+use strongroom_rules::managed_secret::plan::{FirstVersionSource, NativeStep, SecretStep, VersionReason};
+use strongroom_rules::managed_secret::renewal::CertificateChange;
+use strongroom_rules::rotation::RotationStep;
+use strongroom_rules::uid::Uid;
+use strongroom_store::value::Value;
+use strongroom_store::vault::SecretView;
+
+use super::import::ImportContent;
+use super::native::RenderedSecret;
+use super::observe::ObservedSecret;
+use crate::controllers::cluster::NativeRevision;
+
+/// A step that can be carried out.
+pub(super) enum PreparedStep<'a> {
+    Nothing,
+    BindNamespace,
+    AcceptNamespace,
+    BindObject(&'a SecretView),
+    Create(PreparedCreate<'a>),
+    UpdateMetadata(StoredTarget<'a>),
+    UpdateKey(&'a SecretView),
+    EnsureVersion(VersionTarget<'a>, PreparedVersion<'a>),
+    Rotate(VersionTarget<'a>, &'a RotationStep),
+    TakeSealed(VersionTarget<'a>, &'a SealedSource),
+    Restore(&'a SecretView),
+    Purge(&'a SecretView),
+    Native(StoredTarget<'a>, PreparedNative<'a>),
+}
+
+/// A secret that is there, and what it is to be.
+#[derive(Clone, Copy)]
+pub(super) struct StoredTarget<'a> {
+    pub(super) record: &'a SecretView,
+    pub(super) wanted: &'a DesiredState,
+}
+
+/// A secret that gets a version.
+#[derive(Clone, Copy)]
+pub(super) struct VersionTarget<'a> {
+    pub(super) record: &'a SecretView,
+    pub(super) wanted: &'a DesiredState,
+    /// Id of the current version, on which the new one stands.
+    pub(super) base: &'a VersionId,
+}
+
+/// A secret that is to be made.
+pub(super) struct PreparedCreate<'a> {
+    pub(super) namespace: NamespaceId,
+    pub(super) wanted: &'a DesiredState,
+    pub(super) first: FirstVersion<'a>,
+}
+
+/// Where a first version comes from.
+pub(super) enum FirstVersion<'a> {
+    Generated,
+    Imported(&'a ImportContent, Value),
+    Sealed(&'a SealedSource),
+    Readopted(&'a Secret),
+}
+
+/// Where another version comes from.
+pub(super) enum PreparedVersion<'a> {
+    SpecChanged,
+    Imported(&'a ImportContent, Value),
+    Certificate(CertificateChange),
+}
+
+/// A change of the native Secret.
+pub(super) enum PreparedNative<'a> {
+    Create(&'a RenderedSecret),
+    Adopt {
+        name: &'a str,
+        uid: &'a Uid,
+    },
+    Apply {
+        rendered: &'a RenderedSecret,
+        over: &'a NativeRevision,
+    },
+    Replace {
+        rendered: &'a RenderedSecret,
+        found: &'a Secret,
+        over: &'a NativeRevision,
+    },
+    Hold {
+        name: &'a str,
+        uid: &'a Uid,
+    },
+    Remove {
+        name: &'a str,
+        uid: &'a Uid,
+    },
+}
+
+/// The step with what was read; none where that lacks something, which the facts then said was there: a
+/// defect here.
+pub(super) fn prepare<'a>(observed: &'a ObservedSecret, step: &'a SecretStep) -> Option<PreparedStep<'a>> {
+    let record = observed.view.as_ref();
+    Some(match step {
+        SecretStep::Nothing => PreparedStep::Nothing,
+        SecretStep::BindNamespace => PreparedStep::BindNamespace,
+        SecretStep::AcceptNamespace => PreparedStep::AcceptNamespace,
+        SecretStep::BindObject => PreparedStep::BindObject(record?),
+        SecretStep::CreateSecret(first) => PreparedStep::Create(PreparedCreate {
+            namespace: observed.namespace?,
+            wanted: observed.facts.wanted.as_ref().ok()?,
+            first: first_version(observed, *first)?,
+        }),
+        SecretStep::UpdateMetadata => PreparedStep::UpdateMetadata(stored(observed)?),
+        SecretStep::UpdateKey => PreparedStep::UpdateKey(record?),
+        SecretStep::EnsureVersion(why) => {
+            let version = match why {
+                VersionReason::SpecChanged => PreparedVersion::SpecChanged,
+                VersionReason::Imported => {
+                    let (content, value) = imported(observed)?;
+                    PreparedVersion::Imported(content, value)
+                }
+                VersionReason::Certificate(change) => PreparedVersion::Certificate(*change),
+            };
+            PreparedStep::EnsureVersion(version_target(observed)?, version)
+        }
+        SecretStep::Rotate(step) => PreparedStep::Rotate(version_target(observed)?, step),
+        SecretStep::TakeSealed => PreparedStep::TakeSealed(version_target(observed)?, sealed(observed)?),
+        SecretStep::Restore => PreparedStep::Restore(record?),
+        SecretStep::Purge => PreparedStep::Purge(record?),
+        SecretStep::Native(step) => PreparedStep::Native(stored(observed)?, native(observed, step)?),
+    })
+}
+
+fn stored(observed: &ObservedSecret) -> Option<StoredTarget<'_>> {
+    Some(StoredTarget {
+        record: observed.view.as_ref()?,
+        wanted: observed.facts.wanted.as_ref().ok()?,
+    })
+}
+
+fn version_target(observed: &ObservedSecret) -> Option<VersionTarget<'_>> {
+    let StoredTarget { record, wanted } = stored(observed)?;
+    let base = record.current_id()?;
+    Some(VersionTarget { record, wanted, base })
+}
+
+fn first_version(observed: &ObservedSecret, first: FirstVersionSource) -> Option<FirstVersion<'_>> {
+    Some(match first {
+        FirstVersionSource::Generated => FirstVersion::Generated,
+        FirstVersionSource::Imported => {
+            let (content, value) = imported(observed)?;
+            FirstVersion::Imported(content, value)
+        }
+        FirstVersionSource::Sealed => FirstVersion::Sealed(sealed(observed)?),
+        FirstVersionSource::Readopted => FirstVersion::Readopted(observed.native.as_ref()?),
+    })
+}
+
+fn imported(observed: &ObservedSecret) -> Option<(&ImportContent, Value)> {
+    let content = observed.import.as_ref()?;
+    Some((content, content.value()?))
+}
+
+fn sealed(observed: &ObservedSecret) -> Option<&SealedSource> {
+    match &observed.object.spec.source {
+        Source::Sealed(source) => Some(source),
+        Source::Generate(_) | Source::Import(_) | Source::External(_) => None,
+    }
+}
+
+fn native<'a>(observed: &'a ObservedSecret, step: &'a NativeStep) -> Option<PreparedNative<'a>> {
+    let (rendered, over) = (observed.desired.as_ref(), observed.over.as_ref());
+    Some(match step {
+        NativeStep::Create => PreparedNative::Create(rendered?),
+        NativeStep::Adopt { uid } => PreparedNative::Adopt {
+            name: native_name(observed)?,
+            uid,
+        },
+        NativeStep::Apply { .. } => PreparedNative::Apply {
+            rendered: rendered?,
+            over: over?,
+        },
+        NativeStep::Replace { .. } => PreparedNative::Replace {
+            rendered: rendered?,
+            found: observed.native.as_ref()?,
+            over: over?,
+        },
+        NativeStep::Hold { uid } => PreparedNative::Hold {
+            name: native_name(observed)?,
+            uid,
+        },
+        NativeStep::Remove { name, uid } => PreparedNative::Remove { name, uid },
+    })
+}
+
+/// The name of the native Secret that the object wants.
+pub(super) fn native_name(observed: &ObservedSecret) -> Option<&str> {
+    let wanted = observed.facts.wanted.as_ref().ok()?;
+    Some(&wanted.native.as_ref()?.name)
+}
