@@ -40,7 +40,7 @@ impl Default for PageLimits {
 /// Some records, and where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuditPage {
-    /// The records.
+    /// The records of this page that were asked for, oldest first.
     pub(crate) lines: Vec<AuditLine>,
     /// When the first of them was made.
     pub(crate) oldest: Option<Timestamp>,

@@ -44,7 +44,7 @@ impl<T: Serialize + Send + 'static> Output for Succeeded<T> {
     }
 }
 
-/// What leaves.
+/// What a protocol writes: the kind of success, the version that the answer is about, and the body.
 #[derive(Debug)]
 pub(in crate::gateway) struct Answer {
     pub(in crate::gateway) success: Success,
