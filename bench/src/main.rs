@@ -3,6 +3,7 @@
 //! A row's value is the median of its repetitions, and the spread stands beside it. A ratio is the value by
 //! the baseline's: where the unit is a rate more is better, where it is a time less is.
 
+mod affinity;
 mod audit;
 mod bare_redb;
 mod cluster;
@@ -167,12 +168,16 @@ const GROUPS: [Group; 13] = [
             "memory.rest_mb",
             "memory.load_mb",
             "read.saturation",
+            "read.cpu_us",
             "read.1k.p50_ms",
             "read.1k.p99_ms",
             "read.1k.p999_ms",
             "read.10k.p50_ms",
             "read.10k.p99_ms",
             "read.10k.p999_ms",
+            "read.10k.own_processor.p50_ms",
+            "read.10k.own_processor.p99_ms",
+            "read.10k.own_processor.p999_ms",
             "read.cold_connection_ms",
             "read.cold_token_ms",
             "read.cold_policy_ms",

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use strongroom_e2e::Cluster;
 use strongroom_e2e::attacks::{Attack, Attacker};
 
+use crate::affinity::{pin, pin_process};
 use crate::cluster::{Bench, connect, on_cluster};
 use crate::https::{RequestKind, Server, accounts, tokens, trust};
 use crate::read::serve;
@@ -101,22 +102,6 @@ pub(crate) fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
     });
     sched_setaffinity(None, &anywhere)?;
     rows
-}
-
-/// Lets a thread, or this one, run on one processor alone.
-fn pin(thread: Option<rustix::process::Pid>, processor: usize) -> Outcome<()> {
-    let mut set = CpuSet::new();
-    set.set(processor);
-    Ok(sched_setaffinity(thread, &set)?)
-}
-
-/// Lets all threads of a process run on one processor alone; new ones inherit it.
-fn pin_process(pid: u32, processor: usize) -> Outcome<()> {
-    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let id: i32 = thread?.file_name().to_string_lossy().parse()?;
-        pin(rustix::process::Pid::from_raw(id), processor)?;
-    }
-    Ok(())
 }
 
 async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<Vec<Row>> {

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_e2e::{Cluster, Strongroom};
+use rustix::thread::sched_getaffinity;
+use strongroom_e2e::{Cluster, Program, Strongroom};
 
-use crate::cluster::{Bench, connect, on_cluster};
+use crate::cluster::{Bench, busy, connect, on_cluster};
 use crate::https::{RequestKind, Server, TIME, accounts, rate, tokens, trust};
 use crate::row::{Row, quantile};
-use crate::{Arguments, Outcome, cold, memory, vs_apiserver};
+use crate::{Arguments, Outcome, affinity, cold, memory, vs_apiserver};
 
 /// ServiceAccounts that read.
 pub(crate) const PRINCIPALS: usize = 1_000;
@@ -55,8 +56,8 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
     bench.settled().await?;
     let mut measured = None;
     let compares = arguments.wants(&vs_apiserver::ROWS);
-    if arguments.wants(&["read.saturation"]) {
-        rows.push(saturation(&server).await?);
+    if arguments.wants(&["read.saturation", "read.cpu_us"]) {
+        rows.extend(saturation(&server, process.pid()).await?);
     }
     if compares || arguments.wants(&["memory.load_mb"]) {
         // Once round: every token is known then, as in a cluster that has been up for longer than ten
@@ -72,6 +73,9 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
         if arguments.wants(&names.map(|(name, _)| name)) {
             rows.extend(open(&server, rate, &names).await?);
         }
+    }
+    if arguments.wants(&OWN_PROCESSOR.map(|(name, _)| name)) {
+        rows.extend(on_its_own_processor(cluster, process.pid(), &server).await?);
     }
     if arguments.wants(&["read.cold_connection_ms"]) {
         rows.push(cold::connection(&server).await?);
@@ -98,16 +102,39 @@ const ROUNDS: usize = 5;
 /// and how long each: as long as an answer about a token counts. Reads come after as long a lead.
 const ROUND: Duration = Duration::from_secs(10);
 
-/// As many reads as are answered, against the health.
-async fn saturation(server: &Arc<Server>) -> Outcome<Row> {
-    let (mut reads, mut health) = (Vec::new(), Vec::new());
+/// As many reads as are answered, and what each costs the process of processor time, user and system, against
+/// the health.
+async fn saturation(server: &Arc<Server>, pid: u32) -> Outcome<Vec<Row>> {
+    let (mut reads, mut health) = (Round::default(), Round::default());
     for _ in 0..ROUNDS {
-        health.push(rate(&server.closed(RequestKind::Health, ROUND).await?, ROUND));
+        health.add(server, RequestKind::Health, pid).await?;
         server.closed(RequestKind::Secret, ROUND).await?;
-        reads.push(rate(&server.closed(RequestKind::Secret, ROUND).await?, ROUND));
+        reads.add(server, RequestKind::Secret, pid).await?;
     }
-    Ok(Row::from_samples("read.saturation", "/s", &reads)
-        .against("the same server's health over TLS", &health))
+    Ok(vec![
+        Row::from_samples("read.saturation", "/s", &reads.rates)
+            .against("the same server's health over TLS", &health.rates),
+        Row::from_samples("read.cpu_us", "µs", &reads.processor)
+            .against("the same server's health over TLS", &health.processor),
+    ])
+}
+
+/// Of each round: answers a second, and microseconds of the process's processor time an answer.
+#[derive(Default)]
+struct Round {
+    rates: Vec<f64>,
+    processor: Vec<f64>,
+}
+
+impl Round {
+    async fn add(&mut self, server: &Arc<Server>, kind: RequestKind, pid: u32) -> Outcome<()> {
+        let before = busy(pid)?;
+        let rate = rate(&server.closed(kind, ROUND).await?, ROUND);
+        self.processor
+            .push((busy(pid)? - before) * 1e6 / (rate * ROUND.as_secs_f64()));
+        self.rates.push(rate);
+        Ok(())
+    }
 }
 
 /// A process whose API is at a port that is known.
@@ -137,6 +164,31 @@ const OPEN: [(u32, [(&str, f64); 3]); 2] = [
         ],
     ),
 ];
+
+/// The same with the process on a processor of its own; the client and the control plane have another.
+const OWN_PROCESSOR: [(&str, f64); 3] = [
+    ("read.10k.own_processor.p50_ms", 0.5),
+    ("read.10k.own_processor.p99_ms", 0.99),
+    ("read.10k.own_processor.p999_ms", 0.999),
+];
+
+async fn on_its_own_processor(cluster: &Cluster, process: u32, server: &Arc<Server>) -> Outcome<Vec<Row>> {
+    let anywhere = sched_getaffinity(None)?;
+    let others: Vec<u32> = [Program::ApiServer, Program::Etcd]
+        .into_iter()
+        .filter_map(|program| cluster.pid(program))
+        .chain([std::process::id()])
+        .collect();
+    affinity::pin_process(process, 0)?;
+    for pid in &others {
+        affinity::pin_process(*pid, 1)?;
+    }
+    let rows = open(server, 10_000, &OWN_PROCESSOR).await;
+    for pid in others.iter().chain([&process]) {
+        affinity::allow(*pid, &anywhere)?;
+    }
+    rows
+}
 
 async fn open(server: &Arc<Server>, rate: u32, names: &[(&'static str, f64)]) -> Outcome<Vec<Row>> {
     let latencies = server.open(rate, RequestKind::Secret).await?;

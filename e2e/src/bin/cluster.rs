@@ -25,7 +25,8 @@ enum Arguments {
         /// What `make image` or `docker save` wrote
         archive: PathBuf,
     },
-    /// Prints the path of a program of the cluster: `kubernetes` (`… kubectl` is in it) or `helm`
+    /// Prints the path of a program of the cluster: `kubernetes` (`… kubectl` is in it), `helm` or
+    /// `dns`
     Program {
         /// Which
         name: Tool,
@@ -47,6 +48,8 @@ enum Tool {
     Kubernetes,
     /// helm
     Helm,
+    /// `CoreDNS`
+    Dns,
 }
 
 fn main() -> ExitCode {
@@ -84,6 +87,7 @@ fn run(arguments: Arguments) -> Result<(), ClusterError> {
             let path = match name {
                 Tool::Kubernetes => Programs::ready()?.path().to_owned(),
                 Tool::Helm => Programs::helm()?,
+                Tool::Dns => Programs::dns()?,
             };
             writeln!(out, "{}", path.display()).map_err(say)
         }

@@ -12,45 +12,58 @@ use crate::crypto::scan;
 const fn is_wiped<T: ZeroizeOnDrop>() {}
 const _: () = is_wiped::<Aes256Siv>();
 
-/// Larger than any stack that another test's thread left behind for reuse, so that it is new, and zero.
-const NEW_STACK: usize = 64 << 20;
+/// What a cipher was used for once, in memory.
+struct Used {
+    // A vector can drop the cipher in place and keep the memory, so that nothing else is written over it.
+    cipher: Vec<Siv>,
+    bytes: Vec<u8>,
+}
+
+impl Used {
+    fn new(key: &[u8; 64]) -> Self {
+        let mut cipher = vec![Siv::new(key)];
+        cipher[0].seal(&[b"header"], b"plaintext").unwrap();
+        let bytes = scan::read(scan::address_of(&cipher[0]), size_of::<Siv>());
+        Self { cipher, bytes }
+    }
+
+    /// Its bytes after it was dropped.
+    fn dropped(mut self) -> Vec<u8> {
+        let at = scan::address_of(&self.cipher[0]);
+        self.cipher.clear();
+        scan::read(at, size_of::<Siv>())
+    }
+}
 
 #[test]
 fn both_halves_are_wiped_on_drop() {
-    let on_a_new_stack = std::thread::Builder::new().stack_size(NEW_STACK);
-    on_a_new_stack.spawn(seal_and_drop).unwrap().join().unwrap();
-}
-
-/// The padding of a cipher has what lay on the stack before, which must not be random words of another test.
-fn seal_and_drop() {
     let mut key = [0; 64];
     getrandom::fill(&mut key).unwrap();
-    // Emptying a vector drops the cipher in place and keeps the memory, so that nothing else is written over
-    // it.
-    let mut cipher = vec![Siv::new(&key)];
-    cipher[0].seal(&[b"header"], b"plaintext").unwrap();
-    let (at, size) = (scan::address_of(&cipher[0]), size_of::<Siv>());
-    let before = scan::read(at, size);
+    let other_key = key.map(|byte| !byte);
+    let (used, again, other) = (Used::new(&key), Used::new(&key), Used::new(&other_key));
     assert!(
-        before.windows(32).any(|window| window == &key[32..]),
+        used.bytes.windows(32).any(|window| window == &key[32..]),
         "the encryption half is found while the cipher lives, so the scan works"
     );
-    cipher.clear();
-    let after = scan::read(at, size);
-    // AES round keys look random: no word of eight bytes of them may be left. What looks like a pointer or a
-    // small number (two zero bytes and more) is padding with old stack contents, or a position.
-    let random_looking = |word: &[u8]| word.iter().filter(|byte| **byte != 0).count() >= 7;
-    let words = before.chunks_exact(8).zip(after.chunks_exact(8));
-    let (mut held, mut left) = (0, 0);
-    for (word, now) in words.filter(|(word, _)| random_looking(word)) {
-        held += 1;
-        left += usize::from(word == now);
-    }
-    // 4 words of encryption key, and 15 round keys of 2 words for the authentication half; a few may hold
-    // zeros by chance.
-    assert!(held >= 30, "only {held} words of key material were found");
+    // Key material is what the key decides: the same wherever a cipher of this key lies, and not so with
+    // another key. All else is padding with what lay in the memory before, such as another test's data.
+    let words = |bytes: &[u8]| -> Vec<[u8; 8]> { bytes.as_chunks().0.to_vec() };
+    let (before, again, other) = (words(&used.bytes), words(&again.bytes), words(&other.bytes));
+    let after = words(&used.dropped());
+    let of_key: Vec<usize> = (0..before.len())
+        .filter(|&at| before[at] == again[at] && before[at] != other[at])
+        .collect();
+    // 4 words of encryption key, and 15 round keys of 2 words for the authentication half.
+    assert!(
+        of_key.len() >= 34,
+        "only {} words of key material were found",
+        of_key.len()
+    );
+    let left = of_key.iter().filter(|&&at| before[at] == after[at]).count();
     assert_eq!(
-        left, 0,
-        "{left} of {held} words of key material outlive the cipher"
+        left,
+        0,
+        "{left} of {} words of key material outlive the cipher",
+        of_key.len()
     );
 }
