@@ -243,8 +243,10 @@ fn advance(parts: &OwnSecretData, now: Timestamp) -> Result<Option<OwnSecretData
 
 #[cfg(test)]
 mod tests {
+    use strongroom_testing::clock::now;
+    use strongroom_testing::store::store;
+
     use super::*;
-    use crate::controllers::testing::{now, store};
 
     const LOCATION: SealedValueLocation<'static> = SealedValueLocation {
         namespace: "shop",

@@ -14,8 +14,6 @@ mod controllers;
 mod delivery_policy;
 mod external_manifest;
 mod external_sources;
-#[cfg(test)]
-mod fixture;
 mod gateway;
 mod kube;
 mod large_objects;

@@ -4,7 +4,6 @@
 //! the seal file, the audit log, the backup, the admin socket and the anchor anew after their format changed;
 //! those of the records are written, and compared, by a test of the store.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,9 +17,7 @@ use strongroom_fuzz::anchor::fields;
 use strongroom_fuzz::audit_log::{self, EPOCH, SEGMENT, Segments};
 use strongroom_fuzz::store::{STORE, keyring, root, slot};
 use strongroom_model::SecretBytes;
-use strongroom_model::id::{RequestId, SecretId};
 use strongroom_model::name::SecretName;
-use strongroom_model::time::Timestamp;
 use strongroom_rules::request::first_message::FirstMessage;
 use strongroom_rules::request::list_query::ListQuery;
 use strongroom_rules::request::token::may_be_ours;
@@ -32,13 +29,8 @@ use strongroom_store::audit::{
 use strongroom_store::codec::Writer;
 use strongroom_store::fuzzing::RECORDS;
 use strongroom_store::seal::{PassphraseCost, RecoveryKey, SealFile, SlotSecret};
-use strongroom_store::value::Value;
-use strongroom_store::vault::{
-    Anchor, AnchorRule, AuditPosition, BindNamespace, CreateSecret, CreateStoreOptions, KeyRef, Meta,
-    OpenStoreOptions, RestoreOptions, Store, restore,
-};
-
-const NOW: Timestamp = Timestamp::from_millis(1_795_465_320_000);
+use strongroom_store::vault::{Anchor, AuditPosition, RestoreOptions, restore};
+use strongroom_testing::store::{Fixture, NOW, meta, new_secret, value_under};
 
 fn folder(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target)
@@ -62,15 +54,6 @@ pub(crate) fn for_target(target: &str) -> Vec<Vec<u8>> {
         ));
     }
     seeds
-}
-
-fn meta() -> Meta {
-    Meta {
-        actor: Actor::System,
-        request: RequestId::generate().unwrap(),
-        now: NOW,
-        asked: None,
-    }
 }
 
 /// A seal file with a slot of each kind, without its checksum.
@@ -158,56 +141,13 @@ fn no_reads(most: usize) -> Vec<u8> {
 }
 
 fn backup() -> Vec<u8> {
-    let keep = tempfile::tempdir().unwrap();
-    let dir = keep.path().join("store");
-    let root = root().unwrap();
-    let seal = SealFile::new(STORE, &root, &slot(), "file").unwrap();
-    let create = CreateStoreOptions {
-        dir: &dir,
-        seal: &seal,
-        root: &root,
-        now: NOW,
-        actor: Actor::System,
-    };
-    Store::prepare(&create).unwrap();
-    Store::publish(&dir).unwrap();
-    let open = OpenStoreOptions {
-        dir: &dir,
-        root: &root,
-        epoch: 0,
-        anchor: AnchorRule::Absent,
-        cache_bytes: 1 << 20,
-        strict_anchor: None,
-        audit: strongroom_store::audit::RetentionLimits::default(),
-        quota: None,
-        now: NOW,
-    };
-    let store = Store::open(open).unwrap();
-    let bind = BindNamespace {
-        name: "shop".parse().unwrap(),
-        uid: "uid-1".parse().unwrap(),
-    };
-    let namespace = store.run(bind, meta()).unwrap();
-    let keys = BTreeMap::from([(
-        "password".parse().unwrap(),
-        SecretBytes::new(b"correct horse".to_vec()),
-    )]);
-    let secret = CreateSecret {
-        id: SecretId::generate().unwrap(),
-        namespace,
-        name: "checkout/db".parse().unwrap(),
-        description: String::new(),
-        labels: BTreeMap::new(),
-        key: KeyRef::Default,
-        version: "v-1".parse().unwrap(),
-        value: Value::from_keys(keys).unwrap(),
-        object: None,
-        recovery: strongroom_store::vault::Recovery::Window,
-    };
-    store.run(secret, meta()).unwrap();
+    let fixture = Fixture::with_root(STORE, &root().unwrap());
+    let value = value_under("password", b"correct horse");
+    let secret = new_secret(fixture.namespace(), "checkout/db", value);
+    fixture.store.run(secret, meta()).unwrap();
     let mut stream = Vec::new();
-    store.backup(&mut stream).unwrap();
-    store.close();
+    fixture.store.backup(&mut stream).unwrap();
+    drop(fixture.close());
     stream
 }
 

@@ -133,12 +133,6 @@ mod tests {
         let kept = std::fs::read_to_string(path).unwrap_or_default();
         let before = kept.find(NODE_PLUGIN).map_or(kept.as_str(), |at| &kept[..at]);
         let page = format!("{before}{NODE_PLUGIN}\n{}", registry.reference_table());
-        if std::env::var_os("UPDATE_GENERATED").is_some() {
-            std::fs::write(path, &page).unwrap();
-        }
-        assert!(
-            std::fs::read_to_string(path).unwrap_or_default() == page,
-            "docs/reference/metrics.md is old: UPDATE_GENERATED=1 cargo test -p strongroom-node the_reference writes it"
-        );
+        strongroom_testing::assert_generated("docs/reference/metrics.md", &page);
     }
 }

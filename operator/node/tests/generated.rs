@@ -4,10 +4,11 @@
 
 use std::path::Path;
 
+use strongroom_testing::assert_generated;
+
 #[test]
 fn the_messages_of_kubelet_are_current() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let proto = root.join("proto");
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
     let sources = ["csi.proto", "registration.proto"].map(|name| proto.join(name));
     let files = protox::compile(sources, [&proto]).unwrap();
     let out = tempfile::tempdir().unwrap();
@@ -23,14 +24,6 @@ fn the_messages_of_kubelet_are_current() {
         .unwrap();
     for name in ["csi.v1.rs", "pluginregistration.rs"] {
         let current = std::fs::read_to_string(out.path().join(name)).unwrap();
-        let kept = root.join("src/generated").join(name);
-        if std::env::var_os("UPDATE_GENERATED").is_some() {
-            std::fs::write(kept, current).unwrap();
-        } else {
-            assert!(
-                std::fs::read_to_string(kept).unwrap_or_default() == current,
-                "proto/ was changed: run `UPDATE_GENERATED=1 cargo test -p strongroom-node --test generated`"
-            );
-        }
+        assert_generated(&format!("operator/node/src/generated/{name}"), &current);
     }
 }

@@ -12,9 +12,10 @@ mod support;
 use std::fs;
 use std::process::Command;
 
+use strongroom_testing::wait::eventually;
 use tonic::Code;
 
-use support::{Node, eventually};
+use support::Node;
 
 const FILES: &str = "[{name: tls, keys: [tls.crt], files: [{path: keystore.p12, format: pkcs12, password: storepass}, \
     {path: truststore.p12, format: pkcs12-truststore, password: storepass}]}]";

@@ -5,7 +5,9 @@
 
 mod support;
 
-use support::{Node, eventually};
+use strongroom_testing::wait::eventually;
+
+use support::Node;
 
 /// The points of a publish, in their order.
 const PUBLISH: [&str; 11] = [

@@ -13,9 +13,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use strongroom_node::proto::csi::volume_capability::{AccessType, MountVolume};
+use strongroom_testing::wait::eventually;
 use tonic::Code;
 
-use support::{Node, TOKENS, eventually};
+use support::{Node, TOKENS};
 
 #[test]
 fn a_volume_appears_whole_changes_at_once_and_goes() {

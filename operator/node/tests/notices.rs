@@ -13,7 +13,9 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc;
 
-use support::{Node, eventually};
+use strongroom_testing::wait::eventually;
+
+use support::Node;
 
 fn publish(node: &Node, volume: &str, port: u16) {
     let port = port.to_string();

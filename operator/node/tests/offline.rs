@@ -10,9 +10,10 @@ mod support;
 
 use std::process::Command;
 
+use strongroom_testing::wait::eventually;
 use tonic::{Code, Status};
 
-use support::{Node, eventually};
+use support::Node;
 
 /// Publishes a volume of `db` for a pod of this ServiceAccount, with a token that says so.
 fn publish(node: &Node, volume: &str, account: &str) -> Result<(), Status> {

@@ -12,37 +12,14 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use data_encoding::HEXLOWER;
-use prost::Message as _;
 use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
-use strongroom_api::stream::proto::{GatewayMessage, NodeMessage};
 use strongroom_e2e::GatewayReplay;
+use strongroom_testing::recording::{FC3A9FF, Line, lines};
+use strongroom_testing::wait::eventually;
 use tonic::{Code, Status};
 
-use support::{Node, eventually};
-
-const FC3A9FF: &str = include_str!("../../../e2e/golden/fc3a9ff/conversation");
-
-/// A line of the recording: a message, or what was done to the cluster.
-enum Line {
-    Node(FromNode),
-    Gateway(FromGateway),
-    Did(String),
-}
-
-fn lines(recording: &str) -> Vec<Line> {
-    let line = |line: &str| {
-        let (who, rest) = line.split_once(' ').unwrap();
-        let bytes = || HEXLOWER.decode(rest.as_bytes()).unwrap();
-        match who {
-            "node" => Line::Node(NodeMessage::decode(&*bytes()).unwrap().message.unwrap()),
-            "gateway" => Line::Gateway(GatewayMessage::decode(&*bytes()).unwrap().message.unwrap()),
-            _ => Line::Did(rest.to_owned()),
-        }
-    };
-    recording.lines().map(line).collect()
-}
+use support::Node;
 
 fn denied(line: &Line) -> Option<String> {
     match line {

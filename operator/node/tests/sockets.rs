@@ -19,7 +19,9 @@ use std::time::Duration;
 use serde_json::Value;
 use strongroom_node::proto::csi::NodePublishVolumeRequest;
 use strongroom_node::proto::csi::volume_capability::{AccessType, MountVolume};
-use support::{Node, eventually};
+use strongroom_testing::wait::eventually;
+
+use support::Node;
 
 const SOCKET: &str = "..strongroom.sock";
 

@@ -7,7 +7,9 @@ mod support;
 
 use std::os::unix::net::UnixListener;
 
-use support::{Node, eventually};
+use strongroom_testing::wait::eventually;
+
+use support::Node;
 
 const WAITS: &str = "waiting for another plugin on this node to stop";
 

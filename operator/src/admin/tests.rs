@@ -2,19 +2,19 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use strongroom_model::SecretBytes;
 use strongroom_store::admin::{AdminResponse, MAX_FRAME_BYTES};
 use strongroom_store::audit::{Action, Actor};
 use strongroom_store::seal::{RecoveryKey, SealFile, SlotKind, SlotSecret};
 use strongroom_store::vault::{RestoreOptions, restore};
+use strongroom_testing::store::{Fixture, NOW, key, meta, open};
+use strongroom_testing::wait::within;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use super::{Admin, AdminError, Client, Listener};
-use crate::fixture::{Fixture, NOW, key, meta};
 
 struct Running {
     fixture: Fixture,
@@ -51,10 +51,7 @@ impl Running {
 
     async fn stop(self) -> Fixture {
         self.stop.send_replace(true);
-        tokio::time::timeout(Duration::from_secs(20), self.task)
-            .await
-            .expect("the socket closes")
-            .unwrap();
+        within(self.task).await.unwrap();
         self.fixture
     }
 }
@@ -180,7 +177,7 @@ async fn many_changes_at_once_lose_none() {
     let fixture = running.stop().await;
     // The store agrees with the file that it has now.
     let (dir, _keep) = fixture.close();
-    crate::fixture::open(&dir).close();
+    open(&dir).close();
 }
 
 #[tokio::test(flavor = "multi_thread")]

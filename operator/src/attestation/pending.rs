@@ -189,14 +189,12 @@ impl PendingState {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_testing::clock::after as at;
+
     use super::*;
 
     fn id(number: u8) -> AttestationId {
         AttestationId([number; 32])
-    }
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_795_465_320 + seconds).unwrap()
     }
 
     #[test]

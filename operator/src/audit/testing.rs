@@ -1,22 +1,19 @@
 //! What the tests of sinks share: records, readers, and an exporter that runs.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use strongroom_model::id::SecretId;
 use strongroom_process::MetricRegistry;
 use strongroom_store::audit::Durability;
 use strongroom_store::vault::GetValue;
+use strongroom_testing::store::{Fixture, NOW, meta};
+use strongroom_testing::wait::within;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::line::AuditLine;
 use super::{AuditExporter, AuditMetrics, Destination};
-use crate::fixture::{Fixture, NOW, meta};
-
-/// Longer than anything here takes: a sink that failed often is asked once a minute.
-pub(super) const DEADLINE: Duration = Duration::from_secs(180);
 
 /// The line of a record in JSON.
 pub(super) fn audit_line(json: &str) -> AuditLine {
@@ -45,15 +42,6 @@ pub(super) fn objects(path: &Path) -> Vec<Json> {
         .lines()
         .map(|line| serde_json::from_str(line.trim()).unwrap())
         .collect()
-}
-
-/// Waits, with a deadline, until something holds.
-pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Records of a store on their way to a destination.
@@ -87,6 +75,6 @@ impl RunningExporter {
 
     pub(super) async fn stop(self) {
         self.stop.send_replace(true);
-        tokio::time::timeout(DEADLINE, self.task).await.unwrap().unwrap();
+        within(self.task).await.unwrap();
     }
 }

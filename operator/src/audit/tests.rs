@@ -1,30 +1,27 @@
-//! The sink against a scripted API server.
+//! The sink against an API server.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response};
-use kube::Client;
-use kube::client::Body;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 use strongroom_model::id::{SecretId, StoreId};
 use strongroom_model::time::Timestamp;
 use strongroom_store::audit::{Action, Actor, Entry};
 use strongroom_store::vault::{
-    BindMaterialized, DeleteSecret, Deletion, ObjectRef, PurgeSecret, PutValue, RestoreSecret,
+    BindMaterialized, DeleteSecret, Deletion, ObjectRef, PurgeSecret, RestoreSecret,
 };
-use tokio::sync::watch;
+use strongroom_testing::api_server::ApiServer;
+use strongroom_testing::store::{Fixture, NOW, meta, new_version, value, version};
+use strongroom_testing::wait::until;
 
 use super::aggregation::{BLOCK_RECORDS, aggregate, block_before};
 use super::delivery::{DeliveryOutcome, delivery_outcome};
 use super::event::{Regarding, event, name};
 use super::event_content::event_content;
-use super::testing::{RunningExporter, until};
+use super::testing::RunningExporter;
 use super::{AuditMetrics, SinkContext, destinations};
-use crate::fixture::{Fixture, NOW, meta, value, version};
 use crate::kube::EventReason;
+
+const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/shop/events/";
 
 fn entry(action: Action, secret: u8) -> Entry {
     let mut entry = Entry::new(NOW, Actor::System, action);
@@ -189,102 +186,30 @@ fn answers_mean_what_they_mean() {
     );
 }
 
-/// How the API server answers a request.
-#[derive(Clone, Copy)]
-enum Mood {
-    Works,
-    Fails(u16, &'static str),
-}
-
-/// An API server that keeps Events.
-#[derive(Clone)]
-struct Server {
-    events: Arc<Mutex<BTreeMap<String, Value>>>,
-    mood: watch::Sender<Mood>,
-    requests: watch::Sender<u32>,
-}
-
-impl Server {
-    fn start() -> (Self, Client) {
-        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
-        let server = Self {
-            events: Arc::default(),
-            mood: watch::channel(Mood::Works).0,
-            requests: watch::channel(0).0,
-        };
-        let answering = server.clone();
-        tokio::spawn(async move {
-            while let Some((request, send)) = handle.next_request().await {
-                let (parts, body) = request.into_parts();
-                let body = body.collect_bytes().await.unwrap();
-                let body: Value = serde_json::from_slice(&body).unwrap();
-                let (status, answer) = answering.answer(&parts.method, parts.uri.path(), body);
-                let answer = Response::builder()
-                    .status(status)
-                    .body(Body::from(serde_json::to_vec(&answer).unwrap()));
-                send.send_response(answer.unwrap());
-                answering.requests.send_modify(|count| *count += 1);
-            }
-        });
-        (server, Client::new(service, "default"))
-    }
-
-    fn answer(&self, method: &Method, path: &str, body: Value) -> (u16, Value) {
-        let failure = |code: u16, reason: &str| {
-            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
-                "code": code, "reason": reason, "message": "no"});
-            (code, status)
-        };
-        if let Mood::Fails(code, reason) = *self.mood.borrow() {
-            return failure(code, reason);
-        }
-        let mut events = self.events.lock();
-        match *method {
-            Method::POST => {
-                assert_eq!(path, "/apis/events.k8s.io/v1/namespaces/shop/events");
-                let name = body["metadata"]["name"].as_str().unwrap().to_owned();
-                if events.contains_key(&name) {
-                    return failure(409, "AlreadyExists");
-                }
-                events.insert(name, body.clone());
-                (201, body)
-            }
-            Method::PATCH => match events.get_mut(path.rsplit('/').next().unwrap()) {
-                None => failure(404, "NotFound"),
-                Some(event) => {
-                    event["series"] = body["series"].clone();
-                    (200, event.clone())
-                }
-            },
-            _ => failure(405, "MethodNotAllowed"),
-        }
-    }
-
-    /// Reasons and counts, in the order of their records.
-    fn told(&self) -> Vec<(String, u64)> {
-        let events = self.events.lock();
-        let mut told: Vec<(u64, String, u64)> = events
-            .values()
-            .map(|event| {
-                let record = event["metadata"]["annotations"]["strongroom.dev/audit-record"].as_str();
-                (
-                    record.unwrap().parse().unwrap(),
-                    event["reason"].as_str().unwrap().to_owned(),
-                    event["series"]["count"].as_u64().unwrap_or(1),
-                )
-            })
-            .collect();
-        told.sort();
-        told.into_iter()
-            .map(|(_, reason, count)| (reason, count))
-            .collect()
-    }
+/// Reasons and counts of the Events in the namespace, in the order of their records.
+fn told(api: &ApiServer) -> Vec<(String, u64)> {
+    let mut told: Vec<(u64, String, u64)> = api
+        .below(EVENTS)
+        .iter()
+        .map(|event| {
+            let record = event["metadata"]["annotations"]["strongroom.dev/audit-record"].as_str();
+            (
+                record.unwrap().parse().unwrap(),
+                event["reason"].as_str().unwrap().to_owned(),
+                event["series"]["count"].as_u64().unwrap_or(1),
+            )
+        })
+        .collect();
+    told.sort();
+    told.into_iter()
+        .map(|(_, reason, count)| (reason, count))
+        .collect()
 }
 
 /// The exporter of a store to the sink that is always on.
-fn start(fixture: &Fixture, client: Client) -> RunningExporter {
+fn start(fixture: &Fixture, api: &ApiServer) -> RunningExporter {
     let context = SinkContext {
-        client,
+        client: api.client(),
         store: fixture.store.clone(),
         instance: "strongroom-0".to_owned(),
         metrics: AuditMetrics::default(),
@@ -299,20 +224,15 @@ fn one(reason: EventReason) -> (String, u64) {
 }
 
 fn put(fixture: &Fixture, secret: SecretId, id: &str) {
-    let put = PutValue {
-        secret,
-        version: version(id),
-        value: value(id),
-        stages: Vec::new(),
-    };
+    let put = new_version(secret, id, value(id));
     fixture.store.run(put, meta()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_life_of_a_secret_is_told_in_order_and_about_its_object() {
     let fixture = Fixture::new();
-    let (server, client) = Server::start();
-    let sink = start(&fixture, client);
+    let api = ApiServer::default();
+    let sink = start(&fixture, &api);
     let secret = fixture.secret("db");
     put(&fixture, secret, "v2");
     let materialized = Some(ObjectRef {
@@ -332,11 +252,11 @@ async fn the_life_of_a_secret_is_told_in_order_and_about_its_object() {
     };
     store.run(deletion(), meta()).unwrap();
     store.run(RestoreSecret { secret }, meta()).unwrap();
-    until("the first five", || server.told().len() == 5).await;
+    until("the first five", || told(&api).len() == 5).await;
     store.run(deletion(), meta()).unwrap();
     store.run(PurgeSecret { secret }, meta()).unwrap();
-    until("the end", || server.told().len() == 6).await;
-    let told = server.told();
+    until("the end", || told(&api).len() == 6).await;
+    let told = told(&api);
     assert_eq!(
         told,
         [
@@ -349,7 +269,7 @@ async fn the_life_of_a_secret_is_told_in_order_and_about_its_object() {
             one(EventReason::Purged),
         ]
     );
-    for event in server.events.lock().values() {
+    for event in api.below(EVENTS) {
         assert_eq!(event["regarding"]["name"], "db");
         let uid = &event["regarding"]["uid"];
         // The store forgets the object with the secret.
@@ -361,19 +281,19 @@ async fn the_life_of_a_secret_is_told_in_order_and_about_its_object() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_tells_nothing_twice_and_loses_nothing() {
     let fixture = Fixture::new();
-    let (server, client) = Server::start();
-    let sink = start(&fixture, client.clone());
+    let api = ApiServer::default();
+    let sink = start(&fixture, &api);
     let secret = fixture.secret("db");
-    until("the first", || server.told().len() == 1).await;
+    until("the first", || told(&api).len() == 1).await;
     sink.stop().await;
-    let asked = *server.requests.borrow();
+    let asked = api.requests();
 
     put(&fixture, secret, "v2");
-    let sink = start(&fixture, client.clone());
-    until("the second", || server.told().len() == 2).await;
+    let sink = start(&fixture, &api);
+    until("the second", || told(&api).len() == 2).await;
     sink.stop().await;
     assert_eq!(
-        *server.requests.borrow(),
+        api.requests(),
         asked + 1,
         "what was told before the restart is behind the cursor"
     );
@@ -385,11 +305,11 @@ async fn a_restart_tells_nothing_twice_and_loses_nothing() {
     };
     fixture.store.run(place(0), meta()).unwrap();
     put(&fixture, secret, "v3");
-    let sink = start(&fixture, client);
-    until("the third", || server.told().len() == 3).await;
+    let sink = start(&fixture, &api);
+    until("the third", || told(&api).len() == 3).await;
     sink.stop().await;
     assert_eq!(
-        server.told(),
+        told(&api),
         [
             one(EventReason::SecretCreated),
             one(EventReason::VersionCreated),
@@ -401,28 +321,28 @@ async fn a_restart_tells_nothing_twice_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_wait_for_an_api_server_that_is_overloaded() {
     let fixture = Fixture::new();
-    let (server, client) = Server::start();
-    server.mood.send_replace(Mood::Fails(503, "ServiceUnavailable"));
-    let sink = start(&fixture, client);
+    let api = ApiServer::default();
+    api.outage(Some((503, "ServiceUnavailable")));
+    let sink = start(&fixture, &api);
     let secret = fixture.secret("db");
-    until("an attempt", || *server.requests.borrow() > 0).await;
+    until("an attempt", || api.requests() > 0).await;
     put(&fixture, secret, "v2");
-    server.mood.send_replace(Mood::Works);
-    until("both", || server.told().len() == 2).await;
+    api.outage(None);
+    until("both", || told(&api).len() == 2).await;
     sink.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_is_gone_holds_up_nobody() {
     let fixture = Fixture::new();
-    let (server, client) = Server::start();
-    server.mood.send_replace(Mood::Fails(404, "NotFound"));
-    let sink = start(&fixture, client);
+    let api = ApiServer::default();
+    api.outage(Some((404, "NotFound")));
+    let sink = start(&fixture, &api);
     let secret = fixture.secret("db");
-    until("an attempt", || *server.requests.borrow() == 1).await;
-    server.mood.send_replace(Mood::Works);
+    until("an attempt", || api.requests() == 1).await;
+    api.outage(None);
     put(&fixture, secret, "v2");
-    until("the next", || server.told() == [one(EventReason::VersionCreated)]).await;
+    until("the next", || told(&api) == [one(EventReason::VersionCreated)]).await;
     sink.stop().await;
 }
 

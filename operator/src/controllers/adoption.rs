@@ -83,21 +83,11 @@ fn object(orphan: &Orphan) -> ManagedSecret {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_model::SecretBytes;
-    use strongroom_store::value::Value;
-    use strongroom_store::vault::{BindNamespace, CreateSecret, KeyRef, Meta};
+    use strongroom_store::vault::{BindNamespace, CreateSecret};
+    use strongroom_testing::store::{meta, new_secret, value_under};
 
     use super::*;
-    use crate::controllers::testing::{ControllerFixture, NS, now, says};
-
-    fn meta() -> Meta {
-        Meta {
-            actor: strongroom_store::audit::Actor::System,
-            request: strongroom_model::id::RequestId::generate().unwrap(),
-            now: strongroom_model::time::Timestamp::from_millis(now().as_millisecond()),
-            asked: None,
-        }
-    }
+    use crate::controllers::testing::{ControllerFixture, NS, says};
 
     fn stored(world: &ControllerFixture, namespace: (&str, &str), name: &str) {
         let store = world.ctx.store.blocking();
@@ -106,18 +96,10 @@ mod tests {
             uid: namespace.1.parse().unwrap(),
         };
         let namespace = store.run(bind, meta()).unwrap();
-        let value = SecretBytes::new(b"t".to_vec());
         let create = CreateSecret {
-            id: strongroom_model::id::SecretId::generate().unwrap(),
-            namespace,
-            name: name.parse().unwrap(),
             description: "for the shop".to_owned(),
             labels: [("team".to_owned(), "shop".to_owned())].into(),
-            key: KeyRef::Default,
-            version: "v-1".parse().unwrap(),
-            value: Value::from_keys([("token".parse().unwrap(), value)].into()).unwrap(),
-            object: None,
-            recovery: strongroom_store::vault::Recovery::Window,
+            ..new_secret(namespace, name, value_under("token", b"t"))
         };
         store.run(create, meta()).unwrap();
     }
@@ -140,7 +122,7 @@ mod tests {
         world.watch(&name);
         world.reconcile(&name).await;
         assert_eq!(world.ready(&name), says("True", "Ready"));
-        assert_eq!(world.view("team/db").await.unwrap().versions.len(), 1);
+        assert_eq!(world.versions("team/db").await, 1);
         // It has one now.
         assert_eq!(world.ctx.store.orphans().await.unwrap().len(), 1);
         declare(&world.ctx).await.unwrap();

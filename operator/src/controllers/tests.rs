@@ -1,27 +1,26 @@
 //! All controllers together, with their watches: each promise is waited for, with a deadline.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 use strongroom_process::WorkPool;
 use strongroom_rules::policy::{Action, Identity, Principal, Request, RequestFacts, SecretRef};
 use strongroom_store::vault::Store;
+use strongroom_testing::api_server::ApiServer;
+use strongroom_testing::store::store;
+use strongroom_testing::wait::{until, within};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::metrics::Metrics;
-use super::testing::{Api, ControllerFixture, NS, SECRETS, generated, says, store};
+use super::testing::{ControllerFixture, NS, SECRETS, generated, says};
 use super::{ControllerOptions, TaskFailure, run};
 use crate::policies::{DecisionError, Policies};
 
 mod large_objects;
 
-/// How long anything may take: far more than it does.
-const DEADLINE: Duration = Duration::from_secs(60);
-
 struct Running {
-    api: Api,
+    api: ApiServer,
     stop: watch::Sender<bool>,
     /// What clients of the API have to trust; empty: nothing is served.
     bundle: watch::Sender<String>,
@@ -29,17 +28,17 @@ struct Running {
     keep: tempfile::TempDir,
 }
 
-fn start(api: &Api) -> Running {
+fn start(api: &ApiServer) -> Running {
     let (store, keep) = store();
     start_on(api, store, Policies::default(), keep)
 }
 
-fn start_on(api: &Api, store: Store, policies: Policies, keep: tempfile::TempDir) -> Running {
+fn start_on(api: &ApiServer, store: Store, policies: Policies, keep: tempfile::TempDir) -> Running {
     start_with(api, store, policies, keep, WorkPool::with_threads(2))
 }
 
 fn start_with(
-    api: &Api,
+    api: &ApiServer,
     store: Store,
     policies: Policies,
     keep: tempfile::TempDir,
@@ -50,7 +49,7 @@ fn start_with(
 }
 
 fn start_within(
-    api: &Api,
+    api: &ApiServer,
     store: Store,
     policies: Policies,
     (keep, work): (tempfile::TempDir, WorkPool),
@@ -99,32 +98,22 @@ fn start_within(
 
 impl Running {
     /// Waits until `what` holds.
-    async fn until(&self, name: &str, what: impl Fn(&Api) -> bool) {
-        let waited = tokio::time::timeout(DEADLINE, async {
-            while !what(&self.api) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        assert!(
-            waited.await.is_ok(),
-            "{name}: {:?}",
-            self.api.get(&ControllerFixture::path("db"))
-        );
+    async fn until(&self, name: &str, what: impl Fn(&ApiServer) -> bool) {
+        until(name, || what(&self.api)).await;
     }
 
     /// Stops it; the store's directory stays for as long as what is returned.
     async fn stop(self) -> tempfile::TempDir {
         self.stop.send(true).unwrap();
-        tokio::time::timeout(DEADLINE, self.task)
+        within(self.task)
             .await
-            .expect("it stops when told to")
             .unwrap()
             .expect("no task ends before that");
         self.keep
     }
 }
 
-fn put(api: &Api, name: &str) {
+fn put(api: &ApiServer, name: &str) {
     api.put(
         &ControllerFixture::path(name),
         json!({
@@ -135,9 +124,18 @@ fn put(api: &Api, name: &str) {
     );
 }
 
-fn ready(api: &Api, name: &str) -> bool {
+fn ready(api: &ApiServer, name: &str) -> bool {
     let object = api.get(&ControllerFixture::path(name)).unwrap();
     object["status"]["conditions"][0]["status"] == "True"
+}
+
+/// A server with an object `db` that is ready.
+async fn start_with_db() -> (ApiServer, Running) {
+    let api = ApiServer::default();
+    put(&api, "db");
+    let running = start(&api);
+    running.until("ready", |api| ready(api, "db")).await;
+    (api, running)
 }
 
 fn native(name: &str) -> String {
@@ -148,7 +146,7 @@ fn native(name: &str) -> String {
 /// also if that namespace comes later.
 #[tokio::test]
 async fn the_namespace_of_a_node_plugin_has_the_authority_as_soon_as_it_is_there() {
-    let api = Api::default();
+    let api = ApiServer::default();
     let running = start(&api);
     running.bundle.send("pem".to_owned()).unwrap();
     let namespace = |name: &str| {
@@ -171,7 +169,7 @@ async fn the_namespace_of_a_node_plugin_has_the_authority_as_soon_as_it_is_there
 
 #[tokio::test]
 async fn what_was_there_and_what_comes_becomes_ready() {
-    let api = Api::default();
+    let api = ApiServer::default();
     put(&api, "before");
     let running = start(&api);
     running.until("what was there", |api| ready(api, "before")).await;
@@ -182,10 +180,7 @@ async fn what_was_there_and_what_comes_becomes_ready() {
 
 #[tokio::test]
 async fn a_native_secret_is_repaired_as_soon_as_the_watch_says_so() {
-    let api = Api::default();
-    put(&api, "db");
-    let running = start(&api);
-    running.until("ready", |api| ready(api, "db")).await;
+    let (api, running) = start_with_db().await;
     let password = api.secret_key("db", "password");
     api.remove(&native("db"));
     running
@@ -202,10 +197,7 @@ async fn a_native_secret_is_repaired_as_soon_as_the_watch_says_so() {
 
 #[tokio::test]
 async fn what_happens_while_a_watch_has_expired_is_not_missed() {
-    let api = Api::default();
-    put(&api, "db");
-    let running = start(&api);
-    running.until("ready", |api| ready(api, "db")).await;
+    let (api, running) = start_with_db().await;
     let password = api.secret_key("db", "password");
     // The controller's own watch of the create may still be on its way; the relist has to find the loss in
     // any case.
@@ -224,10 +216,7 @@ async fn what_happens_while_a_watch_has_expired_is_not_missed() {
 
 #[tokio::test]
 async fn a_schedule_that_is_asked_rotates_and_says_so() {
-    let api = Api::default();
-    put(&api, "db");
-    let running = start(&api);
-    running.until("ready", |api| ready(api, "db")).await;
+    let (api, running) = start_with_db().await;
     let password = api.secret_key("db", "password");
     let path = format!("/apis/strongroom.dev/v1alpha1/namespaces/{NS}/rotationschedules/all");
     api.put(
@@ -251,7 +240,7 @@ async fn a_schedule_that_is_asked_rotates_and_says_so() {
 
 #[tokio::test]
 async fn an_api_server_that_fails_for_a_while_is_waited_for() {
-    let api = Api::default();
+    let api = ApiServer::default();
     for part in [
         "managedsecrets",
         "managedsecrets",
@@ -271,7 +260,7 @@ const POLICIES: &str = "/apis/strongroom.dev/v1alpha1/secretpolicies";
 
 /// Another generation of the policy of this name: it allows or denies every account to read, where it
 /// compiles.
-fn policy(api: &Api, name: &str, generation: i64, effect: &str, action: &str) {
+fn policy(api: &ApiServer, name: &str, generation: i64, effect: &str, action: &str) {
     let path = policy_path(name);
     let mut object = api
         .get(&path)
@@ -304,14 +293,14 @@ fn may_read(policies: &Policies, name: &str) -> Result<bool, DecisionError> {
 }
 
 /// Whether the status says that this generation was looked at, and that one is in force.
-fn says_in_force(api: &Api, name: &str, observed: i64, in_force: i64) -> bool {
+fn says_in_force(api: &ApiServer, name: &str, observed: i64, in_force: i64) -> bool {
     let status = &api.get(&policy_path(name)).unwrap()["status"];
     status["observedGeneration"] == observed && status["generationInForce"] == in_force
 }
 
 #[tokio::test]
 async fn a_broken_policy_never_weakens_what_was_in_force_whatever_restarts() {
-    let api = Api::default();
+    let api = ApiServer::default();
     let (store, keep) = store();
     let policies = Policies::default();
     for (name, effect) in [("allowed", "Allow"), ("denied", "Deny")] {
@@ -330,7 +319,7 @@ async fn a_broken_policy_never_weakens_what_was_in_force_whatever_restarts() {
         assert_eq!(may_read(policies, "allowed"), Ok(true));
         assert_eq!(may_read(policies, "denied"), Ok(false));
     };
-    let both_say = |api: &Api, observed, in_force| {
+    let both_say = |api: &ApiServer, observed, in_force| {
         ["allowed", "denied"].map(|name| says_in_force(api, name, observed, in_force)) == [true; 2]
     };
 
@@ -388,7 +377,7 @@ fn path_in(namespace: &str, name: &str) -> String {
     format!("/apis/strongroom.dev/v1alpha1/namespaces/{namespace}/managedsecrets/{name}")
 }
 
-fn put_in(api: &Api, namespace: &str, name: &str, spec: serde_json::Value) {
+fn put_in(api: &ApiServer, namespace: &str, name: &str, spec: serde_json::Value) {
     api.put(
         &path_in(namespace, name),
         json!({
@@ -400,7 +389,7 @@ fn put_in(api: &Api, namespace: &str, name: &str, spec: serde_json::Value) {
 }
 
 /// Status and reason of the condition Ready, where it is there.
-fn ready_in(api: &Api, namespace: &str, name: &str) -> (String, String) {
+fn ready_in(api: &ApiServer, namespace: &str, name: &str) -> (String, String) {
     let object = api.get(&path_in(namespace, name)).unwrap();
     let conditions = object["status"]["conditions"].as_array().cloned();
     let ready = conditions
@@ -426,7 +415,7 @@ fn large_keys(count: usize) -> serde_json::Value {
 
 #[tokio::test]
 async fn a_namespace_whose_keys_take_for_ever_holds_up_nobody_else() {
-    let api = Api::default();
+    let api = ApiServer::default();
     let (store, keep) = store();
     let (policies, work) = (Policies::default(), WorkPool::with_threads(2));
     // Without its kind nothing counts as deleted.
@@ -484,12 +473,7 @@ async fn a_namespace_whose_keys_take_for_ever_holds_up_nobody_else() {
         .await;
     // A deletion takes its half minute.
     let native = "/api/v1/namespaces/pay/secrets/gone";
-    let deleted = tokio::time::timeout(2 * DEADLINE, async {
-        while api.get(native).is_some() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    });
-    assert!(deleted.await.is_ok(), "a deletion");
+    running.until("a deletion", |api| api.get(native).is_none()).await;
     assert!(!taken.is_finished(), "the thread was never free");
     for number in 0..20 {
         assert_eq!(ready_in(&api, NS, &format!("large-{number}")).0, "", "{number}");
@@ -508,10 +492,11 @@ async fn what_is_refused_for_its_size_waits_for_another_spec() {
     assert_eq!(world.ready("db"), super::testing::says("False", "ValueTooLarge"));
     // Again, as after an event: the same, and still nothing is made. Then it fits.
     assert!(world.reconcile_at("db", super::testing::now()).await.is_err());
-    world.apply(
-        "db",
-        json!({"source": {"generate": {"keys": {"key": {"rsa": {"bits": 2_048}}}}}}),
-    );
-    world.reconcile("db").await;
+    world
+        .apply_now(
+            "db",
+            json!({"source": {"generate": {"keys": {"key": {"rsa": {"bits": 2_048}}}}}}),
+        )
+        .await;
     assert_eq!(world.ready("db").0, "True");
 }

@@ -353,14 +353,13 @@ fn accepted(status: TokenReviewStatus, audience: &str) -> Option<Caller> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use axum::body::Body;
-    use axum::http::{Request, Response};
     use serde_json::json;
+    use strongroom_testing::api_server::ApiServer;
 
     use super::*;
     use crate::gateway::request::token::{made_for, made_with};
 
-    /// An API server that counts the reviews, accepts while `accepts` holds, and answers only as often as
+    /// Reviews by an API server that counts them, accepts while `accepts` holds, and answers only as often as
     /// there is room in `answers`.
     #[derive(Clone)]
     struct Reviews {
@@ -380,7 +379,8 @@ mod tests {
 
         fn authenticator(&self) -> Arc<Authenticator> {
             let reviews = self.clone();
-            let service = tower::service_fn(move |_: Request<kube::client::Body>| {
+            let api = ApiServer::default();
+            api.script("/tokenreviews", move |_| {
                 let reviews = reviews.clone();
                 async move {
                     reviews.asked.fetch_add(1, Ordering::SeqCst);
@@ -388,11 +388,11 @@ mod tests {
                     let accepts = reviews.accepts.load(Ordering::SeqCst);
                     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {},
                         "status": {"authenticated": accepts, "audiences": ["strongroom.dev"], "user": {"username": "jane"}}});
-                    Ok::<_, std::io::Error>(Response::new(Body::from(review.to_string())))
+                    Ok((201, review))
                 }
             });
             Arc::new(Authenticator::new(
-                Client::new(service, "default"),
+                api.client(),
                 "strongroom.dev".to_owned(),
                 Arc::default(),
                 RefusalMetrics::default(),

@@ -120,8 +120,9 @@ impl EventReason {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_testing::assert_generated;
+
     use super::*;
-    use crate::fixture::assert_generated;
 
     #[test]
     fn the_reference_lists_every_reason() {

@@ -89,12 +89,13 @@ fn shown(message: EventMessage) -> Event {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_testing::api_server::{ApiServer, NS};
+
     use super::*;
-    use crate::controllers::testing::{Api, NS};
 
     #[tokio::test]
     async fn what_others_wrote_is_escaped_in_every_event() {
-        let api = Api::default();
+        let api = ApiServer::default();
         let writer = EventWriter::new(&api.client());
         let event = |note: String| EventMessage {
             reason: EventReason::NativeSecretEdited,

@@ -111,85 +111,59 @@ fn key_of(secret: Secret, name: &str) -> Result<SlotSecret, SealSourceError> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use strongroom_testing::api_server::ApiServer;
+
     use super::*;
-    use http::{Method, Request, Response};
-    use kube::client::Body;
-    use serde_json::{Value, json};
 
-    /// A client whose one request is answered by `answer`, which sees method, path and body.
-    fn client(answer: impl FnOnce(&Method, &str, Value) -> (u16, Value) + Send + 'static) -> Client {
-        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
-        tokio::spawn(async move {
-            let (request, send) = handle.next_request().await.unwrap();
-            let (parts, body) = request.into_parts();
-            let body = body.collect_bytes().await.unwrap();
-            let body = serde_json::from_slice(&body).unwrap_or_default();
-            let (status, answer) = answer(&parts.method, parts.uri.path(), body);
-            let body = Body::from(serde_json::to_vec(&answer).unwrap());
-            send.send_response(Response::builder().status(status).body(body).unwrap());
-        });
-        Client::new(service, "strongroom")
-    }
-
-    fn failure(code: u16, reason: &str) -> (u16, Value) {
-        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
-            "reason": reason, "message": "no"});
-        (code, status)
-    }
+    const SECRETS: &str = "/api/v1/namespaces/ns/secrets";
+    const ROOT: &str = "/api/v1/namespaces/ns/secrets/root";
 
     #[tokio::test]
     async fn the_secret_is_made_once_immutable_and_read_back() {
-        let store = StoreId::from_bytes([3; 16]);
-        let (seen, saw) = std::sync::mpsc::channel();
-        let server = client(move |method, path, body| {
-            assert_eq!((method, path), (&Method::POST, "/api/v1/namespaces/ns/secrets"));
-            seen.send(body.clone()).unwrap();
-            (201, body)
-        });
-        let SlotSecret::KubernetesSecret(made) = create(&server, "ns", "root", store).await.unwrap() else {
+        let (api, store) = (ApiServer::default(), StoreId::from_bytes([3; 16]));
+        let SlotSecret::KubernetesSecret(made) = create(&api.client(), "ns", "root", store).await.unwrap()
+        else {
             panic!("another kind");
         };
-        let body = saw.recv().unwrap();
+        assert_eq!(api.log(), [format!("POST {SECRETS}")]);
+        let body = api.get(ROOT).unwrap();
         assert_eq!(body["immutable"], true);
         assert_eq!(
             body["metadata"]["annotations"]["strongroom.dev/store"],
             store.to_string()
         );
-        let server = client(move |method, path, _| {
-            assert_eq!(
-                (method, path),
-                (&Method::GET, "/api/v1/namespaces/ns/secrets/root")
-            );
-            (200, body)
-        });
-        let Some(SlotSecret::KubernetesSecret(read)) = read(&server, "ns", "root").await.unwrap() else {
+        let Some(SlotSecret::KubernetesSecret(read)) = read(&api.client(), "ns", "root").await.unwrap()
+        else {
             panic!("no key");
         };
+        assert_eq!(api.log(), [format!("GET {ROOT}")]);
         assert!(read == made && read.len() == 32);
         assert_ne!(read, SecretBytes::new(vec![0; 32]));
     }
 
     #[tokio::test]
     async fn a_secret_of_somebody_else_is_not_taken_over() {
-        let server = client(|_, _, _| failure(409, "AlreadyExists"));
-        let refused = create(&server, "ns", "root", StoreId::from_bytes([3; 16])).await;
+        let api = ApiServer::default();
+        api.put(ROOT, json!({}));
+        let refused = create(&api.client(), "ns", "root", StoreId::from_bytes([3; 16])).await;
         assert!(matches!(refused, Err(SealSourceError::SecretExists(_))));
     }
 
     #[tokio::test]
     async fn absent_is_not_unreachable_and_not_malformed() {
-        let server = client(|_, _, _| failure(404, "NotFound"));
-        assert!(read(&server, "ns", "root").await.unwrap().is_none());
-        let server = client(|_, _, _| failure(503, "ServiceUnavailable"));
+        let api = ApiServer::default();
+        assert!(read(&api.client(), "ns", "root").await.unwrap().is_none());
+        api.fail(ROOT, 503);
         assert!(matches!(
-            read(&server, "ns", "root").await,
+            read(&api.client(), "ns", "root").await,
             Err(SealSourceError::Kube(_))
         ));
         let short = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "root"},
             "data": {"seal-key": "c2hvcnQ="}});
-        let server = client(|_, _, _| (200, short));
+        api.put(ROOT, short);
         assert!(matches!(
-            read(&server, "ns", "root").await,
+            read(&api.client(), "ns", "root").await,
             Err(SealSourceError::NotAKey(_))
         ));
     }

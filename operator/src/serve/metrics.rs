@@ -145,9 +145,9 @@ mod tests {
     use std::path::Path;
 
     use strongroom_store::vault::{Quota, Usage};
+    use strongroom_testing::assert_generated;
 
     use super::*;
-    use crate::fixture::assert_generated;
     use crate::gateway::extension_api::ReachabilityMetrics;
     use crate::webhook::WebhookMetrics;
 

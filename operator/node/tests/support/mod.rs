@@ -18,7 +18,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use data_encoding::BASE64URL_NOPAD;
 use hyper_util::rt::TokioIo;
@@ -29,6 +28,7 @@ use strongroom_node::proto::csi::{
     NodeGetVolumeStatsRequest, NodeGetVolumeStatsResponse, NodePublishVolumeRequest,
     NodeUnpublishVolumeRequest, VolumeCapability,
 };
+use strongroom_testing::wait::eventually;
 use tokio::net::UnixStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
@@ -410,16 +410,4 @@ pub async fn client(socket: PathBuf) -> Result<NodeClient<Channel>, Status> {
     channel
         .map(NodeClient::new)
         .map_err(|error| Status::unavailable(error.to_string()))
-}
-
-/// Waits for an answer, for at most a minute.
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }

@@ -160,6 +160,10 @@ fn a_window_in_the_skipped_hour_still_opens() {
 
 #[test]
 fn what_means_nothing_is_refused() {
+    let no_cron = |text: &str| {
+        let refused = ScheduleError::Cron { cron: text.into() };
+        (spec(cron(text, "UTC"), None, None), refused)
+    };
     let cases = [
         (spec(Schedule::default(), None, None), ScheduleError::NotOne),
         (
@@ -173,24 +177,9 @@ fn what_means_nothing_is_refused() {
             ),
             ScheduleError::NotOne,
         ),
-        (
-            spec(cron("0 3 * *", "UTC"), None, None),
-            ScheduleError::Cron {
-                cron: "0 3 * *".into(),
-            },
-        ),
-        (
-            spec(cron("61 3 * * *", "UTC"), None, None),
-            ScheduleError::Cron {
-                cron: "61 3 * * *".into(),
-            },
-        ),
-        (
-            spec(cron("0 0 3 * * *", "UTC"), None, None),
-            ScheduleError::Cron {
-                cron: "0 0 3 * * *".into(),
-            },
-        ),
+        no_cron("0 3 * *"),
+        no_cron("61 3 * * *"),
+        no_cron("0 0 3 * * *"),
         (
             spec(cron("0 0 30 2 *", "UTC"), None, None),
             ScheduleError::Never {

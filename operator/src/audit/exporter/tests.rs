@@ -7,10 +7,11 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value as Json;
 use strongroom_store::audit::{ExportProgress, RetentionLimits, WhenFull};
 use strongroom_store::vault::RecordCheckpoint;
+use strongroom_testing::store::{Fixture, NOW, meta};
+use strongroom_testing::wait::until;
 
 use super::*;
-use crate::audit::testing::{RunningExporter, audit_line, objects, read, until};
-use crate::fixture::{Fixture, NOW, meta};
+use crate::audit::testing::{RunningExporter, audit_line, objects, read};
 
 fn reads(path: &Path) -> Vec<u64> {
     let objects = objects(path);

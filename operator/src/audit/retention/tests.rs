@@ -11,14 +11,14 @@ use strongroom_model::id::SecretId;
 use strongroom_process::MetricRegistry;
 use strongroom_store::audit::{self, Durability, RetentionLimits, WhenFull};
 use strongroom_store::vault::{GetValue, RecordCheckpoint};
+use strongroom_testing::store::{Fixture, NOW, meta};
+use strongroom_testing::wait::{until, within};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::audit::testing::{DEADLINE, until};
 use crate::audit::{AuditExporter, AuditMetrics};
-use crate::fixture::{Fixture, NOW, meta};
 
 const MIB: u64 = 1 << 20;
 
@@ -92,7 +92,7 @@ impl Scene {
     async fn verified(self) -> audit::VerifyReport {
         self.stop.send_replace(true);
         for task in self.tasks {
-            tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
+            within(task).await.unwrap();
         }
         let key = self.fixture.store.audit_public_key();
         let (dir, _keep) = self.fixture.close();

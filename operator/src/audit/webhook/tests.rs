@@ -19,14 +19,15 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
+use strongroom_testing::store::Fixture;
+use strongroom_testing::wait::until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::audit::testing::{RunningExporter, audit_line, read, until};
-use crate::fixture::Fixture;
+use crate::audit::testing::{RunningExporter, audit_line, read};
 
 const KEY: [u8; 32] = [7; 32];
 static LINES: LazyLock<Vec<AuditLine>> = LazyLock::new(|| {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use clap::{CommandFactory, Parser};
 use strongroom_store::seal::{RecoveryKey, SealFile, SlotKind, SlotSecret};
 use strongroom_store::vault::{RestoreOptions, restore};
+use strongroom_testing::store::{Fixture, NOW, key, meta, open};
 use tokio::sync::watch;
 
 use super::{Arguments, CommandError, carry_out};
 use crate::admin::{Admin, Listener};
-use crate::fixture::{Fixture, NOW, key, meta};
 
 /// Runs a command line on a data directory; what it prints.
 async fn strongroom(data: &Path, line: &[&str]) -> Result<String, CommandError> {
@@ -118,7 +118,7 @@ async fn slots_of_a_stopped_store_are_changed_under_its_lock() {
     let listed = strongroom(data, &["seal", "slots"]).await.unwrap();
     assert!(!listed.contains("two"), "{listed}");
     // The store agrees with the file that it has now.
-    crate::fixture::open(&dir).close();
+    open(&dir).close();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +170,7 @@ async fn a_stopped_store_is_compacted_with_its_key() {
         "{said}"
     );
     assert_eq!(run(&["store", "check", &place, &opens]).await.unwrap(), before);
-    crate::fixture::open(&dir).close();
+    open(&dir).close();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,11 +4,10 @@
 use futures::{FutureExt as _, StreamExt as _};
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_model::id::RequestId;
-use strongroom_model::time::Timestamp as StoreTime;
 use strongroom_rules::declaration::{DeclarationScope, Digest};
 use strongroom_store::audit::{Action, Actor, Author, Entry};
-use strongroom_store::vault::{Attest, Meta, ObjectChange, ObjectDigest};
+use strongroom_store::vault::{Attest, ObjectChange, ObjectDigest};
+use strongroom_testing::store::{NOW, meta_by};
 
 use super::*;
 use crate::controllers::deletion;
@@ -42,28 +41,31 @@ fn by(user: &str) -> Requester {
 
 /// The webhook says that somebody is about to do this.
 fn attest(world: &ControllerFixture, user: &str, object: &Json, change: ObjectChange) {
+    let uid = object["metadata"]["uid"].as_str().unwrap();
+    attest_in(world, user, (DeclarationScope::All, uid, NS), object, change);
+}
+
+fn attest_in(
+    world: &ControllerFixture,
+    user: &str,
+    (scope, uid, namespace): (DeclarationScope, &str, &str),
+    object: &Json,
+    change: ObjectChange,
+) {
     let Requester::Attested(author) = by(user) else {
         unreachable!()
     };
-    let digest = Digest::from_object(DeclarationScope::All, object);
+    let digest = Digest::from_object(scope, object);
     let attest = Attest {
-        uid: object["metadata"]["uid"].as_str().unwrap().parse().unwrap(),
-        namespace: NS.parse().unwrap(),
+        uid: uid.parse().unwrap(),
+        namespace: namespace.parse().unwrap(),
         change,
         digest: ObjectDigest(*digest.bytes()),
         author,
         forget: Vec::new(),
     };
-    world.ctx.store.blocking().run(attest, meta()).unwrap();
-}
-
-fn meta() -> Meta {
-    Meta {
-        actor: Actor::System,
-        request: RequestId::generate().unwrap(),
-        now: StoreTime::from_millis(now().as_millisecond()),
-        asked: None,
-    }
+    let store = world.ctx.store.blocking();
+    store.run(attest, meta_by(Actor::System, NOW)).unwrap();
 }
 
 fn object(world: &ControllerFixture) -> Json {
@@ -123,8 +125,7 @@ async fn a_refused_change_lends_its_author_to_nobody_else() {
     attest(&world, "manager", &refused, ObjectChange::Written);
     let mut spec = generated("db");
     spec["description"] = json!("somebody else's");
-    world.apply("db", spec);
-    world.reconcile("db").await;
+    world.apply_now("db", spec).await;
     let unattested = Some(Requester::Unattested);
     let (entries, end) = (said(&records(&world, end).0), records(&world, end).1);
     assert_eq!(
@@ -280,8 +281,9 @@ async fn what_was_there_before_is_nobodys_and_its_next_change_is_somebodys() {
         "{entries:?}"
     );
     assert!(entries.iter().all(|entry| entry.action != Action::DeclareObject));
-    world.apply("db", json!({"source": generated("db")["source"]}));
-    world.reconcile("db").await;
+    world
+        .apply_now("db", json!({"source": generated("db")["source"]}))
+        .await;
     let (entries, _) = records(&world, end);
     assert_eq!(entries[0].requester, Some(Requester::Unattested));
 }
@@ -325,19 +327,13 @@ async fn what_a_namespace_carries_of_ours_is_on_record_and_the_rest_is_not() {
         json!({"deletionTimestamp": "2126-01-02T00:00:00Z"}),
     );
     let attest = |user: &str, object: &Json, change: ObjectChange| {
-        let Requester::Attested(author) = by(user) else {
-            unreachable!()
-        };
-        let digest = Digest::from_object(DeclarationScope::Marks, object);
-        let attest = Attest {
-            uid: "ns-2".parse().unwrap(),
-            namespace: "pay".parse().unwrap(),
+        attest_in(
+            &world,
+            user,
+            (DeclarationScope::Marks, "ns-2", "pay"),
+            object,
             change,
-            digest: ObjectDigest(*digest.bytes()),
-            author,
-            forget: Vec::new(),
-        };
-        world.ctx.store.blocking().run(attest, meta()).unwrap();
+        );
     };
     saw(&plain, false);
     attest("jane", &marked, ObjectChange::Written);

@@ -20,8 +20,7 @@ async fn world(count: usize) -> ControllerFixture {
     let mut world = ControllerFixture::new();
     for number in 0..count {
         let name = format!("db-{number}");
-        world.apply(&name, generated(&name));
-        world.reconcile(&name).await;
+        world.apply_now(&name, generated(&name)).await;
     }
     world
 }
@@ -76,8 +75,7 @@ async fn restoring_brings_the_same_value_back_and_purging_a_new_one() {
     let password = world.api.secret_key("db-0", "password");
     world.delete("db-0");
     looks(&world, &mut DeletionMemory::default()).await;
-    world.apply("db-0", generated("db-0"));
-    world.reconcile("db-0").await;
+    world.apply_now("db-0", generated("db-0")).await;
     assert_eq!(world.ready("db-0"), says("False", "InRecoveryWindow"));
     let id = view(&world, "db-0").await.id.to_string();
     let message = world.status("db-0")["conditions"][0]["message"]
@@ -115,8 +113,7 @@ async fn an_object_made_again_in_time_keeps_its_secret() {
     world.delete("db-0");
     let mut memory = DeletionMemory::default();
     pass(&world.ctx, &mut memory, at(0)).await.unwrap();
-    world.apply("db-0", generated("db-0"));
-    world.reconcile("db-0").await;
+    world.apply_now("db-0", generated("db-0")).await;
     pass(&world.ctx, &mut memory, at(31)).await.unwrap();
     let after = view(&world, "db-0").await;
     assert_eq!(
@@ -181,8 +178,7 @@ async fn each_deletion_has_its_own_half_minute() {
     assert!(!view(&world, "db-0").await.is_live());
     assert!(view(&world, "db-1").await.is_live());
     assert!(world.api.get(&native("db-1")).is_some());
-    world.apply("db-1", generated("db-1"));
-    world.reconcile("db-1").await;
+    world.apply_now("db-1", generated("db-1")).await;
     pass(&world.ctx, &mut memory, at(54)).await.unwrap();
     assert_eq!(world.ready("db-1"), says("True", "Ready"));
     assert!(view(&world, "db-1").await.is_live());
@@ -274,8 +270,7 @@ async fn a_wait_outlives_the_process_with_its_id_and_its_measure() {
     let before = batch(&world);
     for number in 4..9 {
         let name = format!("db-{number}");
-        world.apply(&name, generated(&name));
-        world.reconcile(&name).await;
+        world.apply_now(&name, generated(&name)).await;
     }
     let mut memory = DeletionMemory::default();
     pass(&world.ctx, &mut memory, at(100)).await.unwrap();
@@ -351,8 +346,7 @@ async fn a_namespace_that_keeps_nothing_has_no_window_and_asks_nobody() {
     labelled(&world, "ns-1", preview());
     for number in 0..5 {
         let name = format!("db-{number}");
-        world.apply(&name, generated(&name));
-        world.reconcile(&name).await;
+        world.apply_now(&name, generated(&name)).await;
     }
     let before = view(&world, "db-0").await.id;
     for number in 0..5 {
@@ -365,8 +359,7 @@ async fn a_namespace_that_keeps_nothing_has_no_window_and_asks_nobody() {
     pass(&world.ctx, &mut memory, at(30)).await.unwrap();
     assert!(world.view("db-0").await.is_none() && world.api.get(&native("db-0")).is_none());
     assert_eq!((destructions(&world).len(), memory.waits()), (5, false));
-    world.apply("db-0", generated("db-0"));
-    world.reconcile("db-0").await;
+    world.apply_now("db-0", generated("db-0")).await;
     assert_eq!(world.ready("db-0"), says("True", "Ready"));
     assert_ne!(view(&world, "db-0").await.id, before);
 }
@@ -377,8 +370,7 @@ async fn the_name_of_a_namespace_that_kept_nothing_works_at_once() {
     for looked in [false, true] {
         let mut world = ControllerFixture::new();
         labelled(&world, "ns-1", preview());
-        world.apply("db-0", generated("db-0"));
-        world.reconcile("db-0").await;
+        world.apply_now("db-0", generated("db-0")).await;
         let before = view(&world, "db-0").await.id;
         world.delete("db-0");
         world.api.remove(&native("db-0"));
@@ -388,8 +380,7 @@ async fn the_name_of_a_namespace_that_kept_nothing_works_at_once() {
             assert!(world.view("db-0").await.is_none());
         }
         labelled(&world, "ns-2", json!({}));
-        world.apply("db-0", generated("db-0"));
-        world.reconcile("db-0").await;
+        world.apply_now("db-0", generated("db-0")).await;
         assert_eq!(world.ready("db-0"), says("True", "Ready"), "{looked}");
         assert_ne!(view(&world, "db-0").await.id, before);
         assert_eq!(destructions(&world).len(), 1);
@@ -400,8 +391,7 @@ async fn the_name_of_a_namespace_that_kept_nothing_works_at_once() {
 async fn what_was_made_without_the_label_keeps_its_window_and_its_namespace() {
     let mut world = world(1).await;
     labelled(&world, "ns-1", preview());
-    world.apply("db-1", generated("db-1"));
-    world.reconcile("db-1").await;
+    world.apply_now("db-1", generated("db-1")).await;
     world.reconcile("db-0").await;
     world.delete("db-0");
     world.delete("db-1");
@@ -409,8 +399,7 @@ async fn what_was_made_without_the_label_keeps_its_window_and_its_namespace() {
     assert!(!view(&world, "db-0").await.is_live());
     assert!(world.view("db-1").await.is_none());
     labelled(&world, "ns-2", preview());
-    world.apply("db-0", generated("db-0"));
-    world.reconcile("db-0").await;
+    world.apply_now("db-0", generated("db-0")).await;
     assert_eq!(world.ready("db-0"), says("False", "NamespaceRecreated"));
 }
 
@@ -419,8 +408,7 @@ async fn a_label_that_goes_gives_the_window_back_for_good() {
     let mut world = ControllerFixture::new();
     labelled(&world, "ns-1", preview());
     for name in ["db-0", "db-1"] {
-        world.apply(name, generated(name));
-        world.reconcile(name).await;
+        world.apply_now(name, generated(name)).await;
     }
     // Its object is gone before anybody saw that the label is.
     world.delete("db-0");
@@ -446,18 +434,15 @@ async fn a_label_that_goes_gives_the_window_back_for_good() {
 async fn a_retained_secret_is_kept_where_nothing_is() {
     let mut world = ControllerFixture::new();
     labelled(&world, "ns-1", preview());
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    world.apply_now("db", generated("db")).await;
     let mut spec = generated("db");
     spec["deletion"] = json!({"policy": "Retain"});
-    world.apply("db", spec);
-    world.reconcile("db").await;
+    world.apply_now("db", spec).await;
     world.delete("db");
     looks(&world, &mut DeletionMemory::default()).await;
     assert!(view(&world, "db").await.is_live());
     labelled(&world, "ns-2", preview());
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    world.apply_now("db", generated("db")).await;
     assert_eq!(world.ready("db"), says("False", "NamespaceRecreated"));
 }
 
@@ -483,8 +468,7 @@ async fn a_retained_secret_stays_with_its_native_secret() {
     let mut world = ControllerFixture::new();
     let mut spec = generated("db");
     spec["deletion"] = json!({"policy": "Retain"});
-    world.apply("db", spec);
-    world.reconcile("db").await;
+    world.apply_now("db", spec).await;
     world.delete("db");
     looks(&world, &mut DeletionMemory::default()).await;
     assert!(view(&world, "db").await.is_live());

@@ -40,8 +40,7 @@ async fn stored(world: &ControllerFixture, name: &str) -> KeyView {
 async fn world() -> ControllerFixture {
     let mut world = ControllerFixture::new();
     world.key("pay", json!({})).await;
-    world.apply("card", under("pay", "card"));
-    world.reconcile("card").await;
+    world.apply_now("card", under("pay", "card")).await;
     assert_eq!(world.ready("card"), says("True", "Ready"));
     world
 }
@@ -94,11 +93,7 @@ async fn a_disabled_key_stops_its_secrets_and_an_enabled_one_brings_them_back() 
         "KeyDisabled"
     );
     assert_eq!(held["data"], before["data"]);
-    assert_eq!(
-        world.view("card").await.unwrap().versions.len(),
-        1,
-        "nothing rotates"
-    );
+    assert_eq!(world.versions("card").await, 1, "nothing rotates");
     // Again, and nothing is written.
     world.api.log();
     world.reconcile("card").await;
@@ -114,18 +109,12 @@ async fn a_disabled_key_stops_its_secrets_and_an_enabled_one_brings_them_back() 
     assert_eq!(world.ready("card"), says("True", "Ready"));
     let after = world.api.get(&native).unwrap();
     assert_eq!(after["metadata"]["annotations"].get("strongroom.dev/held"), None);
-    assert_eq!(
-        world.view("card").await.unwrap().versions.len(),
-        2,
-        "what was asked for is done"
-    );
+    assert_eq!(world.versions("card").await, 2, "what was asked for is done");
 }
 
 #[tokio::test]
 async fn a_secret_waits_for_its_key() {
-    let mut world = ControllerFixture::new();
-    world.apply("card", under("pay", "card"));
-    world.reconcile("card").await;
+    let mut world = ControllerFixture::with_secret("card", under("pay", "card")).await;
     assert_eq!(world.ready("card"), says("False", "KeyNotReady"));
     assert_eq!(world.view("card").await, None);
     world.key("pay", json!({"enabled": false})).await;
@@ -140,8 +129,7 @@ async fn a_secret_waits_for_its_key() {
 async fn a_secret_moves_to_a_key_and_away_and_keeps_its_value() {
     let mut world = ControllerFixture::new();
     world.key("pay", json!({})).await;
-    world.apply("card", generated("card"));
-    world.reconcile("card").await;
+    world.apply_now("card", generated("card")).await;
     let password = world.api.secret_key("card", "password").unwrap();
     let versions = world.view("card").await.unwrap().versions;
     let counts = async |world: &mut ControllerFixture| {
@@ -149,13 +137,11 @@ async fn a_secret_moves_to_a_key_and_away_and_keeps_its_value() {
         let status = world.key_status("pay");
         ["secrets", "secretVersions", "rewrapPending"].map(|field| status[field].as_i64().unwrap())
     };
-    world.apply("card", under("pay", "card"));
-    world.reconcile("card").await;
+    world.apply_now("card", under("pay", "card")).await;
     assert_eq!(counts(&mut world).await, [1, 0, 1]);
     rewrap::pass(&world.ctx).await.unwrap();
     assert_eq!(counts(&mut world).await, [1, 1, 0]);
-    world.apply("card", generated("card"));
-    world.reconcile("card").await;
+    world.apply_now("card", generated("card")).await;
     assert_eq!(counts(&mut world).await, [1, 1, 0]);
     rewrap::pass(&world.ctx).await.unwrap();
     assert_eq!(counts(&mut world).await, [0, 0, 0]);
@@ -199,7 +185,7 @@ async fn a_key_that_secrets_depend_on_outlives_its_object() {
     assert_eq!(world.ready("card"), says("False", "KeyObjectMissing"));
     world.annotate("card", "strongroom.dev/rotate-now", "please");
     world.reconcile("card").await;
-    assert_eq!(world.view("card").await.unwrap().versions.len(), 2, "it works on");
+    assert_eq!(world.versions("card").await, 2, "it works on");
     // Applied again, it is the same key.
     world.key("pay", json!({})).await;
     assert_eq!(stored(&world, "pay").await.id, id);
@@ -207,8 +193,7 @@ async fn a_key_that_secrets_depend_on_outlives_its_object() {
     assert_eq!(world.ready("card"), says("True", "Ready"));
     // When nothing depends on it any more, it goes.
     world.delete_key("pay");
-    world.apply("card", generated("card"));
-    world.reconcile("card").await;
+    world.apply_now("card", generated("card")).await;
     rewrap::pass(&world.ctx).await.unwrap();
     looks(&world).await;
     assert!(matches!(

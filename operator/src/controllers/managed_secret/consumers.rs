@@ -118,9 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_status_counts_who_has_which_version() {
-        let mut world = ControllerFixture::new();
-        world.apply("db", generated("db"));
-        world.reconcile("db").await;
+        let mut world = ControllerFixture::with_secret("db", generated("db")).await;
         assert_eq!(world.status("db")["consumers"], json!(null));
         let first = world.status("db")["stages"]["Current"].clone();
         let started = |pod: &str, at: jiff::Timestamp, uses: serde_json::Value| {

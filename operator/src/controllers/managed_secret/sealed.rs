@@ -120,40 +120,33 @@ mod tests {
         json!({"source": {"sealed": {"keys": keys}}, "secret": {"name": "db"}})
     }
 
-    async fn versions(world: &ControllerFixture) -> usize {
-        world.view("db").await.unwrap().versions.len()
-    }
-
     #[tokio::test]
     async fn what_stands_in_the_object_is_the_value_and_what_changes_there_a_new_version() {
         let mut world = world();
         let first = sealed(&world, "db", &[("password", "one"), ("user", "shop")]);
-        world.apply("db", first.clone());
-        world.reconcile("db").await;
+        world.apply_now("db", first.clone()).await;
         assert_eq!(world.ready("db"), says("True", "Ready"));
         assert_eq!(world.api.secret_key("db", "password").unwrap(), b"one");
         assert_eq!(world.api.secret_key("db", "user").unwrap(), b"shop");
         world.reconcile("db").await;
-        assert_eq!(versions(&world).await, 1);
+        assert_eq!(world.versions("db").await, 1);
         // Other keys, another value: all of it stands in the object.
         let second = sealed(&world, "db", &[("password", "two")]);
-        world.apply("db", second.clone());
-        world.reconcile("db").await;
+        world.apply_now("db", second.clone()).await;
         assert_eq!(world.api.secret_key("db", "password").unwrap(), b"two");
         assert_eq!(world.api.secret_key("db", "user"), None);
-        assert_eq!(versions(&world).await, 2);
+        assert_eq!(world.versions("db").await, 2);
         // Sealed anew, the same value is no new version.
-        world.apply("db", sealed(&world, "db", &[("password", "two")]));
-        world.reconcile("db").await;
-        assert_eq!(versions(&world).await, 2);
+        world
+            .apply_now("db", sealed(&world, "db", &[("password", "two")]))
+            .await;
+        assert_eq!(world.versions("db").await, 2);
         // What a revert brings back is a value like any other.
-        world.apply("db", first);
-        world.reconcile("db").await;
+        world.apply_now("db", first).await;
         assert_eq!(world.api.secret_key("db", "password").unwrap(), b"one");
-        world.apply("db", second);
-        world.reconcile("db").await;
+        world.apply_now("db", second).await;
         assert_eq!(world.api.secret_key("db", "password").unwrap(), b"two");
-        assert_eq!(versions(&world).await, 4);
+        assert_eq!(world.versions("db").await, 4);
     }
 
     #[tokio::test]
@@ -191,17 +184,19 @@ mod tests {
             spec["secret"]["immutable"] = json!(true);
             spec
         };
-        world.apply("db", immutable(sealed(&world, "db", &[("password", "one")])));
-        world.reconcile("db").await;
+        world
+            .apply_now("db", immutable(sealed(&world, "db", &[("password", "one")])))
+            .await;
         world.apply("db", immutable(sealed(&world, "db", &[("password", "two")])));
         let now = crate::controllers::testing::now();
         assert!(world.reconcile_at("db", now).await.is_err());
         assert_eq!(world.ready("db"), says("False", "ImmutableNotRotatable"));
         assert_eq!(world.api.secret_key("db", "password").unwrap(), b"one");
-        assert_eq!(versions(&world).await, 1);
+        assert_eq!(world.versions("db").await, 1);
         // Sealed anew without a change, it is taken as ever.
-        world.apply("db", immutable(sealed(&world, "db", &[("password", "one")])));
-        world.reconcile("db").await;
+        world
+            .apply_now("db", immutable(sealed(&world, "db", &[("password", "one")])))
+            .await;
         assert_eq!(world.ready("db"), says("True", "Ready"));
     }
 
@@ -217,8 +212,9 @@ mod tests {
         );
         assert_eq!(world.ready("db"), says("False", "SealInvalid"));
         assert_eq!(world.view("db").await, None);
-        world.apply("db", sealed(&world, "db", &[("password", "mine")]));
-        world.reconcile("db").await;
+        world
+            .apply_now("db", sealed(&world, "db", &[("password", "mine")]))
+            .await;
         assert_eq!(world.ready("db"), says("True", "Ready"));
         world.apply("db", sealed(&world, "other", &[("password", "stolen")]));
         assert!(
@@ -235,8 +231,9 @@ mod tests {
     #[tokio::test]
     async fn the_status_says_what_it_is_sealed_for() {
         let mut world = world();
-        world.apply("db", sealed(&world, "db", &[("password", "one")]));
-        world.reconcile("db").await;
+        world
+            .apply_now("db", sealed(&world, "db", &[("password", "one")]))
+            .await;
         assert_eq!(
             world.condition("db", "SealCurrent").unwrap(),
             says("True", "SealCurrent")
@@ -249,19 +246,21 @@ mod tests {
             says("False", "SealOld")
         );
         assert_eq!(world.ready("db"), says("True", "Ready"));
-        world.apply("db", sealed(&world, "db", &[("password", "one")]));
-        world.reconcile("db").await;
+        world
+            .apply_now("db", sealed(&world, "db", &[("password", "one")]))
+            .await;
         assert_eq!(
             world.condition("db", "SealCurrent").unwrap(),
             says("True", "SealCurrent")
         );
-        assert_eq!(versions(&world).await, 1);
+        assert_eq!(world.versions("db").await, 1);
         // Of another source there is nothing to say.
-        world.apply(
-            "db",
-            json!({"source": {"external": {}}, "secret": {"name": "db"}}),
-        );
-        world.reconcile("db").await;
+        world
+            .apply_now(
+                "db",
+                json!({"source": {"external": {}}, "secret": {"name": "db"}}),
+            )
+            .await;
         assert_eq!(world.condition("db", "SealCurrent"), None);
         assert_eq!(world.status("db")["sealedFor"], json!(null));
     }

@@ -10,6 +10,7 @@ mod spec;
 
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
+use strongroom_testing::store::{meta, new_secret, new_version, value_under};
 
 use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, now, says};
 
@@ -19,9 +20,7 @@ fn native(name: &str) -> String {
 
 #[tokio::test]
 async fn a_new_object_costs_one_create_and_one_status_write() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let log = world.api.log();
     assert_eq!(
         log,
@@ -65,9 +64,7 @@ async fn a_status_that_the_watch_has_not_brought_back_is_not_written_again() {
 
 #[tokio::test]
 async fn what_the_status_says_no_more_is_gone_whoever_wrote_it_too() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     // A restore writes the status of a backup.
     let mut restored = world.api.get(&ControllerFixture::path("db")).unwrap();
     restored["status"]["pendingDeletion"] = json!({"secretId": "abc", "until": "2026-12-01T00:00:00Z"});
@@ -91,9 +88,7 @@ async fn what_the_status_says_no_more_is_gone_whoever_wrote_it_too() {
 
 #[tokio::test]
 async fn the_status_holds_no_value() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let world = ControllerFixture::with_secret("db", generated("db")).await;
     let password = String::from_utf8(world.api.secret_key("db", "password").unwrap()).unwrap();
     let object = world.api.get(&ControllerFixture::path("db")).unwrap().to_string();
     assert!(!object.contains(&password));
@@ -106,8 +101,7 @@ async fn a_name_that_is_taken_is_left_alone() {
         &native("db"),
         json!({"metadata": {"name": "db"}, "data": {"a": "Yg=="}, "type": "Opaque"}),
     );
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    world.apply_now("db", generated("db")).await;
     assert_eq!(world.ready("db"), says("False", "TargetNotOwned"));
     assert_eq!(
         world.condition("db", "Stalled").unwrap(),
@@ -123,9 +117,7 @@ async fn a_name_that_is_taken_is_left_alone() {
 
 #[tokio::test]
 async fn a_create_whose_record_was_lost_is_recognised() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let uid = world.api.get(&native("db")).unwrap()["metadata"]["uid"].clone();
     // As after a crash between the create and its record.
     let view = world.view("db").await.unwrap();
@@ -133,14 +125,12 @@ async fn a_create_whose_record_was_lost_is_recognised() {
     world.reconcile("db").await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
     assert_eq!(world.api.get(&native("db")).unwrap()["metadata"]["uid"], uid);
-    assert_eq!(world.view("db").await.unwrap().versions.len(), 1);
+    assert_eq!(world.versions("db").await, 1);
 }
 
 #[tokio::test]
 async fn drift_is_repaired_and_surplus_keys_go() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let password = world.api.secret_key("db", "password");
     let mut edited = world.api.get(&native("db")).unwrap();
     edited["data"] = json!({"password": "ZWRpdGVk", "mine": "bWluZQ=="});
@@ -158,21 +148,17 @@ async fn drift_is_repaired_and_surplus_keys_go() {
 
 #[tokio::test]
 async fn a_secret_deleted_by_hand_comes_back_with_the_same_value() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let password = world.api.secret_key("db", "password");
     world.deleted_natively(&native("db"));
     world.reconcile("db").await;
     assert_eq!(world.api.secret_key("db", "password"), password);
-    assert_eq!(world.view("db").await.unwrap().versions.len(), 1);
+    assert_eq!(world.versions("db").await, 1);
 }
 
 #[tokio::test]
 async fn a_changed_type_replaces_the_secret() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let before = world.api.get(&native("db")).unwrap();
     let password = world.api.secret_key("db", "password");
     let mut spec = generated("db");
@@ -188,16 +174,14 @@ async fn a_changed_type_replaces_the_secret() {
 
 #[tokio::test]
 async fn a_renamed_secret_leaves_no_old_one_behind() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let password = world.api.secret_key("db", "password");
-    world.apply("db", generated("db2"));
-    world.reconcile("db").await;
+    world.apply_now("db", generated("db2")).await;
     assert_eq!(world.api.get(&native("db")), None);
     assert_eq!(world.api.secret_key("db2", "password"), password);
-    world.apply("db", json!({"source": generated("")["source"]}));
-    world.reconcile("db").await;
+    world
+        .apply_now("db", json!({"source": generated("")["source"]}))
+        .await;
     assert_eq!(world.api.get(&native("db2")), None);
     assert_eq!(world.ready("db"), says("True", "Ready"));
 }
@@ -209,11 +193,12 @@ async fn an_import_adopts_the_secret_with_its_content() {
         &native("old"),
         json!({"metadata": {"name": "old"}, "data": {"password": "b2xk"}, "type": "example.com/old"}),
     );
-    world.apply(
-        "db",
-        json!({"source": {"import": {"secretRef": {"name": "old"}}}, "secret": {"name": "old"}}),
-    );
-    world.reconcile("db").await;
+    world
+        .apply_now(
+            "db",
+            json!({"source": {"import": {"secretRef": {"name": "old"}}}, "secret": {"name": "old"}}),
+        )
+        .await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
     let after = world.api.get(&native("old")).unwrap();
     assert_eq!(
@@ -228,7 +213,7 @@ async fn an_import_adopts_the_secret_with_its_content() {
         (1, old["metadata"]["uid"].as_str().unwrap())
     );
     world.reconcile("db").await;
-    assert_eq!(world.view("db").await.unwrap().versions.len(), 1);
+    assert_eq!(world.versions("db").await, 1);
 }
 
 #[tokio::test]
@@ -254,21 +239,21 @@ async fn an_import_refuses_what_is_not_free() {
         let mut world = ControllerFixture::new();
         secret["metadata"]["name"] = json!("old");
         let before = world.api.put(&native("old"), secret);
-        world.apply(
-            "db",
-            json!({"source": {"import": {"secretRef": {"name": "old"}}}}),
-        );
-        world.reconcile("db").await;
+        world
+            .apply_now(
+                "db",
+                json!({"source": {"import": {"secretRef": {"name": "old"}}}}),
+            )
+            .await;
         assert_eq!(world.ready("db"), says("False", reason), "{before}");
         assert!(world.view("db").await.is_none());
         assert_eq!(world.api.get(&native("old")).unwrap(), before);
     }
-    let mut world = ControllerFixture::new();
-    world.apply(
+    let world = ControllerFixture::with_secret(
         "db",
         json!({"source": {"import": {"secretRef": {"name": "absent"}}}}),
-    );
-    world.reconcile("db").await;
+    )
+    .await;
     assert_eq!(world.ready("db"), says("False", "ImportSourceMissing"));
 }
 
@@ -289,7 +274,7 @@ async fn faults_are_retried_and_make_no_second_version() {
         assert_eq!(failure.class().name(), class, "{part} {code}");
         world.reconcile("db").await;
         assert_eq!(world.ready("db"), says("True", "Ready"), "{part} {code}");
-        assert_eq!(world.view("db").await.unwrap().versions.len(), 1, "{part} {code}");
+        assert_eq!(world.versions("db").await, 1, "{part} {code}");
     }
 }
 
@@ -308,9 +293,7 @@ async fn a_forbidden_write_is_said_aloud() {
 
 #[tokio::test]
 async fn a_conflicting_write_is_judged_anew() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let password = world.api.secret_key("db", "password");
     let mut edited = world.api.get(&native("db")).unwrap();
     edited["data"] = json!({"password": "ZWRpdGVk"});
@@ -334,17 +317,14 @@ async fn a_terminating_namespace_gets_nothing() {
         &format!("/api/v1/namespaces/{NS}"),
         json!({"metadata": {"name": NS, "uid": "ns-1", "deletionTimestamp": "2026-11-23T20:00:00Z"}}),
     );
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    world.apply_now("db", generated("db")).await;
     assert_eq!(world.ready("db"), says("False", "NamespaceTerminating"));
     assert!(world.view("db").await.is_none());
 }
 
 #[tokio::test]
 async fn a_namespace_made_again_has_to_be_accepted() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let path = format!("/api/v1/namespaces/{NS}");
     world.namespace(json!({"metadata": {"name": NS, "uid": "ns-2"}}));
     world.reconcile("db").await;
@@ -358,7 +338,7 @@ async fn a_namespace_made_again_has_to_be_accepted() {
         "{:?}",
         world.api.get(&path)
     );
-    assert_eq!(world.view("db").await.unwrap().versions.len(), 1);
+    assert_eq!(world.versions("db").await, 1);
 }
 
 #[tokio::test]
@@ -416,9 +396,7 @@ async fn two_objects_do_not_share_a_name() {
 
 #[tokio::test]
 async fn a_rotation_that_is_asked_for_costs_two_commits_one_apply_and_one_status_write() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let head = world.ctx.store.blocking().mutation_head();
     world.api.log();
     world.annotate("db", "strongroom.dev/rotate-now", "word");
@@ -450,9 +428,7 @@ async fn a_rotation_that_is_asked_for_costs_two_commits_one_apply_and_one_status
 #[tokio::test]
 async fn a_change_that_no_watch_has_told_is_met_by_the_write() {
     for gone in [false, true] {
-        let mut world = ControllerFixture::new();
-        world.apply("db", generated("db"));
-        world.reconcile("db").await;
+        let mut world = ControllerFixture::with_secret("db", generated("db")).await;
         let mut edited = world.api.get(&native("db")).unwrap();
         edited["data"] = json!({"password": "ZWRpdGVk", "more": "ZWRpdGVk"});
         if gone {
@@ -479,9 +455,7 @@ async fn a_change_that_no_watch_has_told_is_met_by_the_write() {
 
 #[tokio::test]
 async fn a_suspended_object_is_left_as_it_is() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let mut spec = generated("db2");
     spec["suspend"] = json!(true);
     world.apply("db", spec);
@@ -490,14 +464,12 @@ async fn a_suspended_object_is_left_as_it_is() {
     world.reconcile("db").await;
     assert_eq!(world.ready("db"), says("True", "Suspended"));
     assert_eq!(world.api.get(&native("db2")), None);
-    assert_eq!(world.view("db").await.unwrap().versions.len(), 1);
+    assert_eq!(world.versions("db").await, 1);
 }
 
 #[tokio::test]
 async fn an_object_that_does_not_fit_its_type_says_so() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", json!({"source": {"unknown": {}}}));
-    world.reconcile("db").await;
+    let world = ControllerFixture::with_secret("db", json!({"source": {"unknown": {}}})).await;
     assert_eq!(world.ready("db"), says("False", "SourceInvalid"));
     assert!(
         world
@@ -513,50 +485,24 @@ async fn a_template_that_cannot_be_filled_stops_before_writing() {
     let mut world = ControllerFixture::new();
     let mut spec = generated("db");
     spec["secret"]["template"] = json!({"url": "postgres://{{ user }}"});
-    world.apply("db", spec);
-    world.reconcile("db").await;
+    world.apply_now("db", spec).await;
     assert_eq!(world.ready("db"), says("False", "TemplateInvalid"));
     assert_eq!(world.api.get(&native("db")), None);
 }
 
 #[tokio::test]
 async fn an_external_object_waits_for_its_first_value_and_follows_what_is_current() {
-    use strongroom_model::SecretBytes;
-    use strongroom_store::value::Value;
-    use strongroom_store::vault::{CreateSecret, KeyRef, Meta, PutValue};
-
     let mut world = ControllerFixture::new();
     let spec = json!({"source": {"external": {}}, "secret": {"name": "partner"}});
-    world.apply("partner", spec);
-    world.reconcile("partner").await;
+    world.apply_now("partner", spec).await;
     assert_eq!(world.ready("partner"), says("False", "AwaitingValue"));
     assert_eq!(world.view("partner").await, None);
 
-    let meta = || Meta {
-        actor: strongroom_store::audit::Actor::System,
-        request: strongroom_model::id::RequestId::generate().unwrap(),
-        now: strongroom_model::time::Timestamp::from_millis(now().as_millisecond()),
-        asked: None,
-    };
-    let value = |text: &str| {
-        let bytes = SecretBytes::new(text.as_bytes().to_vec());
-        Value::from_keys([("token".parse().unwrap(), bytes)].into()).unwrap()
-    };
+    let value = |text: &str| value_under("token", text.as_bytes());
     let store = world.ctx.store.blocking().clone();
     let namespace = store.namespace_named(&NS.parse().unwrap()).unwrap().unwrap().id;
     // Made for nobody yet: whoever declares it takes it over, and shows it when that is granted.
-    let create = CreateSecret {
-        id: strongroom_model::id::SecretId::generate().unwrap(),
-        namespace,
-        name: "partner".parse().unwrap(),
-        description: String::new(),
-        labels: std::collections::BTreeMap::new(),
-        key: KeyRef::Default,
-        version: "v-1".parse().unwrap(),
-        value: value("first"),
-        object: None,
-        recovery: strongroom_store::vault::Recovery::Window,
-    };
+    let create = new_secret(namespace, "partner", value("first"));
     let secret = store.run(create, meta()).unwrap().secret.id;
     world.reconcile("partner").await;
     assert_eq!(world.ready("partner"), says("False", "NameTaken"));
@@ -565,13 +511,9 @@ async fn an_external_object_waits_for_its_first_value_and_follows_what_is_curren
     assert_eq!(world.ready("partner"), says("True", "Ready"));
     assert_eq!(world.api.secret_key("partner", "token").unwrap(), b"first");
 
-    let put = PutValue {
-        secret,
-        version: "v-2".parse().unwrap(),
-        value: value("second"),
-        stages: Vec::new(),
-    };
-    store.run(put, meta()).unwrap();
+    store
+        .run(new_version(secret, "v-2", value("second")), meta())
+        .unwrap();
     world.reconcile("partner").await;
     assert_eq!(world.api.secret_key("partner", "token").unwrap(), b"second");
     assert_eq!(world.status("partner")["stages"]["Previous"], "v-1");

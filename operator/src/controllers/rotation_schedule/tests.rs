@@ -68,10 +68,6 @@ fn ready(world: &ControllerFixture, name: &str) -> (String, String) {
     )
 }
 
-async fn versions(world: &ControllerFixture, name: &str) -> usize {
-    world.view(name).await.unwrap().versions.len()
-}
-
 #[tokio::test]
 async fn what_is_due_is_rotated_once() {
     let mut world = ControllerFixture::new();
@@ -86,18 +82,18 @@ async fn what_is_due_is_rotated_once() {
     assert_eq!(world.status("db")["rotationSchedule"], "monthly");
     let before = world.api.secret_key("db", "password");
     world.reconcile_at("db", in_days(29)).await.unwrap();
-    assert_eq!(versions(&world, "db").await, 1);
+    assert_eq!(world.versions("db").await, 1);
     world.reconcile_at("db", in_days(31)).await.unwrap();
-    assert_eq!(versions(&world, "db").await, 2);
+    assert_eq!(world.versions("db").await, 2);
     assert_ne!(world.api.secret_key("db", "password"), before);
     assert_eq!(world.condition("db", "Rotated").unwrap(), says("True", "Rotated"));
     let current = world.status("db")["stages"]["Current"].clone();
     assert_eq!(world.status("db")["nativeSecret"]["versionId"], current);
     // The next one counts from this one.
     world.reconcile_at("db", in_days(60)).await.unwrap();
-    assert_eq!(versions(&world, "db").await, 2);
+    assert_eq!(world.versions("db").await, 2);
     world.reconcile_at("db", in_days(62)).await.unwrap();
-    assert_eq!(versions(&world, "db").await, 3);
+    assert_eq!(world.versions("db").await, 3);
 }
 
 #[tokio::test]
@@ -128,7 +124,7 @@ async fn two_equal_claims_rotate_nothing_and_both_say_so() {
     let one = schedule(&world, "one", every(1, named(&["db"])));
     let two = schedule(&world, "two", every(2, named(&["db"])));
     world.reconcile_at("db", in_days(9)).await.unwrap();
-    assert_eq!(versions(&world, "db").await, 1);
+    assert_eq!(world.versions("db").await, 1);
     assert_eq!(
         world.condition("db", "Rotated").unwrap(),
         says("False", "ScheduleConflict")
@@ -148,7 +144,7 @@ async fn naming_beats_selecting() {
     let own = schedule(&world, "own", every(30, named(&["db"])));
     world.reconcile_at("db", in_days(9)).await.unwrap();
     assert_eq!(world.status("db")["rotationSchedule"], "own");
-    assert_eq!(versions(&world, "db").await, 1);
+    assert_eq!(world.versions("db").await, 1);
     reconcile_at(&own, &world.ctx, in_days(9)).await.unwrap();
     assert_eq!(ready(&world, "own"), says("True", "Ready"));
     assert_eq!(world.api.get(&path("own")).unwrap()["status"]["selected"], 1);
@@ -206,7 +202,7 @@ async fn what_cannot_rotate_says_why() {
     for name in names {
         world.reconcile(name).await;
         world.reconcile_at(name, in_days(9)).await.unwrap();
-        assert_eq!(versions(&world, name).await, 1);
+        assert_eq!(world.versions(name).await, 1);
         assert_eq!(
             world.condition(name, "Rotated").unwrap(),
             says("False", "NothingToRotate"),
@@ -227,9 +223,7 @@ async fn what_cannot_rotate_says_why() {
 
 #[tokio::test]
 async fn a_suspended_schedule_rotates_nothing_not_even_when_asked() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let mut spec = every(1, named(&["db"]));
     spec["suspend"] = json!(true);
     let kept = schedule_with(
@@ -239,7 +233,7 @@ async fn a_suspended_schedule_rotates_nothing_not_even_when_asked() {
         json!({"strongroom.dev/rotate-now": "word"}),
     );
     world.reconcile_at("db", in_days(9)).await.unwrap();
-    assert_eq!(versions(&world, "db").await, 1);
+    assert_eq!(world.versions("db").await, 1);
     assert_eq!(
         world.condition("db", "Rotated").unwrap(),
         says("Unknown", "Suspended")
@@ -252,8 +246,7 @@ async fn a_suspended_schedule_rotates_nothing_not_even_when_asked() {
 async fn a_schedule_that_is_asked_rotates_each_of_its_secrets_once() {
     let mut world = ControllerFixture::new();
     for name in ["one", "two"] {
-        world.apply(name, generated(name));
-        world.reconcile(name).await;
+        world.apply_now(name, generated(name)).await;
     }
     schedule_with(
         &world,
@@ -264,15 +257,11 @@ async fn a_schedule_that_is_asked_rotates_each_of_its_secrets_once() {
     for name in ["one", "two", "one", "two"] {
         world.reconcile(name).await;
     }
-    assert_eq!(
-        (versions(&world, "one").await, versions(&world, "two").await),
-        (2, 2)
-    );
+    assert_eq!((world.versions("one").await, world.versions("two").await), (2, 2));
     // What is made afterwards is new enough.
-    world.apply("three", generated("three"));
+    world.apply_now("three", generated("three")).await;
     world.reconcile("three").await;
-    world.reconcile("three").await;
-    assert_eq!(versions(&world, "three").await, 1);
+    assert_eq!(world.versions("three").await, 1);
 }
 
 #[tokio::test]
@@ -340,22 +329,20 @@ async fn a_rotator_that_names_a_wrong_key_is_refused_whoever_asks() {
     );
     world.reconcile_at("db", in_days(2)).await.unwrap();
     refused(&world);
-    assert_eq!(versions(&world, "db").await, 1);
+    assert_eq!(world.versions("db").await, 1);
     reconcile_at(&kept, &world.ctx, in_days(2)).await.unwrap();
     assert_eq!(ready(&world, "daily"), says("False", "ScheduleInvalid"));
 }
 
 #[tokio::test]
 async fn what_is_asked_for_under_a_suspended_schedule_waits_and_says_so() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let mut spec = every(30, named(&["db"]));
     spec["suspend"] = json!(true);
     schedule(&world, "monthly", spec.clone());
     world.annotate("db", "strongroom.dev/rotate-now", "word");
     world.reconcile("db").await;
-    assert_eq!(versions(&world, "db").await, 1);
+    assert_eq!(world.versions("db").await, 1);
     assert_eq!(
         world.condition("db", "Rotated").unwrap(),
         says("Unknown", "Suspended")
@@ -370,7 +357,7 @@ async fn what_is_asked_for_under_a_suspended_schedule_waits_and_says_so() {
     spec["suspend"] = json!(false);
     schedule(&world, "monthly", spec);
     world.reconcile("db").await;
-    assert_eq!(versions(&world, "db").await, 2);
+    assert_eq!(world.versions("db").await, 2);
 }
 
 #[tokio::test]
@@ -448,8 +435,7 @@ async fn a_schedule_longer_than_the_life_of_a_certificate_is_said_at_both() {
 async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too() {
     let mut world = ControllerFixture::new();
     for name in ["one", "two"] {
-        world.apply(name, generated(name));
-        world.reconcile(name).await;
+        world.apply_now(name, generated(name)).await;
     }
     let asked = |world: &ControllerFixture, word: &str| {
         let annotations = json!({"strongroom.dev/rotate-now": word});
@@ -464,12 +450,11 @@ async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too()
         assert_eq!(ready(&world, "all"), says("True", "Ready"));
     }
     // What is made meanwhile has no version of the first text.
-    world.apply("new", generated("new"));
-    world.reconcile("new").await;
+    world.apply_now("new", generated("new")).await;
     let kept = asked(&world, "first");
     for name in ["one", "two"] {
         world.reconcile(name).await;
-        assert_eq!(versions(&world, name).await, 3);
+        assert_eq!(world.versions(name).await, 3);
     }
     for _ in 0..2 {
         reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
@@ -509,8 +494,7 @@ async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too()
     world.api.log();
     let kept: CachedObject<RotationSchedule> = serde_json::from_value(again).unwrap();
     reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
-    let log = world.api.log();
-    assert!(!log.iter().any(|line| line.contains("events")), "{log:?}");
+    assert_eq!(world.api.logged("events"), Vec::<String>::new());
     let kept = asked(&world, "third");
     for name in ["one", "two", "new"] {
         world.reconcile(name).await;
@@ -521,9 +505,7 @@ async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too()
 
 #[tokio::test]
 async fn a_jitter_longer_than_the_least_gap_of_a_calendar_is_said_and_it_rotates_all_the_same() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let calendar = |jitter: &str| {
         let mut spec = every(1, named(&["db"]));
         spec["schedule"] = json!({"cron": "0 1,4,13 * * *"});
@@ -540,7 +522,7 @@ async fn a_jitter_longer_than_the_least_gap_of_a_calendar_is_said_and_it_rotates
     );
     assert!(status["nextRotation"].is_string(), "{status}");
     world.reconcile_at("db", in_days(2)).await.unwrap();
-    assert_eq!(versions(&world, "db").await, 2);
+    assert_eq!(world.versions("db").await, 2);
     let kept = schedule(&world, "often", calendar("3h"));
     reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
     assert_eq!(ready(&world, "often"), says("True", "Ready"));

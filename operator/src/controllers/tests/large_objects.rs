@@ -17,7 +17,7 @@ fn meaningless() -> serde_json::Value {
     json!({"source": {"sealed": {"keys": keys}}, "secret": {"name": "large"}})
 }
 
-fn start_bounded(api: &Api, store: Store, keep: tempfile::TempDir, bounds: CacheBounds) -> Running {
+fn start_bounded(api: &ApiServer, store: Store, keep: tempfile::TempDir, bounds: CacheBounds) -> Running {
     api.put(
         "/api/v1/namespaces/pay",
         json!({"metadata": {"name": "pay", "uid": "ns-2"}}),
@@ -43,15 +43,16 @@ async fn looked_at(running: &Running, name: &str) {
 #[tokio::test]
 async fn the_largest_objects_are_kept_as_outlines_and_read_when_they_are_worked_on() {
     const MANY: usize = 12;
-    let api = Api::default();
+    let api = ApiServer::default();
     let name = |number| format!("large-{number:02}");
     for number in 0..MANY {
         put_in(&api, NS, &name(number), meaningless());
     }
     put_in(&api, "pay", "db", generated("db"));
     let (store, mut keep) = store();
-    let invalid =
-        |api: &Api| (0..MANY).all(|number| ready_in(api, NS, &name(number)) == says("False", "SealInvalid"));
+    let invalid = |api: &ApiServer| {
+        (0..MANY).all(|number| ready_in(api, NS, &name(number)) == says("False", "SealInvalid"))
+    };
     // A restart finds them all again.
     for round in 0..2 {
         let running = start_bounded(&api, store.clone(), keep, CacheBounds::default());
@@ -79,7 +80,7 @@ async fn the_largest_objects_are_kept_as_outlines_and_read_when_they_are_worked_
 
 #[tokio::test]
 async fn an_outline_is_read_again_where_a_value_is_rendered() {
-    let api = Api::default();
+    let api = ApiServer::default();
     let file = "x".repeat(60_000);
     let mut spec = generated("db");
     spec["secret"]["template"] = json!({"file": format!("{file}{{{{ password }}}}")});
@@ -105,7 +106,7 @@ async fn an_outline_is_read_again_where_a_value_is_rendered() {
 
 #[tokio::test]
 async fn what_a_namespace_has_no_room_for_says_so_and_has_its_turn_when_others_go() {
-    let api = Api::default();
+    let api = ApiServer::default();
     for name in ["a", "b", "c"] {
         put_in(&api, NS, name, generated(name));
     }
@@ -149,7 +150,7 @@ async fn what_a_namespace_has_no_room_for_says_so_and_has_its_turn_when_others_g
 
 #[tokio::test]
 async fn schedules_and_keys_that_are_too_large_say_so() {
-    let api = Api::default();
+    let api = ApiServer::default();
     put_in(&api, NS, "db", generated("db"));
     let labels: serde_json::Map<_, _> = (0..20_000)
         .map(|number| (format!("example.com/label-{number}"), json!("value")))

@@ -6,9 +6,9 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value as Json, json};
 use strongroom_store::vault::ObjectChange;
+use strongroom_testing::store::Fixture;
 
 use super::*;
-use crate::fixture::Fixture;
 use crate::gateway::tls::{
     ATTESTATIONS_SERVER_NAME, ClientIdentity, GATEWAY_SERVER_NAME, GatewayClient, Issuer,
 };

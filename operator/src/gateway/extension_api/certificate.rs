@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn days(days: i64) -> Timestamp {
-        Timestamp::from_second(1_795_465_320 + days * 86_400).unwrap()
+        strongroom_testing::clock::after(days * 86_400)
     }
 
     fn anew(of: &ServingCertificate, day: i64) -> ServingCertificate {

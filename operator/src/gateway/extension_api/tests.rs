@@ -1,5 +1,6 @@
 //! The extension API between an API server and a gateway that are played, over real connections.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value as Json;
 use strongroom_process::Shutdown;
+use strongroom_testing::api_server::ApiServer;
+use strongroom_testing::wait::until_async;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
@@ -57,18 +60,11 @@ struct Rbac {
 
 impl Rbac {
     fn client(&self) -> Client {
-        let rbac = self.clone();
-        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
-            let rbac = rbac.clone();
-            async move {
-                let body = request.into_body().collect().await.unwrap().to_bytes();
-                let review: Json = serde_json::from_slice(&body).unwrap();
-                let answer = rbac.answer(review);
-                let response = axum::http::Response::builder().status(201);
-                Ok::<_, std::convert::Infallible>(response.body(Body::from(answer.to_string())).unwrap())
-            }
+        let (api, rbac) = (ApiServer::default(), self.clone());
+        api.script("POST ", move |request| {
+            ready(Ok((201, rbac.answer(request.body))))
         });
-        Client::new(service, "default")
+        api.client()
     }
 
     fn answer(&self, mut review: Json) -> Json {
@@ -371,10 +367,7 @@ async fn a_gateway_that_does_not_answer_is_told_with_its_address() {
     trust.put(believing(&scene.own, &scene.ours, &issuer, "[]"));
     assert_eq!(reach.probe().await, Ok(()));
     scene.shutdowns[0].begin();
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
-    while reach.probe().await.is_ok() {
-        assert!(tokio::time::Instant::now() < deadline);
-    }
+    until_async("the gateway to be away", async || reach.probe().await.is_err()).await;
     let (status, answer) = scene.ask(Some(&proxy), SECRETS, "jane").await.unwrap();
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     let detail = answer["detail"].as_str().unwrap();
@@ -433,15 +426,13 @@ async fn discovery_is_answered_also_while_the_gateway_is_away() {
     let (issuer, proxy) = proxies();
     let scene = Scene::new(&issuer, "[]").await;
     scene.shutdowns[0].begin();
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
-    loop {
+    until_async("the gateway to be away", async || {
         let (status, answer) = scene.ask(Some(&proxy), SECRETS, "jane").await.unwrap();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            assert_eq!(answer["code"], "StoreUnavailable");
-            break;
-        }
-        assert!(tokio::time::Instant::now() < deadline);
-    }
+        let away = status == StatusCode::SERVICE_UNAVAILABLE;
+        assert!(!away || answer["code"] == "StoreUnavailable", "{answer}");
+        away
+    })
+    .await;
     for (path, kind) in [
         ("/apis/people.strongroom.dev", "APIGroup"),
         ("/apis/people.strongroom.dev/v1", "APIResourceList"),

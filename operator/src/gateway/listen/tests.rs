@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use strongroom_process::Shutdown;
+use strongroom_testing::wait::{until_async, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
@@ -25,9 +26,6 @@ use crate::gateway::limits;
 use crate::gateway::listen::ConnectionTimeouts;
 use crate::gateway::tests::{World, token};
 use crate::gateway::tls::{CertResolver, GatewayConfigResolver, test_certificate};
-
-/// Longer than anything here takes.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 struct Port {
     world: World,
@@ -131,7 +129,7 @@ impl Port {
 
     async fn close(self) {
         self.shutdown.begin();
-        tokio::time::timeout(DEADLINE, self.task).await.unwrap().unwrap();
+        within(self.task).await.unwrap();
         drop(self.world);
     }
 }
@@ -148,9 +146,8 @@ fn request() -> Request<Body> {
 /// Reads what comes until the other side closes.
 async fn rest(stream: &mut TlsStream<TcpStream>) -> String {
     let mut answer = Vec::new();
-    // A connection that is cut off also ends what comes.
-    let read = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut answer)).await;
-    assert!(read.is_ok(), "the connection stays open");
+    // A connection that is cut off also ends what comes; one that stays open never does.
+    let _ = within(stream.read_to_end(&mut answer)).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -307,12 +304,8 @@ async fn what_is_under_way_is_answered_before_the_end() {
     arrived.notified().await;
     port.shutdown.begin();
     // Nobody gets in any more, and who is in is waited for.
-    let refused = async {
-        while TcpStream::connect(port.address).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, refused).await.unwrap();
+    let refused = async || TcpStream::connect(port.address).await.is_err();
+    until_async("nobody to get in", refused).await;
     assert!(!port.task.is_finished());
     release.notify_one();
     let answer = sent.await.unwrap().unwrap();

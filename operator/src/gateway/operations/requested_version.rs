@@ -67,59 +67,11 @@ impl RequestedVersion<'_> {
 mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
-    use strongroom_model::SecretBytes;
-    use strongroom_model::id::{RequestId, SecretId};
-    use strongroom_store::audit::Actor;
-    use strongroom_store::value::Value;
-    use strongroom_store::vault::{
-        BindNamespace, CreateSecret, KeyRef, Meta, PutValue, Recovery, Store, UpdateStage,
-    };
+    use strongroom_model::id::SecretId;
+    use strongroom_store::vault::{PutValue, Store, UpdateStage};
+    use strongroom_testing::store::{Fixture, meta, value};
 
     use super::*;
-    use crate::controllers::testing::store;
-
-    fn meta() -> Meta {
-        Meta {
-            actor: Actor::System,
-            request: RequestId::generate().unwrap(),
-            now: strongroom_model::time::Timestamp::from_millis(1_800_000_000_000),
-            asked: None,
-        }
-    }
-
-    fn value(text: &str) -> Value {
-        Value::from_keys(
-            [(
-                "password".parse().unwrap(),
-                SecretBytes::new(text.as_bytes().to_vec()),
-            )]
-            .into(),
-        )
-        .unwrap()
-    }
-
-    fn secret(store: &Store) -> SecretId {
-        let bind = BindNamespace {
-            name: "shop".parse().unwrap(),
-            uid: "uid-shop".parse().unwrap(),
-        };
-        let namespace = store.run(bind, meta()).unwrap();
-        let id = SecretId::generate().unwrap();
-        let create = CreateSecret {
-            id,
-            namespace,
-            name: "db".parse().unwrap(),
-            description: String::new(),
-            labels: [].into(),
-            key: KeyRef::Default,
-            version: "v-0".parse().unwrap(),
-            value: value("v-0"),
-            object: None,
-            recovery: Recovery::Window,
-        };
-        store.run(create, meta()).unwrap();
-        id
-    }
 
     /// What a writer does.
     #[derive(Clone, Copy, Debug)]
@@ -178,10 +130,10 @@ mod tests {
             stage in prop::option::of(select(vec!["Pending", "Current", "mine"])),
             id in prop::option::of(0_usize..6),
         ) {
-            let (store, _keep) = store();
-            let secret = secret(&store);
+            let fixture = Fixture::new();
+            let (store, secret) = (&fixture.store, fixture.secret_with("db", "v-0"));
             let mut count = 0;
-            apply(&store, secret, &before, &mut count);
+            apply(store, secret, &before, &mut count);
             let view = store.describe(secret).unwrap();
             let stage: Option<Stage> = stage.map(|stage| stage.parse().unwrap());
             let version: Option<VersionId> = id.map(|id| format!("v-{id}").parse().unwrap());
@@ -189,7 +141,7 @@ mod tests {
             let found = asked.find_in(&view);
             // The decision: `Deny` for the stage `Pending`, beside a broad `Allow`.
             let denied = found.is_some_and(|found| found.stages.contains(&Stage::Pending));
-            apply(&store, secret, &between, &mut count);
+            apply(store, secret, &between, &mut count);
             let opened = asked
                 .opening(&view, found, Durability::Batched)
                 .map(|get| store.value(&get, &meta()));

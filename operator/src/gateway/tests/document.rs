@@ -16,7 +16,7 @@ async fn the_document_is_served_to_callers_and_lies_in_the_repository() {
         .await;
     let document = served.json();
     let text = format!("{}\n", serde_json::to_string_pretty(&document).unwrap());
-    crate::fixture::assert_generated("docs/openapi.json", &text);
+    strongroom_testing::assert_generated("docs/openapi.json", &text);
     // Whatever is in it is in the table that people read, by its name.
     let table = include_str!("../../../../docs/api.md");
     for (path, item) in document["paths"].as_object().unwrap() {

@@ -17,27 +17,29 @@ mod watches;
 mod writes;
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use jiff::Timestamp;
 use kube::Client;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 use strongroom_model::SecretBytes;
-use strongroom_model::id::{RequestId, SecretId};
+use strongroom_model::id::SecretId;
 use strongroom_process::{Shutdown, WorkPool};
 use strongroom_rules::policy::Identity;
-use strongroom_store::audit::{
-    Actor, AuditOutcome, Durability, Entry, READS_DIRECTORY, ReadChainRecord, SegmentDirectory,
-};
+use strongroom_store::audit::{Actor, AuditOutcome, Durability, Entry};
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
     BindNamespace, CreateSecret, DeleteSecret, Deletion, KeyRef, Meta, PutValue, Quota, SecretView,
 };
+use strongroom_testing::api_server::managed_fields::{self, Write};
+use strongroom_testing::api_server::{ApiRequest, ApiServer, failure, merge_patch as merged};
+use strongroom_testing::store::{meta_by, new_secret, reads, store_within, value_under as one};
 use tower::ServiceExt;
 
 use super::authenticate::Authenticator;
@@ -56,8 +58,6 @@ use super::state::MAX_SCANS;
 use super::{ExtensionApiAccounts, Gateway};
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::ConsumerIndex;
-use crate::controllers::testing::managed_fields::{self, Write};
-use crate::controllers::testing::store_within;
 use crate::delivery_policy::DeliveryPolicyIndex;
 use crate::external_sources::ExternalSourceIndex;
 use crate::policies::{ObservedPolicy, Policies};
@@ -80,118 +80,70 @@ struct Api {
 
 impl Api {
     fn client(&self) -> Client {
-        let api = self.clone();
-        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
-            let api = api.clone();
-            async move { api.answer(request).await }
-        });
-        Client::new(service, "default")
+        let (server, api) = (ApiServer::default(), self.clone());
+        server.script("", move |request| ready(api.answer(&request)));
+        server.client()
     }
 
-    async fn answer(&self, request: Request<kube::client::Body>) -> Result<Response<Body>, std::io::Error> {
+    fn answer(&self, request: &ApiRequest) -> std::io::Result<(u16, Json)> {
         if self.away.load(Ordering::SeqCst) {
             return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
         }
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let query = request.uri().query().unwrap_or_default().to_owned();
-        let body = http_body_util::BodyExt::collect(request.into_body())
-            .await
-            .map_err(std::io::Error::other)?
-            .to_bytes();
-        let (status, answer) = if path.ends_with("/tokenreviews") {
-            let review: Json = serde_json::from_slice(&body).unwrap();
-            // A token's subject is the name of its ServiceAccount, as `namespace/name`, or of its pod, as
-            // `namespace/name/pod@node`.
-            let token = review["spec"]["token"].as_str().unwrap();
-            self.reviews.fetch_add(1, Ordering::SeqCst);
-            let subject = subject_of(token).unwrap();
-            if let Some(status) = *self.refuses.lock() {
-                return Ok(Response::builder()
-                    .status(status)
-                    .body(Body::from(failure(status, "No").1.to_string()))
-                    .unwrap());
-            }
-            let parts: Vec<&str> = subject.split(['/', '@']).collect();
-            let user = |namespace, name| format!("system:serviceaccount:{namespace}:{name}");
-            let status = match *parts {
-                _ if self.ended.lock().contains(&subject) => json!({"authenticated": false}),
-                [namespace, name] => json!({
-                    "authenticated": true, "audiences": ["strongroom.dev"],
-                    "user": {"username": user(namespace, name)}}),
-                [namespace, name, pod, node] => json!({
-                    "authenticated": true, "audiences": ["strongroom.dev"],
-                    "user": {"username": user(namespace, name), "extra": {
-                        "authentication.kubernetes.io/pod-name": [pod],
-                        "authentication.kubernetes.io/pod-uid": [format!("uid-{pod}")],
-                        "authentication.kubernetes.io/node-name": [node]}}}),
-                _ => json!({"authenticated": false}),
-            };
-            (
-                201,
-                json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {}, "status": status}),
-            )
-        } else if let Some((_, resource)) = path
-            .split_once("/namespaces/")
-            .and_then(|(_, rest)| rest.split_once('/'))
-        {
-            self.resource(&method, resource, &query, &body)
-        } else {
-            let name = path.rsplit('/').next().unwrap();
-            match self.uids.lock().get(name) {
-                Some(uid) => {
-                    let nothing = self.keep_nothing.lock().contains(name);
-                    let labels = if nothing {
-                        json!({"strongroom.dev/recovery": "none"})
-                    } else {
-                        json!({})
-                    };
-                    (
-                        200,
-                        json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": name, "uid": uid, "labels": labels}}),
-                    )
-                }
-                None => (
-                    404,
-                    json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "no"}),
-                ),
-            }
-        };
-        Ok(Response::builder()
-            .status(status)
-            .body(Body::from(answer.to_string()))
-            .unwrap())
-    }
-}
-
-fn failure(code: u16, reason: &str) -> (u16, Json) {
-    let status =
-        json!({"kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": "no"});
-    (code, status)
-}
-
-/// A JSON merge patch (RFC 7396).
-fn merged(target: &mut Json, patch: &Json) {
-    let Some(patch) = patch.as_object() else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    for (field, value) in patch {
-        if value.is_null() {
-            target.as_object_mut().unwrap().remove(field);
-        } else {
-            merged(&mut target[field], value);
+        if request.path.ends_with("/tokenreviews") {
+            return Ok(self.review(&request.body));
         }
+        let resource = request.path.split_once("/namespaces/");
+        if let Some((_, resource)) = resource.and_then(|(_, rest)| rest.split_once('/')) {
+            return Ok(self.resource(&request.method, resource, &request.query, &request.body));
+        }
+        let name = request.path.rsplit('/').next().unwrap();
+        let Some(uid) = self.uids.lock().get(name).cloned() else {
+            return Ok(failure(404, "NotFound", "no"));
+        };
+        let labels = if self.keep_nothing.lock().contains(name) {
+            json!({"strongroom.dev/recovery": "none"})
+        } else {
+            json!({})
+        };
+        Ok((
+            200,
+            json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": name, "uid": uid, "labels": labels}}),
+        ))
     }
-}
 
-impl Api {
+    /// A token's subject is the name of its ServiceAccount, as `namespace/name`, or of its pod, as
+    /// `namespace/name/pod@node`.
+    fn review(&self, review: &Json) -> (u16, Json) {
+        let token = review["spec"]["token"].as_str().unwrap();
+        self.reviews.fetch_add(1, Ordering::SeqCst);
+        let subject = subject_of(token).unwrap();
+        if let Some(status) = *self.refuses.lock() {
+            return failure(status, "No", "no");
+        }
+        let parts: Vec<&str> = subject.split(['/', '@']).collect();
+        let user = |namespace, name| format!("system:serviceaccount:{namespace}:{name}");
+        let status = match *parts {
+            _ if self.ended.lock().contains(&subject) => json!({"authenticated": false}),
+            [namespace, name] => json!({
+                "authenticated": true, "audiences": ["strongroom.dev"],
+                "user": {"username": user(namespace, name)}}),
+            [namespace, name, pod, node] => json!({
+                "authenticated": true, "audiences": ["strongroom.dev"],
+                "user": {"username": user(namespace, name), "extra": {
+                    "authentication.kubernetes.io/pod-name": [pod],
+                    "authentication.kubernetes.io/pod-uid": [format!("uid-{pod}")],
+                    "authentication.kubernetes.io/node-name": [node]}}}),
+            _ => json!({"authenticated": false}),
+        };
+        (
+            201,
+            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {}, "status": status}),
+        )
+    }
+
     /// A custom resource, or a native Secret, made, read, changed or deleted.
-    fn resource(&self, method: &Method, resource: &str, query: &str, body: &[u8]) -> (u16, Json) {
+    fn resource(&self, method: &Method, resource: &str, query: &str, body: &Json) -> (u16, Json) {
         let mut objects = self.objects.lock();
-        let body: Json = serde_json::from_slice(body).unwrap_or_default();
         let (kind, name) = resource.split_once('/').unwrap_or((resource, ""));
         let place = |name: &str| (kind.to_owned(), name.to_owned());
         let write = Write {
@@ -212,9 +164,9 @@ impl Api {
             Method::POST => {
                 let name = body["metadata"]["name"].as_str().unwrap().to_owned();
                 if objects.contains_key(&place(&name)) {
-                    return failure(409, "AlreadyExists");
+                    return failure(409, "AlreadyExists", "no");
                 }
-                let object = made(body);
+                let object = made(body.clone());
                 let object = match object["metadata"].get("managedFields") {
                     Some(_) => object,
                     None => managed_fields::updated(&json!({}), object, write),
@@ -233,15 +185,15 @@ impl Api {
             // Server-side apply makes what is not there.
             Method::PATCH if !query.contains("force=true") && body.get("kind").is_some() => {
                 let found = objects.get(&place(name)).cloned().unwrap_or(json!({}));
-                if managed_fields::conflict(&found, &body, write).is_some() {
-                    return failure(409, "Conflict");
+                if managed_fields::conflict(&found, body, write).is_some() {
+                    return failure(409, "Conflict", "no");
                 }
                 let mut object = match found.get("spec") {
                     Some(_) => found.clone(),
                     None => made(body.clone()),
                 };
-                merged(&mut object, &body);
-                let object = managed_fields::applied(&found, object, &body, write);
+                merged(&mut object, body);
+                let object = managed_fields::applied(&found, object, body, write);
                 objects.insert(place(name), object.clone());
                 (200, object)
             }
@@ -249,11 +201,11 @@ impl Api {
                 Some(object) => {
                     assert_eq!(body["metadata"]["uid"], object["metadata"]["uid"]);
                     let mut after = object.clone();
-                    merged(&mut after, &body);
+                    merged(&mut after, body);
                     *object = managed_fields::updated(object, after, write);
                     (200, object.clone())
                 }
-                None => failure(404, "NotFound"),
+                None => failure(404, "NotFound", "no"),
             },
             Method::DELETE => match objects.remove(&place(name)) {
                 Some(object) => {
@@ -263,11 +215,11 @@ impl Api {
                         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}),
                     )
                 }
-                None => failure(404, "NotFound"),
+                None => failure(404, "NotFound", "no"),
             },
             _ => objects
                 .get(&place(name))
-                .map_or_else(|| failure(404, "NotFound"), |object| (200, object.clone())),
+                .map_or_else(|| failure(404, "NotFound", "no"), |object| (200, object.clone())),
         }
     }
 }
@@ -301,16 +253,8 @@ impl Answer {
 }
 
 fn meta() -> Meta {
-    Meta {
-        actor: Actor::System,
-        request: RequestId::generate().unwrap(),
-        now: strongroom_model::time::Timestamp::from_millis(Timestamp::now().as_millisecond()),
-        asked: None,
-    }
-}
-
-fn one(key: &str, bytes: &[u8]) -> Value {
-    Value::from_keys([(key.parse().unwrap(), SecretBytes::new(bytes.to_vec()))].into()).unwrap()
+    let now = Timestamp::now().as_millisecond();
+    meta_by(Actor::System, strongroom_model::time::Timestamp::from_millis(now))
 }
 
 impl World {
@@ -453,7 +397,6 @@ impl World {
         password: &str,
         recovery: strongroom_store::vault::Recovery,
     ) -> SecretId {
-        let id = SecretId::generate().unwrap();
         let namespace = self
             .gateway
             .store
@@ -461,17 +404,12 @@ impl World {
             .unwrap()
             .unwrap();
         let create = CreateSecret {
-            id,
-            namespace: namespace.id,
-            name: name.parse().unwrap(),
             description: format!("about {name}"),
             labels: [("tier".to_owned(), "gold".to_owned())].into(),
-            key: KeyRef::Default,
-            version: "v-1".parse().unwrap(),
-            value: one("password", password.as_bytes()),
-            object: None,
             recovery,
+            ..new_secret(namespace.id, name, one("password", password.as_bytes()))
         };
+        let id = create.id;
         self.gateway.store.run(create, meta()).unwrap();
         id
     }
@@ -558,15 +496,7 @@ impl World {
 
     /// The read chain.
     fn records(&self) -> Vec<Entry> {
-        let storage = SegmentDirectory::read_only(&self.keep.path().join("store").join(READS_DIRECTORY));
-        let records = self.gateway.store.reads_after(&storage, 0, usize::MAX).unwrap();
-        records
-            .into_iter()
-            .filter_map(|(_, record)| match record {
-                ReadChainRecord::Entry(entry) => Some(*entry),
-                _ => None,
-            })
-            .collect()
+        reads(&self.gateway.store, &self.keep.path().join("store"))
     }
 
     fn last(&self) -> (String, String, String) {

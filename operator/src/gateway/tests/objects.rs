@@ -72,12 +72,9 @@ async fn a_secret_is_made_with_its_object_and_an_unfinished_try_goes_on() {
 
     // A try that ended between the object and the store.
     let unfinished = json!({"metadata": {"name": "half"}, "spec": {"source": {"external": {}}}});
-    let created = world.api.resource(
-        &Method::POST,
-        "managedsecrets",
-        "",
-        unfinished.to_string().as_bytes(),
-    );
+    let created = world
+        .api
+        .resource(&Method::POST, "managedsecrets", "", &unfinished);
     assert_eq!(created.0, 201);
     let mut open = body("half");
     open["labels"] = json!({});
@@ -85,9 +82,7 @@ async fn a_secret_is_made_with_its_object_and_an_unfinished_try_goes_on() {
     assert_eq!(world.create("shop/app", &open).await.status, 201);
     // An object that says otherwise is somebody's.
     let other = json!({"metadata": {"name": "other"}, "spec": {"source": {"generate": {"keys": {"a": {"uuid": {}}}}}}});
-    world
-        .api
-        .resource(&Method::POST, "managedsecrets", "", other.to_string().as_bytes());
+    world.api.resource(&Method::POST, "managedsecrets", "", &other);
     assert_eq!(
         world.create("shop/app", &body("other")).await.code(),
         says(409, "ManagedElsewhere")
@@ -301,9 +296,7 @@ async fn the_native_secret_goes_with_a_deletion_unless_somebody_claims_it() {
         if claimed {
             native["metadata"]["annotations"]["meta.helm.sh/release-name"] = json!("shop");
         }
-        world
-            .api
-            .resource(&Method::POST, "secrets", "", native.to_string().as_bytes());
+        world.api.resource(&Method::POST, "secrets", "", &native);
         let bind = strongroom_store::vault::BindMaterialized {
             secret: secret.id,
             materialized: Some(strongroom_store::vault::ObjectRef {

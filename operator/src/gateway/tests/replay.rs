@@ -2,35 +2,13 @@
 //! version did. What that node said was recorded (`e2e/golden/<version>/make`), and is said again here.
 
 use data_encoding::HEXLOWER;
-use prost::Message as _;
+use strongroom_api::stream::proto;
 use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
-use strongroom_api::stream::proto::{self, GatewayMessage, NodeMessage};
+use strongroom_testing::recording::{FC3A9FF, Line, lines};
 
 use super::delivery::{NODE, Node};
 use super::*;
-
-const FC3A9FF: &str = include_str!("../../../../e2e/golden/fc3a9ff/conversation");
-
-/// A line of the recording: a message, or what was done to the cluster.
-enum Line {
-    Node(FromNode),
-    Gateway(ToNode),
-    Did(String),
-}
-
-fn lines(recording: &str) -> Vec<Line> {
-    let line = |line: &str| {
-        let (who, rest) = line.split_once(' ').unwrap();
-        let bytes = || HEXLOWER.decode(rest.as_bytes()).unwrap();
-        match who {
-            "node" => Line::Node(NodeMessage::decode(&*bytes()).unwrap().message.unwrap()),
-            "gateway" => Line::Gateway(GatewayMessage::decode(&*bytes()).unwrap().message.unwrap()),
-            _ => Line::Did(rest.to_owned()),
-        }
-    };
-    recording.lines().map(line).collect()
-}
 
 fn values(lines: &[Line]) -> Vec<proto::Value> {
     let values = lines.iter().filter_map(|line| match line {

@@ -328,20 +328,23 @@ fn is_current(secret: &Secret, bundle: &str, names: &[String], now: Timestamp) -
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+    use strongroom_testing::api_server::ApiServer;
+    use strongroom_testing::clock::now;
+    use strongroom_testing::store::store;
+
     use super::*;
-    use crate::controllers::testing::{now, store};
     use crate::gateway::listen::ConfigResolver;
     use crate::gateway::tls::config_resolver::GatewayConfigResolver;
     use crate::gateway::tls::{CertResolver, client_auth};
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject;
 
     const SECRET: &str = "/api/v1/namespaces/strongroom/secrets/strongroom-front-tls";
     const SERVICE: &str = "/api/v1/namespaces/strongroom/services/strongroom-front";
 
     #[tokio::test]
     async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
-        let (api, (store, _keep)) = (crate::controllers::testing::Api::default(), store());
+        let (api, (store, _keep)) = (ApiServer::default(), store());
         let doors = GatewayConfigResolver {
             everybody: Arc::new(Arc::new(CertResolver::default()).config()),
             extension_api: Arc::default(),
@@ -408,7 +411,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_of_somebody_else_is_left_alone_and_edits_of_ours_are_put_back() {
-        let (api, (store, _keep)) = (crate::controllers::testing::Api::default(), store());
+        let (api, (store, _keep)) = (ApiServer::default(), store());
         let keeper = || {
             Arc::new(ClientCertificateRotator {
                 kept: CaStore::new(store.clone(), ("strongroom".to_owned(), "ns-9".to_owned())),

@@ -74,8 +74,10 @@ impl CertificateRotator {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_testing::clock::now;
+    use strongroom_testing::store::store;
+
     use super::*;
-    use crate::controllers::testing::{now, store};
 
     #[tokio::test]
     async fn the_authority_outlives_the_process_and_a_certificate_is_renewed_in_time() {

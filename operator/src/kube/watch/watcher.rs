@@ -167,14 +167,16 @@ mod tests {
     use kube::core::{DynamicObject, PartialObjectMeta};
     use serde_json::{Value as Json, json};
     use strongroom_crds::v1alpha1::ManagedSecret;
+    use strongroom_testing::api_server::{ApiServer, NS, SECRETS};
+    use strongroom_testing::wait::within;
 
     use super::super::list;
     use super::*;
-    use crate::controllers::testing::{Api as Server, ControllerFixture, NS, SECRETS};
+    use crate::controllers::testing::ControllerFixture;
 
     const ALL: &str = "/apis/strongroom.dev/v1alpha1/managedsecrets";
 
-    fn put(server: &Server, name: &str, text: &str) {
+    fn put(server: &ApiServer, name: &str, text: &str) {
         let metadata = json!({"name": name, "namespace": NS, "annotations": {"text": text}});
         server.put(
             &ControllerFixture::path(name),
@@ -183,19 +185,18 @@ mod tests {
     }
 
     /// Any object of the kind, as it comes.
-    fn objects(server: &Server) -> Api<PartialObjectMeta<ManagedSecret>> {
+    fn objects(server: &ApiServer) -> Api<PartialObjectMeta<ManagedSecret>> {
         Api::all(server.client())
     }
 
     type Events<K> = Pin<Box<dyn Stream<Item = Result<Event<K>, Error>> + Send>>;
 
-    fn watched(server: &Server) -> Events<PartialObjectMeta<ManagedSecret>> {
+    fn watched(server: &ApiServer) -> Events<PartialObjectMeta<ManagedSecret>> {
         Box::pin(watcher(objects(server), Selection::whole()))
     }
 
     async fn next<K: Resource>(events: &mut Events<K>) -> String {
-        let next = tokio::time::timeout(Duration::from_secs(20), events.next());
-        match next.await.expect("an event").expect("a watch has no end") {
+        match within(events.next()).await.expect("a watch has no end") {
             Ok(event) => event.to_string(),
             Err(error) => error.to_string(),
         }
@@ -215,7 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_comes_in_pages_and_then_what_happens() {
-        let server = Server::default();
+        let server = ApiServer::default();
         let names: Vec<String> = (0..130).map(|number| format!("db-{number:03}")).collect();
         for name in &names {
             put(&server, name, "short");
@@ -226,9 +227,7 @@ mod tests {
         // Twenty, a hundred and the rest.
         assert_eq!(server.log(), vec![format!("GET {ALL}"); 3]);
         let (told, ()) = futures::join!(next(&mut events), async {
-            while server.watches() == 0 {
-                tokio::task::yield_now().await;
-            }
+            server.until_watched().await;
             put(&server, "late", "short");
         });
         assert_eq!(told, "Apply(late)");
@@ -238,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn pages_of_large_objects_are_small() {
-        let server = Server::default();
+        let server = ApiServer::default();
         for number in 0..40 {
             put(&server, &format!("db-{number}"), &"x".repeat(1_200_000));
         }
@@ -249,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_that_breaks_off_begins_again() {
-        let server = Server::default();
+        let server = ApiServer::default();
         for number in 0..30 {
             put(&server, &format!("db-{number}"), "short");
         }
@@ -273,14 +272,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_version_that_is_too_old_leads_to_a_new_list() {
-        let server = Server::default();
+        let server = ApiServer::default();
         put(&server, "a", "short");
         let mut events = watched(&server);
         assert_eq!(listed(&mut events).await.len(), 1);
         let (said, ()) = futures::join!(next(&mut events), async {
-            while server.watches() == 0 {
-                tokio::task::yield_now().await;
-            }
+            server.until_watched().await;
             server.expire(ALL, || put(&server, "b", "short"));
         });
         assert!(said.contains("too old resource version"), "{said}");
@@ -289,7 +286,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_metadata_nothing_else_leaves_the_api_server() {
-        let server = Server::default();
+        let server = ApiServer::default();
         let secret = |name: &str| json!({"metadata": {"name": name, "namespace": NS, "uid": "u"}, "data": {"password": "aHVudGVyMg=="}});
         server.put(&format!("{SECRETS}/a"), secret("a"));
         let api: Api<DynamicSecret> = Api::all(server.client());
@@ -302,9 +299,7 @@ mod tests {
         );
         assert_eq!(next(&mut events).await, "InitDone");
         let (then, ()) = futures::join!(events.next(), async {
-            while server.watches() == 0 {
-                tokio::task::yield_now().await;
-            }
+            server.until_watched().await;
             server.put(&format!("{SECRETS}/b"), secret("b"));
         });
         let then = then.unwrap().unwrap();
@@ -353,7 +348,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_shows_each_object_until_it_is_enough() {
-        let server = Server::default();
+        let server = ApiServer::default();
         for number in 0..50 {
             put(&server, &format!("db-{number:02}"), "short");
         }

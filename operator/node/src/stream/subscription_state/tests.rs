@@ -69,6 +69,13 @@ fn granted(volume: &str, pointers: Vec<Pointer>) -> GatewayMessage {
     }))
 }
 
+/// The volume `v` is granted this version of its one secret, which was sent before.
+fn deliver(state: &mut SubscriptionState, version: &str, revision: u64) {
+    state.receive(value(1, version)).unwrap();
+    let pointers = vec![pointer(0, 1, version, revision)];
+    state.receive(granted("v", pointers)).unwrap();
+}
+
 fn moved(volume: &str, pointers: Vec<Pointer>) -> GatewayMessage {
     from(FromGateway::Moved(Moved {
         subscription: volume.into(),
@@ -116,6 +123,13 @@ fn connected() -> SubscriptionState {
     state
 }
 
+/// With the volume `v`, which shows the secret `a`, and what says that it changed.
+fn subscribed() -> (SubscriptionState, watch::Receiver<u64>) {
+    let mut state = connected();
+    let changes = state.subscribe("v", Some(token("t")), vec![wanted("a")]);
+    (state, changes)
+}
+
 #[test]
 fn a_volume_is_answered_when_everything_is_there() {
     let mut state = connected();
@@ -156,10 +170,8 @@ fn another_volume_of_the_same_secret_needs_no_second_value() {
 
 #[test]
 fn a_change_is_told_once_and_older_news_not_at_all() {
-    let mut state = connected();
-    let changes = state.subscribe("v", Some(token("t")), vec![wanted("a")]);
-    state.receive(value(1, "a1")).unwrap();
-    state.receive(granted("v", vec![pointer(0, 1, "a1", 5)])).unwrap();
+    let (mut state, changes) = subscribed();
+    deliver(&mut state, "a1", 5);
     state.receive(value(1, "a2")).unwrap();
     state.receive(moved("v", vec![pointer(0, 1, "a2", 6)])).unwrap();
     assert_eq!(*changes.borrow(), 2);
@@ -171,8 +183,7 @@ fn a_change_is_told_once_and_older_news_not_at_all() {
     // Another process counts anew.
     state.disconnected();
     state.welcome(&welcome(1, 2));
-    state.receive(value(1, "a3")).unwrap();
-    state.receive(granted("v", vec![pointer(0, 1, "a3", 1)])).unwrap();
+    deliver(&mut state, "a3", 1);
     assert_eq!(*changes.borrow(), 3);
 }
 
@@ -188,8 +199,7 @@ fn a_reconnect_asks_for_everything_and_says_what_is_held_and_shown() {
         }],
     );
     state.subscribe("w", None, vec![wanted("a")]);
-    state.receive(value(1, "a1")).unwrap();
-    state.receive(granted("v", vec![pointer(0, 1, "a1", 1)])).unwrap();
+    deliver(&mut state, "a1", 1);
     for version in ["a0", "a1"] {
         let outcome = Some(proto::applied_secret::Outcome::VersionId(version.into()));
         state.applied("v", vec![AppliedSecret { secret: 0, outcome }]);
@@ -226,8 +236,7 @@ fn a_volume_without_a_token_waits_for_kubelet() {
     assert_eq!(said(&mut state), ["subscribe v t"]);
     state.renew("v", token("t2"));
     assert_eq!(said(&mut state), [""; 0], "it is being asked for");
-    state.receive(value(1, "a1")).unwrap();
-    state.receive(granted("v", vec![pointer(0, 1, "a1", 1)])).unwrap();
+    deliver(&mut state, "a1", 1);
     said(&mut state);
     state.renew("v", token("t2"));
     assert_eq!(said(&mut state), [""; 0], "the same token is no news");
@@ -237,8 +246,7 @@ fn a_volume_without_a_token_waits_for_kubelet() {
 
 #[test]
 fn a_denial_is_answered_and_asked_again_with_the_next_token() {
-    let mut state = connected();
-    state.subscribe("v", Some(token("t")), vec![wanted("a")]);
+    let (mut state, _) = subscribed();
     let mut answer = read(&mut state, "v");
     state
         .receive(from(FromGateway::Denied(Denied {
@@ -259,17 +267,14 @@ fn a_denial_is_answered_and_asked_again_with_the_next_token() {
     state.renew("v", token("t"));
     assert_eq!(said(&mut state), ["subscribe v t"]);
     let mut answer = read(&mut state, "v");
-    state.receive(value(1, "a1")).unwrap();
-    state.receive(granted("v", vec![pointer(0, 1, "a1", 1)])).unwrap();
+    deliver(&mut state, "a1", 1);
     assert_eq!(versions(&mut answer), ["a1"]);
 }
 
 #[test]
 fn a_tombstone_ends_access_and_wipes_where_it_says_so() {
-    let mut state = connected();
-    let changes = state.subscribe("v", Some(token("t")), vec![wanted("a")]);
-    state.receive(value(1, "a1")).unwrap();
-    state.receive(granted("v", vec![pointer(0, 1, "a1", 1)])).unwrap();
+    let (mut state, changes) = subscribed();
+    deliver(&mut state, "a1", 1);
     let tombstone = |on_revoke: OnRevoke| {
         from(FromGateway::Tombstone(Tombstone {
             subscription: "v".into(),
@@ -302,10 +307,8 @@ fn what_is_denied_after_a_break_is_ended_as_by_a_tombstone() {
         }))
     };
     let granted_once = || {
-        let mut state = connected();
-        let changes = state.subscribe("v", Some(token("t")), vec![wanted("a")]);
-        state.receive(value(1, "a1")).unwrap();
-        state.receive(granted("v", vec![pointer(0, 1, "a1", 1)])).unwrap();
+        let (mut state, changes) = subscribed();
+        deliver(&mut state, "a1", 1);
         state.disconnected();
         state.welcome(&welcome(1, 1));
         (state, changes)
@@ -397,8 +400,7 @@ fn what_breaks_the_protocol_is_left_out() {
 
 #[test]
 fn a_value_is_fetched_only_from_a_gateway_that_granted_it() {
-    let mut state = connected();
-    state.subscribe("v", Some(token("t")), vec![wanted("a")]);
+    let (mut state, _) = subscribed();
     state.receive(granted("v", vec![pointer(0, 1, "a1", 1)])).unwrap();
     state.disconnected();
     let mut answer = read(&mut state, "v");
@@ -415,8 +417,7 @@ fn a_value_is_fetched_only_from_a_gateway_that_granted_it() {
 
 #[test]
 fn a_secret_that_was_made_again_or_a_store_that_was_restored_counts_from_the_start() {
-    let mut state = connected();
-    let changes = state.subscribe("v", Some(token("t")), vec![wanted("a")]);
+    let (mut state, changes) = subscribed();
     state.receive(granted("v", vec![pointer(0, 1, "a1", 9)])).unwrap();
     state.receive(moved("v", vec![pointer(0, 2, "b1", 1)])).unwrap();
     assert_eq!(*changes.borrow(), 2);
@@ -458,8 +459,7 @@ fn a_volume_that_is_behind_is_told_again() {
 
 #[test]
 fn whoever_asks_where_a_pod_is_hears_it_or_that_there_is_no_gateway() {
-    let mut state = connected();
-    state.subscribe("v", Some(token("t")), vec![wanted("a")]);
+    let (mut state, _) = subscribed();
     said(&mut state);
     let ask = |state: &mut SubscriptionState, volume: &str| {
         let (sender, receiver) = oneshot::channel();

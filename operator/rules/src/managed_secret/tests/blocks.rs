@@ -101,12 +101,26 @@ fn each_cause_blocks_without_touching_anything() {
         under(f, state);
         present(f).held = true;
     };
+    let (db, pay, old) = (|| "db".to_owned(), || "pay".to_owned(), || "old".to_owned());
+    let in_window = || SecretBlocker::InRecoveryWindow {
+        secret: "abc".to_owned(),
+        until: at(9),
+    };
+    let lost = |native| SecretBlocker::StoreLost {
+        secret: "lost".to_owned(),
+        native,
+    };
+    let recreated = || SecretBlocker::NamespaceRecreated {
+        recorded: uid("older"),
+    };
+    let name_taken = |by| SecretBlocker::StoreNameTaken {
+        name: "db".to_owned(),
+        by,
+    };
     let table = [
         (
             with(new(), |f| wanted(f).source = ValueSource::External { wait: true }),
-            SecretBlocker::AwaitingValue {
-                name: "db".to_owned(),
-            },
+            SecretBlocker::AwaitingValue { name: db() },
         ),
         (
             with(settled(), |f| {
@@ -115,22 +129,17 @@ fn each_cause_blocks_without_touching_anything() {
                 present(f).immutable = true;
             }),
             SecretBlocker::Immutable {
-                name: "db".to_owned(),
+                name: db(),
                 keys: vec!["new".to_owned()],
             },
         ),
         (
             with(settled(), |f| live(f).owner = Owner::Nobody),
-            SecretBlocker::StoreNameTaken {
-                name: "db".to_owned(),
-                by: None,
-            },
+            name_taken(None),
         ),
         (
             with(new(), |f| under(f, KeyState::Absent)),
-            SecretBlocker::KeyNotReady {
-                name: "pay".to_owned(),
-            },
+            SecretBlocker::KeyNotReady { name: pay() },
         ),
         (with(new(), |f| under(f, KeyState::Disabled)), disabled(None)),
         (with(settled(), |f| held(f, KeyState::Disabled)), disabled(None)),
@@ -143,9 +152,7 @@ fn each_cause_blocks_without_touching_anything() {
         ),
         (
             with(settled(), |f| under(f, KeyState::ObjectMissing)),
-            SecretBlocker::KeyObjectMissing {
-                name: "pay".to_owned(),
-            },
+            SecretBlocker::KeyObjectMissing { name: pay() },
         ),
         (
             with(settled(), |f| f.wanted = Err(invalid.clone())),
@@ -165,9 +172,7 @@ fn each_cause_blocks_without_touching_anything() {
                     recorded: uid("older"),
                 }
             }),
-            SecretBlocker::NamespaceRecreated {
-                recorded: uid("older"),
-            },
+            recreated(),
         ),
         (
             with(settled(), |f| {
@@ -176,18 +181,13 @@ fn each_cause_blocks_without_touching_anything() {
                 };
                 f.namespace.accepts = Some(uid("oldest"));
             }),
-            SecretBlocker::NamespaceRecreated {
-                recorded: uid("older"),
-            },
+            recreated(),
         ),
         (
             with(new(), |f| {
                 f.object.recorded = RecordedSecretId::Unknown("lost".to_owned())
             }),
-            SecretBlocker::StoreLost {
-                secret: "lost".to_owned(),
-                native: None,
-            },
+            lost(None),
         ),
         (
             with(new(), |f| {
@@ -195,52 +195,27 @@ fn each_cause_blocks_without_touching_anything() {
                 f.namespace.binding = NamespaceBinding::Unbound;
                 f.native = NativeSecretState::Present(native());
             }),
-            SecretBlocker::StoreLost {
-                secret: "lost".to_owned(),
-                native: Some("db".to_owned()),
-            },
+            lost(Some(db())),
         ),
         (
             with(settled(), |f| {
                 f.object.recorded = RecordedSecretId::Unknown("lost".to_owned());
                 live(f).owner = Owner::GoneObject;
             }),
-            SecretBlocker::StoreLost {
-                secret: "lost".to_owned(),
-                native: Some("db".to_owned()),
-            },
+            lost(Some(db())),
         ),
-        (
-            with(settled(), window),
-            SecretBlocker::InRecoveryWindow {
-                secret: "abc".to_owned(),
-                until: at(9),
-            },
-        ),
+        (with(settled(), window), in_window()),
         (
             with(settled(), |f| {
                 window(f);
                 f.object.restore = Some("another".to_owned());
                 f.object.purge = Some("another".to_owned());
             }),
-            SecretBlocker::InRecoveryWindow {
-                secret: "abc".to_owned(),
-                until: at(9),
-            },
+            in_window(),
         ),
         (
             with(settled(), |f| live(f).owner = Owner::Rival("other".to_owned())),
-            SecretBlocker::StoreNameTaken {
-                name: "db".to_owned(),
-                by: Some("other".to_owned()),
-            },
-        ),
-        (
-            with(settled(), |f| live(f).owner = Owner::Nobody),
-            SecretBlocker::StoreNameTaken {
-                name: "db".to_owned(),
-                by: None,
-            },
+            name_taken(Some("other".to_owned())),
         ),
         (
             with(settled(), |f| {
@@ -248,9 +223,7 @@ fn each_cause_blocks_without_touching_anything() {
                 live(f).materialized = None;
                 f.object.restore = Some("another".to_owned());
             }),
-            taken(Obstacle::Shown {
-                native: "db".to_owned(),
-            }),
+            taken(Obstacle::Shown { native: db() }),
         ),
         (
             with(settled(), |f| {
@@ -258,18 +231,14 @@ fn each_cause_blocks_without_touching_anything() {
                 wanted(f).source = ValueSource::External { wait: false };
                 live(f).materialized = None;
             }),
-            taken(Obstacle::Shown {
-                native: "db".to_owned(),
-            }),
+            taken(Obstacle::Shown { native: db() }),
         ),
         (
             with(settled(), |f| {
                 live(f).owner = Owner::GoneObject;
                 live(f).materialized.as_mut().unwrap().name = "other".to_owned();
             }),
-            taken(Obstacle::Shown {
-                native: "db".to_owned(),
-            }),
+            taken(Obstacle::Shown { native: db() }),
         ),
         (
             with(settled(), |f| {
@@ -312,9 +281,7 @@ fn each_cause_blocks_without_touching_anything() {
                 import(f, "old");
                 f.import = ImportState::Absent;
             }),
-            SecretBlocker::ImportMissing {
-                name: "old".to_owned(),
-            },
+            SecretBlocker::ImportMissing { name: old() },
         ),
         (
             with(new(), |f| {
@@ -336,7 +303,7 @@ fn each_cause_blocks_without_touching_anything() {
                 present(f).fixed = vec![ImmutableField::Immutable];
             }),
             SecretBlocker::ReplacementUnasked {
-                name: "db".to_owned(),
+                name: db(),
                 fixed: vec![ImmutableField::Immutable],
             },
         ),
@@ -345,9 +312,7 @@ fn each_cause_blocks_without_touching_anything() {
                 present(f).drift = Some(Drift::Replace);
                 present(f).fixed = vec![ImmutableField::Data];
             }),
-            SecretBlocker::ImmutableContent {
-                name: "db".to_owned(),
-            },
+            SecretBlocker::ImmutableContent { name: db() },
         ),
         (
             with(settled(), |f| {
@@ -355,9 +320,7 @@ fn each_cause_blocks_without_touching_anything() {
                 let found = "Opaque".to_owned();
                 present(f).fixed = vec![ImmutableField::Type { found }, ImmutableField::Data];
             }),
-            SecretBlocker::ImmutableContent {
-                name: "db".to_owned(),
-            },
+            SecretBlocker::ImmutableContent { name: db() },
         ),
         (with(settled(), foreign), not_owned("db", None)),
         (
@@ -390,14 +353,14 @@ fn each_cause_blocks_without_touching_anything() {
                 present(f).terminating = Some(vec!["example.com/hold".to_owned()]);
             }),
             SecretBlocker::NativeTerminating {
-                name: "db".to_owned(),
+                name: db(),
                 finalizers: vec!["example.com/hold".to_owned()],
             },
         ),
         (
             with(settled(), |f| contested(f, 1)),
             SecretBlocker::NativeContested {
-                name: "db".to_owned(),
+                name: db(),
                 edits: vec![edit()],
                 until: at(1),
             },
@@ -409,7 +372,7 @@ fn each_cause_blocks_without_touching_anything() {
                 present(f).mutated = vec![edit().key];
             }),
             SecretBlocker::NativeMutated {
-                name: "db".to_owned(),
+                name: db(),
                 keys: vec![edit().key],
                 until: at(1),
             },

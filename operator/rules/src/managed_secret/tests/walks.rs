@@ -79,15 +79,7 @@ fn carry_out(facts: &mut SecretFacts, step: &SecretStep) {
         SecretStep::Native(step) => match step {
             NativeStep::Create => {
                 // A create on a taken name fails and makes the Secret known; a free name is ours.
-                let name = facts
-                    .wanted
-                    .as_ref()
-                    .unwrap()
-                    .native
-                    .as_ref()
-                    .unwrap()
-                    .name
-                    .clone();
+                let name = wanted_name(facts);
                 assert!(
                     !matches!(facts.native, NativeSecretState::Present(_)),
                     "a create over a known Secret"
@@ -105,32 +97,16 @@ fn carry_out(facts: &mut SecretFacts, step: &SecretStep) {
                 });
             }
             NativeStep::Adopt { uid } => {
-                let name = facts
-                    .wanted
-                    .as_ref()
-                    .unwrap()
-                    .native
-                    .as_ref()
-                    .unwrap()
-                    .name
-                    .clone();
+                let name = wanted_name(facts);
                 let uid = uid.clone();
                 record(facts, NativeSecretRef { name, uid });
             }
             NativeStep::Apply { uid } => {
-                assert_eq!(
-                    live(facts).materialized.as_ref().map(|ours| &ours.uid),
-                    Some(uid),
-                    "an apply to what is not ours"
-                );
+                assert_ours(facts, uid, "an apply to what is not ours");
                 present(facts).drift = None;
             }
             NativeStep::Replace { uid } => {
-                assert_eq!(
-                    live(facts).materialized.as_ref().map(|ours| &ours.uid),
-                    Some(uid),
-                    "a delete of what is not ours"
-                );
+                assert_ours(facts, uid, "a delete of what is not ours");
                 assert!(present(facts).marked, "a replacement of what we never wrote");
                 let name = live(facts).materialized.clone().unwrap().name;
                 live(facts).materialized = Some(NativeSecretRef {
@@ -143,11 +119,7 @@ fn carry_out(facts: &mut SecretFacts, step: &SecretStep) {
                 });
             }
             NativeStep::Hold { uid } => {
-                assert_eq!(
-                    live(facts).materialized.as_ref().map(|ours| &ours.uid),
-                    Some(uid),
-                    "a mark on what is not ours"
-                );
+                assert_ours(facts, uid, "a mark on what is not ours");
                 present(facts).held = true;
             }
             NativeStep::Remove { uid, .. } => {
@@ -167,6 +139,16 @@ fn carry_out(facts: &mut SecretFacts, step: &SecretStep) {
             }
         },
     }
+}
+
+/// The name that the native Secret is to have.
+fn wanted_name(facts: &mut SecretFacts) -> String {
+    wanted(facts).native.as_ref().unwrap().name.clone()
+}
+
+fn assert_ours(facts: &mut SecretFacts, uid: &Uid, what: &str) {
+    let ours = live(facts).materialized.as_ref();
+    assert_eq!(ours.map(|ours| &ours.uid), Some(uid), "{what}");
 }
 
 /// The native Secret of this name is ours from now on; another one that was, goes.

@@ -2,10 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
-use super::policy;
+use super::{policy, request};
 use crate::policy::{
-    Action, BOUNDS, BOUNDS_WITH_DENIALS, CompiledPolicy, NamespacePolicies, PolicySource, Request,
-    RequestFacts, SecretRef, SharedStatements, Weight, compile, decide_by,
+    Action, BOUNDS, BOUNDS_WITH_DENIALS, CompiledPolicy, NamespacePolicies, PolicySource, RequestFacts,
+    SharedStatements, Weight, compile, decide_by,
 };
 
 fn compiled(shared: &SharedStatements, spec: Json) -> CompiledPolicy {
@@ -208,17 +208,7 @@ fn a_policy_without_room_to_deny_shuts_its_kind_and_takes_no_room() {
     let principal = super::account("shop", "app-0");
     let facts = RequestFacts::default();
     let allowed = |namespace: &NamespacePolicies| {
-        let request = Request {
-            principal: &principal,
-            action: Action::GetSecretValue,
-            secret: SecretRef {
-                namespace: "shop",
-                name: "db",
-            },
-            key: None,
-            owner: None,
-            facts: &facts,
-        };
+        let request = request(&principal, Action::GetSecretValue, "db", &facts);
         decide_by(None, Some(namespace), &request).unwrap().allowed
     };
     assert!(allowed(&namespace));

@@ -1,23 +1,11 @@
 //! What a program hears that is kept from a value, and that it can be followed.
 
-use super::{account, policy, user};
-use crate::policy::{
-    Action, PolicySet, PolicySource, Principal, Request, RequestFacts, SecretRef, decide, denial,
-};
+use super::{account, policy, request, user};
+use crate::policy::{Action, PolicySet, PolicySource, Principal, RequestFacts, decide, denial};
 
 fn said(book: &PolicySet, principal: &Principal) -> String {
     let facts = RequestFacts::default();
-    let request = Request {
-        principal,
-        action: Action::GetSecretValue,
-        secret: SecretRef {
-            namespace: "shop",
-            name: "checkout-db",
-        },
-        key: None,
-        owner: None,
-        facts: &facts,
-    };
+    let request = request(principal, Action::GetSecretValue, "checkout-db", &facts);
     denial(&request, &decide(book, &request).unwrap(), "checkout-db")
 }
 

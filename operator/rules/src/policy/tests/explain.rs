@@ -2,8 +2,8 @@
 
 use strongroom_crds::{Manifest, parse_manifest};
 
-use super::{account, user};
-use crate::policy::{Action, PolicySet, PolicySource, Request, RequestFacts, SecretRef, decide, explain};
+use super::{account, request, user};
+use crate::policy::{Action, PolicySet, PolicySource, Request, RequestFacts, decide, explain};
 
 #[test]
 fn what_is_missing_allows_it_once_it_is_applied() {
@@ -15,15 +15,8 @@ fn what_is_missing_allows_it_once_it_is_applied() {
     ] {
         for key in [None, Some((Action::Decrypt, "payments"))] {
             let request = Request {
-                principal: &principal,
-                action: Action::GetSecretValue,
-                secret: SecretRef {
-                    namespace: "shop",
-                    name: "Db_main/1",
-                },
                 key,
-                owner: None,
-                facts: &facts,
+                ..request(&principal, Action::GetSecretValue, "Db_main/1", &facts)
             };
             let mut book = PolicySet::default();
             let denied = decide(&book, &request).unwrap();
@@ -71,17 +64,7 @@ fn a_deny_names_its_statement_and_offers_nothing() {
         {"sid": "never", "effect": "Deny", "principals": [{"serviceAccount": "*"}], "actions": ["*"]}]}));
     book.put("shop", &PolicySource::Policy("lock".to_owned()), &spec)
         .unwrap();
-    let request = Request {
-        principal: &principal,
-        action: Action::DescribeSecret,
-        secret: SecretRef {
-            namespace: "shop",
-            name: "db-main",
-        },
-        key: None,
-        owner: None,
-        facts: &facts,
-    };
+    let request = request(&principal, Action::DescribeSecret, "db-main", &facts);
     let decision = decide(&book, &request).unwrap();
     let explanation = explain(&request, &decision, "shop");
     assert_eq!(
@@ -113,15 +96,8 @@ fn no_suggested_policy_takes_the_place_of_another() {
             for action in [Action::GetSecretValue, Action::PutSecretValue] {
                 for key in [None, Some((Action::Decrypt, "payments"))] {
                     let request = Request {
-                        principal,
-                        action,
-                        secret: SecretRef {
-                            namespace: "shop",
-                            name,
-                        },
                         key,
-                        owner: None,
-                        facts: &facts,
+                        ..request(principal, action, name, &facts)
                     };
                     let denied = decide(&PolicySet::default(), &request).unwrap();
                     for yaml in explain(&request, &denied, "shop").yaml {
@@ -153,17 +129,7 @@ fn a_suggested_policy_is_named_after_who_asks_and_for_what() {
         (user("\u{7}"), "_db_", "allow-x-db-"),
         (user(&long), "db", format!("allow-{}-db-", &long[..80]).as_str()),
     ] {
-        let request = Request {
-            principal: &principal,
-            action: Action::GetSecretValue,
-            secret: SecretRef {
-                namespace: "shop",
-                name,
-            },
-            key: None,
-            owner: None,
-            facts: &facts,
-        };
+        let request = request(&principal, Action::GetSecretValue, name, &facts);
         let denied = decide(&PolicySet::default(), &request).unwrap();
         let yaml = explain(&request, &denied, "shop").yaml.remove(0);
         let Ok(Manifest::SecretPolicy(policy)) = parse_manifest(&yaml) else {
@@ -179,17 +145,7 @@ fn a_suggested_policy_is_named_after_who_asks_and_for_what() {
 fn rbac_allows_describing_and_nothing_else_and_a_deny_wins() {
     let facts = RequestFacts::default();
     let principal = user("jane");
-    let request = |action| Request {
-        principal: &principal,
-        action,
-        secret: SecretRef {
-            namespace: "shop",
-            name: "db",
-        },
-        key: None,
-        owner: None,
-        facts: &facts,
-    };
+    let request = |action| request(&principal, action, "db", &facts);
     for action in Action::ALL.iter().copied().filter(|action| !action.uses_key()) {
         let decision = decide(&PolicySet::default(), &request(action)).unwrap();
         let decision = decision.or_by_rbac(action);
@@ -233,17 +189,7 @@ fn names_of_another_namespaces_policies_are_told_to_nobody() {
         let source = PolicySource::Policy(name.to_owned());
         book.put(namespace, &source, &super::policy(spec)).unwrap();
     }
-    let request = Request {
-        principal: &principal,
-        action: Action::GetSecretValue,
-        secret: SecretRef {
-            namespace: "shop",
-            name: "db",
-        },
-        key: None,
-        owner: None,
-        facts: &facts,
-    };
+    let request = request(&principal, Action::GetSecretValue, "db", &facts);
     let decision = decide(&book, &request).unwrap();
     assert!(decision.allowed);
     for (reader, sees, not) in [

@@ -4,12 +4,10 @@
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use super::{account, policy, user};
+use super::{account, policy, request, user};
 use crate::policy::evaluate::{Effect, Target};
 use crate::policy::filter::Probe;
-use crate::policy::{
-    Action, CompiledPolicy, Principal, Request, RequestFacts, SecretRef, SharedStatements, compile,
-};
+use crate::policy::{Action, CompiledPolicy, Principal, Request, RequestFacts, SharedStatements, compile};
 
 const READ: (Action, Target) = (Action::GetSecretValue, Target::Secret);
 const DESCRIBE: (Action, Target) = (Action::DescribeSecret, Target::Secret);
@@ -28,15 +26,8 @@ fn applies(
     facts: &RequestFacts,
 ) -> bool {
     let request = Request {
-        principal,
-        action: Action::GetSecretValue,
-        secret: SecretRef {
-            namespace: "shop",
-            name,
-        },
         key: Some((Action::Decrypt, name)),
-        owner: None,
-        facts,
+        ..request(principal, Action::GetSecretValue, name, facts)
     };
     let probe = Probe::new(&request, action, target);
     let statement = &policy.statements[0];

@@ -55,14 +55,14 @@ fn book(policies: &[(&str, Json)]) -> PolicySet {
     book
 }
 
-fn ask(
-    book: &PolicySet,
-    principal: &Principal,
+/// For the secret of this name in `shop`, under the default key.
+fn request<'a>(
+    principal: &'a Principal,
     action: Action,
-    name: &str,
-    facts: &RequestFacts,
-) -> Decision {
-    let request = Request {
+    name: &'a str,
+    facts: &'a RequestFacts,
+) -> Request<'a> {
+    Request {
         principal,
         action,
         secret: SecretRef {
@@ -72,8 +72,17 @@ fn ask(
         key: None,
         owner: None,
         facts,
-    };
-    decide(book, &request).unwrap()
+    }
+}
+
+fn ask(
+    book: &PolicySet,
+    principal: &Principal,
+    action: Action,
+    name: &str,
+    facts: &RequestFacts,
+) -> Decision {
+    decide(book, &request(principal, action, name, facts)).unwrap()
 }
 
 /// Every cell: who stands how to the secret, which policies allow the secret's action, who denies it, and
@@ -92,6 +101,7 @@ fn the_table_of_decisions() {
             "user" => json!({"user": "app"}),
             _ => json!({"serviceAccount": format!("{home}/app")}),
         };
+        let facts = RequestFacts::default();
         for bits in 0..128_u32 {
             let bit = |n: u32| bits & (1 << n) != 0;
             let (identity, secret, identity_denies, secret_denies) = (bit(0), bit(1), bit(2), bit(3));
@@ -130,15 +140,8 @@ fn the_table_of_decisions() {
                 by_secret("Allow", "keys:Decrypt", "d*");
             }
             let request = Request {
-                principal: &principal,
-                action: Action::GetSecretValue,
-                secret: SecretRef {
-                    namespace: "shop",
-                    name: "db",
-                },
                 key: under_key.then_some((Action::Decrypt, "payments")),
-                owner: None,
-                facts: &RequestFacts::default(),
+                ..request(&principal, Action::GetSecretValue, "db", &facts)
             };
             let decision = decide(&book(&policies), &request).unwrap();
 

@@ -9,10 +9,8 @@ use strongroom_crds::v1alpha1::{
     Window,
 };
 
-use super::{account, user};
-use crate::policy::{
-    Action, Identity, PolicySet, PolicySource, Principal, Request, RequestFacts, SecretRef, decide,
-};
+use super::{account, request, user};
+use crate::policy::{Action, Identity, PolicySet, PolicySource, Principal, Request, RequestFacts, decide};
 
 fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
@@ -344,14 +342,7 @@ proptest! {
             }
             book.put(namespace, &source, spec).unwrap();
         }
-        let request = Request {
-            principal: &principal,
-            action,
-            secret: SecretRef { namespace: "shop", name },
-            key: key.map(|key| (Action::Decrypt, key)),
-            owner: None,
-            facts: &facts,
-        };
+        let request = Request { key: key.map(|key| (Action::Decrypt, key)), ..request(&principal, action, name, &facts) };
         let naive = Naive { policies: &policies, request: &request };
         let decision = decide(&book, &request).unwrap();
         prop_assert_eq!(decision.allowed, naive.allows(), "{:?}", decision);

@@ -3,9 +3,9 @@
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::SecretPolicySpec;
 
-use super::{account, policy};
+use super::{account, policy, request};
 use crate::policy::{
-    Action, CompiledPolicy, Decision, NamespacePolicies, PolicySource, Request, RequestFacts, SecretRef,
+    Action, CompiledPolicy, Decision, NamespacePolicies, PolicySource, Request, RequestFacts,
     SharedStatements, compile, decide_by, readers_policy,
 };
 
@@ -27,16 +27,10 @@ fn named(name: &str) -> PolicySource {
 
 /// What `app` hears that reads `db`, which the store has as this owner's.
 fn reads(policies: &NamespacePolicies, owner: Option<&str>) -> Decision {
+    let (app, facts) = (account("shop", "app"), RequestFacts::default());
     let request = Request {
-        principal: &account("shop", "app"),
-        action: Action::GetSecretValue,
-        secret: SecretRef {
-            namespace: "shop",
-            name: "db",
-        },
-        key: None,
         owner,
-        facts: &RequestFacts::default(),
+        ..request(&app, Action::GetSecretValue, "db", &facts)
     };
     decide_by(None, Some(policies), &request).unwrap()
 }

@@ -49,10 +49,6 @@ async fn token(world: &ControllerFixture) -> Vec<u8> {
     plain(world, WEB).await.key("token").unwrap().expose().to_vec()
 }
 
-async fn versions(world: &ControllerFixture, name: &str) -> usize {
-    world.view(name).await.unwrap().versions.len()
-}
-
 /// Reconciles what is queued until nothing is.
 async fn settle(world: &mut ControllerFixture, names: &[&str], at: Timestamp) {
     for name in names {
@@ -74,9 +70,7 @@ async fn settle(world: &mut ControllerFixture, names: &[&str], at: Timestamp) {
 
 #[tokio::test]
 async fn a_leaf_is_renewed_with_a_new_key_and_all_else_stays() {
-    let mut world = ControllerFixture::new();
-    world.apply(WEB, web(|_| {}));
-    world.reconcile(WEB).await;
+    let mut world = ControllerFixture::with_secret(WEB, web(|_| {})).await;
     let (first, kept) = (plain(&world, WEB).await, token(&world).await);
     let status = world.status(WEB);
     assert_eq!(status["certificate"]["key"], "tls.crt");
@@ -86,44 +80,41 @@ async fn a_leaf_is_renewed_with_a_new_key_and_all_else_stays() {
         says("True", "CertificateCurrent")
     );
     world.reconcile_at(WEB, days(59)).await.unwrap();
-    assert_eq!(versions(&world, WEB).await, 1);
+    assert_eq!(world.versions(WEB).await, 1);
     world.reconcile_at(WEB, days(61)).await.unwrap();
-    assert_eq!(versions(&world, WEB).await, 2);
+    assert_eq!(world.versions(WEB).await, 2);
     assert_ne!(plain(&world, WEB).await.key("tls.key"), first.key("tls.key"));
     assert_eq!(token(&world).await, kept);
     assert_eq!(world.status(WEB)["lastRotation"], json!(null));
     assert!(
         world
             .api
-            .log()
+            .logged("POST")
             .iter()
-            .any(|line| line.starts_with("POST") && line.contains("events"))
+            .any(|line| line.contains("events"))
     );
     // And so on.
     world.reconcile_at(WEB, days(122)).await.unwrap();
-    assert_eq!(versions(&world, WEB).await, 3);
+    assert_eq!(world.versions(WEB).await, 3);
     assert_eq!(world.ready(WEB), says("True", "Ready"));
 }
 
 #[tokio::test]
 async fn a_life_of_seconds_is_renewed_as_any_other() {
-    let mut world = ControllerFixture::new();
-    world.apply(WEB, web(|x509| x509["validFor"] = json!("20s")));
-    world.reconcile(WEB).await;
-    assert_eq!(versions(&world, WEB).await, 1);
+    let mut world = ControllerFixture::with_secret(WEB, web(|x509| x509["validFor"] = json!("20s"))).await;
+    assert_eq!(world.versions(WEB).await, 1);
     let seconds = SignedDuration::from_secs;
     world.reconcile_at(WEB, now() + seconds(13)).await.unwrap();
-    assert_eq!(versions(&world, WEB).await, 1);
+    assert_eq!(world.versions(WEB).await, 1);
     world.reconcile_at(WEB, now() + seconds(14)).await.unwrap();
-    assert_eq!(versions(&world, WEB).await, 2);
+    assert_eq!(world.versions(WEB).await, 2);
 }
 
 #[tokio::test]
 async fn what_is_never_renewed_is_said_to_end_and_to_have_ended() {
     let mut world = ControllerFixture::new();
     let spec = web(|x509| x509["renewBefore"] = json!("never"));
-    world.apply(WEB, spec.clone());
-    world.reconcile(WEB).await;
+    world.apply_now(WEB, spec.clone()).await;
     assert_eq!(world.status(WEB)["nextRotation"], json!(null));
     world.reconcile_at(WEB, days(80)).await.unwrap();
     assert_eq!(
@@ -131,15 +122,7 @@ async fn what_is_never_renewed_is_said_to_end_and_to_have_ended() {
         says("False", "CertificateExpiring")
     );
     assert_eq!(world.ready(WEB), says("True", "Ready"));
-    let events = |world: &ControllerFixture| {
-        world
-            .api
-            .log()
-            .iter()
-            .filter(|line| line.contains("events"))
-            .count()
-    };
-    assert_eq!(events(&world), 1);
+    assert_eq!(world.api.logged("events").len(), 1);
     world.reconcile_at(WEB, days(91)).await.unwrap();
     assert_eq!(
         world.condition(WEB, "CertificateCurrent").unwrap(),
@@ -150,7 +133,10 @@ async fn what_is_never_renewed_is_said_to_end_and_to_have_ended() {
         world.condition(WEB, "Stalled").unwrap(),
         says("True", "CertificateExpired")
     );
-    assert_eq!((versions(&world, WEB).await, events(&world)), (1, 1));
+    assert_eq!(
+        (world.versions(WEB).await, world.api.logged("events").len()),
+        (1, 1)
+    );
     // A suspended object is no better.
     let mut suspended = web(|_| {});
     suspended["suspend"] = json!(true);
@@ -161,22 +147,20 @@ async fn what_is_never_renewed_is_said_to_end_and_to_have_ended() {
     world.apply(WEB, web(|_| {}));
     world.reconcile_at(WEB, days(91)).await.unwrap();
     assert_eq!(world.ready(WEB), says("True", "Ready"));
-    assert_eq!(versions(&world, WEB).await, 2);
+    assert_eq!(world.versions(WEB).await, 2);
 }
 
 #[tokio::test]
 async fn what_was_due_before_the_process_began_is_not_renewed_in_its_first_hour() {
-    let mut world = ControllerFixture::new();
-    world.apply(WEB, web(|_| {}));
-    world.reconcile(WEB).await;
+    let mut world = ControllerFixture::with_secret(WEB, web(|_| {})).await;
     world.ctx.certificates = Certificates::new(days(70));
     world
         .reconcile_at(WEB, days(70) + SignedDuration::from_mins(59))
         .await
         .unwrap();
-    assert_eq!(versions(&world, WEB).await, 1);
+    assert_eq!(world.versions(WEB).await, 1);
     world.reconcile_at(WEB, days(80)).await.unwrap();
-    assert_eq!(versions(&world, WEB).await, 2);
+    assert_eq!(world.versions(WEB).await, 2);
 }
 
 #[tokio::test]
@@ -274,14 +258,14 @@ async fn an_authority_with_a_new_key_takes_its_leaves_along() {
         );
     }
     // Then nothing moves any more.
-    let before = (versions(&world, CA).await, versions(&world, WEB).await);
+    let before = (world.versions(CA).await, world.versions(WEB).await);
     settle(
         &mut world,
         &[CA, WEB, "api"],
         moved + SignedDuration::from_hours(1),
     )
     .await;
-    assert_eq!((versions(&world, CA).await, versions(&world, WEB).await), before);
+    assert_eq!((world.versions(CA).await, world.versions(WEB).await), before);
 }
 
 #[tokio::test]
@@ -321,7 +305,7 @@ async fn a_leaf_of_another_authority_is_named_and_not_signed_unasked() {
         says("False", "AuthorityChanged")
     );
     assert!(world.message(WEB, "CertificateCurrent").contains("`other`"));
-    assert_eq!(versions(&world, WEB).await, 1);
+    assert_eq!(world.versions(WEB).await, 1);
     world.annotate(WEB, "strongroom.dev/rotate-now", "please");
     settle(&mut world, &[WEB], now()).await;
     assert_eq!(
@@ -346,7 +330,7 @@ async fn a_validity_that_was_cut_is_said() {
     );
     // With its authority it gets a new end, and not before.
     settle(&mut world, &[WEB], days(19)).await;
-    assert_eq!(versions(&world, WEB).await, 1);
+    assert_eq!(world.versions(WEB).await, 1);
     settle(&mut world, &[CA, WEB], days(21)).await;
     assert_eq!(
         chain(&world, WEB).await.own.not_after,
@@ -357,15 +341,14 @@ async fn a_validity_that_was_cut_is_said() {
 
 #[tokio::test]
 async fn the_certificate_is_a_metric_while_its_object_is_there() {
-    let mut world = ControllerFixture::new();
-    world.apply(WEB, web(|_| {}));
-    world.reconcile(WEB).await;
+    let mut world = ControllerFixture::with_secret(WEB, web(|_| {})).await;
     assert_eq!(world.ctx.metrics.certificates(), [format!("{NS}/{WEB} tls.crt")]);
-    world.apply(
-        WEB,
-        json!({"source": {"generate": {"keys": {"token": {"uuid": {}}}}}}),
-    );
-    world.reconcile(WEB).await;
+    world
+        .apply_now(
+            WEB,
+            json!({"source": {"generate": {"keys": {"token": {"uuid": {}}}}}}),
+        )
+        .await;
     assert_eq!(world.ctx.metrics.certificates(), Vec::<String>::new());
 }
 
@@ -374,8 +357,7 @@ async fn a_certificate_that_comes_from_elsewhere_is_watched_for_its_end_and_neve
     let mut world = ControllerFixture::new();
     let mut made = web(|x509| x509["renewBefore"] = json!("never"));
     made["secret"] = json!({"name": "made"});
-    world.apply(WEB, made);
-    world.reconcile(WEB).await;
+    world.apply_now(WEB, made).await;
     let secrets = crate::controllers::testing::SECRETS;
     let data = world.api.get(&format!("{secrets}/made")).unwrap()["data"].clone();
     world.api.put(
@@ -383,8 +365,7 @@ async fn a_certificate_that_comes_from_elsewhere_is_watched_for_its_end_and_neve
         json!({"metadata": {"name": "bought"}, "data": {"tls.crt": data["tls.crt"], "tls.key": data["tls.key"]}}),
     );
     let spec = json!({"source": {"import": {"secretRef": {"name": "bought"}}}});
-    world.apply("shop-tls", spec);
-    world.reconcile("shop-tls").await;
+    world.apply_now("shop-tls", spec).await;
     let current = |world: &ControllerFixture| world.condition("shop-tls", "CertificateCurrent").unwrap();
     assert_eq!(current(&world), says("True", "CertificateCurrent"));
     assert_eq!(world.status("shop-tls")["certificate"]["key"], "tls.crt");
@@ -398,6 +379,6 @@ async fn a_certificate_that_comes_from_elsewhere_is_watched_for_its_end_and_neve
         assert!(world.api.events().iter().any(|(told, _)| told == reason));
         // It is only said: what brings the value decides.
         assert_eq!(world.ready("shop-tls"), says("True", "Ready"));
-        assert_eq!(versions(&world, "shop-tls").await, 1);
+        assert_eq!(world.versions("shop-tls").await, 1);
     }
 }

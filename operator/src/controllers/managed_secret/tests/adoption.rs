@@ -56,8 +56,7 @@ fn assert_kept(before: &Json, after: &Json) {
 async fn an_adopted_secret_keeps_what_the_spec_leaves_open() {
     let mut world = ControllerFixture::new();
     let before = theirs(&world);
-    world.apply("db", adopting(json!({})));
-    world.reconcile("db").await;
+    world.apply_now("db", adopting(json!({}))).await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
     let after = world.api.get(&native("old")).unwrap();
     assert_kept(&before, &after);
@@ -73,8 +72,7 @@ async fn an_adopted_secret_keeps_what_the_spec_leaves_open() {
     // Nor does a generator instead of the import, which says nothing of them, change them.
     let mut generates = generated("old");
     generates["source"]["generate"]["keys"]["user"] = json!({"literal": "user"});
-    world.apply("db", generates);
-    world.reconcile("db").await;
+    world.apply_now("db", generates).await;
     assert_kept(&before, &world.api.get(&native("old")).unwrap());
 }
 
@@ -87,8 +85,7 @@ async fn an_adoption_that_needs_another_secret_says_what_to_put_in_the_spec() {
     ] {
         let mut world = ControllerFixture::new();
         let before = theirs(&world);
-        world.apply("db", adopting(secret));
-        world.reconcile("db").await;
+        world.apply_now("db", adopting(secret)).await;
         assert_eq!(world.ready("db"), says("False", "ReplacementUnasked"));
         assert!(message(&world).contains(help), "{}", message(&world));
         assert_eq!(
@@ -96,11 +93,12 @@ async fn an_adoption_that_needs_another_secret_says_what_to_put_in_the_spec() {
             before,
             "it is not touched"
         );
-        world.apply(
-            "db",
-            adopting(json!({"immutable": true, "type": "example.com/old"})),
-        );
-        world.reconcile("db").await;
+        world
+            .apply_now(
+                "db",
+                adopting(json!({"immutable": true, "type": "example.com/old"})),
+            )
+            .await;
         assert_eq!(world.ready("db"), says("True", "Ready"));
         assert_kept(&before, &world.api.get(&native("old")).unwrap());
     }
@@ -132,8 +130,7 @@ async fn copies_of_the_old_value_go_when_it_is_taken_over_and_whenever_they_come
     world
         .api
         .put_as("kubectl-client-side-apply", &native("old"), before);
-    world.apply("db", adopting(json!({})));
-    world.reconcile("db").await;
+    world.apply_now("db", adopting(json!({}))).await;
     let annotations =
         |world: &ControllerFixture| world.api.get(&native("old")).unwrap()["metadata"]["annotations"].clone();
     assert!(annotations(&world).get(COPY).is_none());

@@ -1,11 +1,9 @@
 //! A namespace that has as much of the store as it may have: what is said of it, and that what is there goes
 //! on.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
-use strongroom_model::id::SecretId;
-use strongroom_store::vault::{CreateSecret, KeyRef, Quota, Recovery};
+use strongroom_store::vault::Quota;
+use strongroom_testing::store::{meta, new_secret, value};
 
 use crate::controllers::testing::{ControllerFixture, NS, generated, now, says};
 
@@ -72,20 +70,12 @@ fn fill(world: &ControllerFixture, most: u64) {
     let namespace = store.namespace_named(&NS.parse().unwrap()).unwrap().unwrap().id;
     let left = most - store.namespace_usage(namespace).unwrap().used.bytes;
     let made = (0..left).rev().step_by(8).find(|size| {
-        let value = "x".repeat(usize::try_from(*size).unwrap());
-        let new = CreateSecret {
-            id: SecretId::generate().unwrap(),
+        let new = new_secret(
             namespace,
-            name: "filler".parse().unwrap(),
-            description: String::new(),
-            labels: BTreeMap::new(),
-            key: KeyRef::Default,
-            version: crate::fixture::version("v-1"),
-            value: crate::fixture::value(&value),
-            object: None,
-            recovery: Recovery::Window,
-        };
-        store.run(new, crate::fixture::meta()).is_ok()
+            "filler",
+            value(&"x".repeat(usize::try_from(*size).unwrap())),
+        );
+        store.run(new, meta()).is_ok()
     });
     assert!(made.is_some(), "{left} bytes are too few to be filled");
 }
@@ -94,31 +84,27 @@ fn fill(world: &ControllerFixture, most: u64) {
 async fn in_a_full_namespace_a_value_may_change_and_not_grow() {
     let bytes = 3_000;
     let mut world = ControllerFixture::within(Some(Quota { secrets: 10, bytes }));
-    world.apply("db", keys(200, false));
-    world.reconcile("db").await;
+    world.apply_now("db", keys(200, false)).await;
     fill(&world, bytes);
-    let versions = async |world: &ControllerFixture| world.view("db").await.unwrap().versions.len();
     // Another key makes it larger.
     world.apply("db", keys(200, true));
     world.reconcile_at("db", now()).await.unwrap_err();
     assert_eq!(world.ready("db"), says("False", "NamespaceFull"));
-    world.apply("db", keys(200, false));
-    world.reconcile("db").await;
+    world.apply_now("db", keys(200, false)).await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
     // So does a rotation by a generator that makes a longer one, and not by the one before.
-    world.apply("db", keys(900, false));
-    world.reconcile("db").await;
+    world.apply_now("db", keys(900, false)).await;
     world.annotate("db", "strongroom.dev/rotate-now", "longer");
     world.reconcile_at("db", now()).await.unwrap_err();
     assert_eq!(world.ready("db"), says("False", "NamespaceFull"));
-    assert_eq!(versions(&world).await, 1);
+    assert_eq!(world.versions("db").await, 1);
     world.apply("db", keys(200, false));
     world.annotate("db", "strongroom.dev/rotate-now", "same");
     world.reconcile("db").await;
     assert_eq!(world.condition("db", "Rotated").unwrap(), says("True", "Rotated"));
-    assert_eq!(versions(&world).await, 2);
+    assert_eq!(world.versions("db").await, 2);
     // And again, in the place of the version before the last.
     world.annotate("db", "strongroom.dev/rotate-now", "again");
     world.reconcile("db").await;
-    assert_eq!(versions(&world).await, 2);
+    assert_eq!(world.versions("db").await, 2);
 }

@@ -28,19 +28,6 @@ fn edited(world: &ControllerFixture, manager: &str, name: &str, change: impl FnO
     world.ctx.cluster.native_change(None, &change);
 }
 
-/// The message of `Ready`.
-fn message(world: &ControllerFixture, name: &str) -> String {
-    let status = world.status(name);
-    let conditions = status["conditions"].as_array().unwrap();
-    let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
-    ready.unwrap()["message"].as_str().unwrap().to_owned()
-}
-
-/// Reason and note of the Events so far.
-fn events(world: &ControllerFixture) -> Vec<(String, String)> {
-    world.api.events()
-}
-
 /// Names, by manager and operation, of the entries of a Secret's owners.
 fn owners(object: &Json) -> Vec<String> {
     let entries = object["metadata"]["managedFields"].as_array().unwrap();
@@ -56,8 +43,7 @@ async fn what_leaves_the_spec_leaves_the_secret_and_what_others_set_stays() {
     for of_an_older_release in [false, true] {
         let mut world = ControllerFixture::new();
         let metadata = json!({"labels": {"team": "a", "tier": "b"}, "annotations": {"example.com/x": "y"}});
-        world.apply("db", spec("db", metadata));
-        world.reconcile("db").await;
+        world.apply_now("db", spec("db", metadata)).await;
         assert_eq!(owners(&found(&world, "db")), ["strongroom Apply"]);
         if of_an_older_release {
             // It was made by a plain create.
@@ -100,9 +86,7 @@ async fn what_leaves_the_spec_leaves_the_secret_and_what_others_set_stays() {
 
 #[tokio::test]
 async fn secrets_of_an_older_release_become_owned_by_apply_once() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let mut object = found(&world, "db");
     object["metadata"]["managedFields"][0]["operation"] = json!("Update");
     world.edited_natively(&native("db"), object);
@@ -117,7 +101,7 @@ async fn secrets_of_an_older_release_become_owned_by_apply_once() {
     assert_eq!(patches(world.api.log()), 1);
     world.reconcile("db").await;
     assert_eq!(patches(world.api.log()), 0);
-    assert_eq!(events(&world), [], "nobody edited anything");
+    assert_eq!(world.api.events(), [], "nobody edited anything");
 }
 
 #[tokio::test]
@@ -125,21 +109,17 @@ async fn a_key_that_is_copied_no_more_goes() {
     let mut world = ControllerFixture::new();
     let mut spec = generated("db");
     spec["source"]["generate"]["keys"]["token"] = json!({"uuid": {}});
-    world.apply("db", spec.clone());
-    world.reconcile("db").await;
+    world.apply_now("db", spec.clone()).await;
     assert!(world.api.secret_key("db", "token").is_some());
     spec["secret"]["keys"] = json!(["password"]);
-    world.apply("db", spec);
-    world.reconcile("db").await;
+    world.apply_now("db", spec).await;
     assert_eq!(world.api.secret_key("db", "token"), None);
     assert!(world.api.secret_key("db", "password").is_some());
 }
 
 #[tokio::test]
 async fn a_rename_writes_the_new_secret_before_the_old_one_goes() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let password = world.api.secret_key("db", "password");
     world.apply("db", generated("db2"));
     world.api.fail(&format!("DELETE {}", native("db")), 500);
@@ -147,8 +127,7 @@ async fn a_rename_writes_the_new_secret_before_the_old_one_goes() {
     assert_eq!(world.api.secret_key("db2", "password"), password);
     assert_eq!(world.api.secret_key("db", "password"), password);
     // A third name meanwhile: neither of the others is forgotten.
-    world.apply("db", generated("db3"));
-    world.reconcile("db").await;
+    world.apply_now("db", generated("db3")).await;
     assert_eq!(world.api.secret_key("db3", "password"), password);
     assert_eq!(
         (world.api.get(&native("db")), world.api.get(&native("db2"))),
@@ -170,8 +149,7 @@ async fn objects_that_exchange_names_all_arrive() {
         let mut world = ControllerFixture::new();
         let mut passwords = Vec::new();
         for name in &cycle {
-            world.apply(name, generated(&format!("of-{name}")));
-            world.reconcile(name).await;
+            world.apply_now(name, generated(&format!("of-{name}"))).await;
             passwords.push(world.api.secret_key(&format!("of-{name}"), "password"));
         }
         // Each takes the name of the one before it.
@@ -199,8 +177,7 @@ async fn objects_that_exchange_names_all_arrive() {
 async fn nobody_lets_go_for_one_who_does_not_take() {
     let mut world = ControllerFixture::new();
     for name in ["a", "b"] {
-        world.apply(name, generated(&format!("of-{name}")));
-        world.reconcile(name).await;
+        world.apply_now(name, generated(&format!("of-{name}"))).await;
     }
     // It wants the other's name, and would not get there.
     let mut broken = generated("of-a");
@@ -212,9 +189,11 @@ async fn nobody_lets_go_for_one_who_does_not_take() {
     }
     assert!(world.api.get(&native("of-a")).is_some());
     assert!(
-        message(&world, "a").contains("ManagedSecret `b`, which is releasing it"),
+        world
+            .message("a", "Ready")
+            .contains("ManagedSecret `b`, which is releasing it"),
         "{}",
-        message(&world, "a")
+        world.message("a", "Ready")
     );
 }
 
@@ -222,19 +201,17 @@ async fn nobody_lets_go_for_one_who_does_not_take() {
 async fn two_objects_that_want_one_secret_name_each_other() {
     let mut world = ControllerFixture::new();
     for name in ["a", "b"] {
-        world.apply(name, generated("shared"));
-        world.reconcile(name).await;
+        world.apply_now(name, generated("shared")).await;
     }
     assert_eq!(world.ready("a"), says("True", "Ready"));
     assert_eq!(world.ready("b"), says("False", "TargetNotOwned"));
-    let says = message(&world, "b");
+    let says = world.message("b", "Ready");
     assert!(
         says.contains("is the native Secret of ManagedSecret `a`"),
         "{says}"
     );
     // The advice can be followed there and here.
-    world.apply("a", generated("another"));
-    world.reconcile("a").await;
+    world.apply_now("a", generated("another")).await;
     world.reconcile("b").await;
     assert_eq!(world.ready("b").0, "True");
 }
@@ -267,12 +244,11 @@ async fn a_secret_that_is_made_anew_keeps_what_others_set_on_it() {
         json!({"type": "example.com/password"}),
         json!({"immutable": false}),
     ] {
-        let mut world = ControllerFixture::new();
-        world.apply(
+        let mut world = ControllerFixture::with_secret(
             "db",
             spec("db", json!({"immutable": true, "labels": {"team": "a"}})),
-        );
-        world.reconcile("db").await;
+        )
+        .await;
         with_theirs(&world);
         world.reconcile("db").await;
         let before = found(&world, "db");
@@ -301,9 +277,7 @@ async fn a_secret_that_is_made_anew_keeps_what_others_set_on_it() {
 /// Time stands still unless somebody waits for it.
 #[tokio::test(start_paused = true)]
 async fn nothing_waits_between_the_delete_and_the_create_of_a_secret_that_is_made_anew() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", spec("db", json!({"immutable": true})));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", spec("db", json!({"immutable": true}))).await;
     let begun = tokio::time::Instant::now();
     for change in [
         json!({"type": "example.com/password", "immutable": true}),
@@ -326,9 +300,7 @@ async fn nothing_waits_between_the_delete_and_the_create_of_a_secret_that_is_mad
 
 #[tokio::test]
 async fn owners_that_could_not_be_set_are_set_later() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     with_theirs(&world);
     world.apply(
         "db",
@@ -343,8 +315,9 @@ async fn owners_that_could_not_be_set_are_set_later() {
     assert_eq!(owners(&found(&world, "db")), ["strongroom-replace Apply"]);
     world.ctx.replacing = <_>::default();
     world.reconcile("db").await;
-    world.apply("db", spec("db", json!({"type": "example.com/password"})));
-    world.reconcile("db").await;
+    world
+        .apply_now("db", spec("db", json!({"type": "example.com/password"})))
+        .await;
     let object = found(&world, "db");
     assert_eq!(object["metadata"]["labels"]["backup"], "daily");
     assert_eq!(object["metadata"]["labels"]["tier"], Json::Null);
@@ -353,40 +326,23 @@ async fn owners_that_could_not_be_set_are_set_later() {
 
 #[tokio::test]
 async fn a_finalizer_that_is_waited_for_is_named() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     with_theirs(&world);
     edited(&world, "holder", "db", |object| {
         object["metadata"]["finalizers"] = json!(["example.com/hold"]);
     });
-    world.apply("db", spec("db", json!({"type": "example.com/password"})));
-    world.reconcile("db").await;
+    world
+        .apply_now("db", spec("db", json!({"type": "example.com/password"})))
+        .await;
     assert_eq!(world.ready("db"), says("False", "NativeSecretTerminating"));
-    let says_it = message(&world, "db");
+    let says_it = world.message("db", "Ready");
     assert!(
         says_it.contains("waits for finalizer `example.com/hold`"),
         "{says_it}"
     );
-    assert_eq!(
-        world
-            .api
-            .log()
-            .iter()
-            .filter(|line| line.starts_with("DELETE"))
-            .count(),
-        1
-    );
+    assert_eq!(world.api.logged("DELETE").len(), 1);
     world.reconcile("db").await;
-    assert_eq!(
-        world
-            .api
-            .log()
-            .iter()
-            .filter(|line| line.starts_with("DELETE"))
-            .count(),
-        0
-    );
+    assert_eq!(world.api.logged("DELETE").len(), 0);
     // Whoever held it lets go.
     world.deleted_natively(&native("db"));
     world.reconcile("db").await;
@@ -398,9 +354,7 @@ async fn a_finalizer_that_is_waited_for_is_named() {
 
 #[tokio::test]
 async fn whoever_edits_is_named_and_put_back_later_each_time() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let password = world.api.secret_key("db", "password");
     let mut repairs = Vec::new();
     for tenth in 0..300 {
@@ -415,7 +369,7 @@ async fn whoever_edits_is_named_and_put_back_later_each_time() {
             assert_eq!(world.ready("db"), says("True", "Ready"));
         } else {
             assert_eq!(world.ready("db"), says("False", "NativeSecretContested"));
-            let says_it = message(&world, "db");
+            let says_it = world.message("db", "Ready");
             assert!(
                 says_it.contains("field manager `kubectl-patch` changed key `password`"),
                 "{says_it}"
@@ -424,7 +378,7 @@ async fn whoever_edits_is_named_and_put_back_later_each_time() {
     }
     assert_eq!(repairs, [0, 1, 2, 12, 32, 72, 152]);
     assert_eq!(world.ctx.metrics.repairs(crate::controllers::testing::NS), 7);
-    let told = events(&world);
+    let told = world.api.events();
     assert!(
         told.iter().any(|(reason, note)| reason == "NativeSecretEdited"
             && note.contains("Secret `db`: field manager `kubectl-patch` changed key `password`")),
@@ -438,9 +392,7 @@ async fn whoever_edits_is_named_and_put_back_later_each_time() {
 
 #[tokio::test]
 async fn each_kind_of_edit_is_told_and_our_own_changes_are_none() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", spec("db", json!({"labels": {"team": "a"}})));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", spec("db", json!({"labels": {"team": "a"}}))).await;
     let take: fn(&mut Json) = |object| drop(object["data"].as_object_mut().unwrap().remove("password"));
     let add: fn(&mut Json) = |object| object["data"]["more"] = json!("bW9yZQ==");
     let label: fn(&mut Json) = |object| object["metadata"]["labels"]["team"] = json!("b");
@@ -451,29 +403,30 @@ async fn each_kind_of_edit_is_told_and_our_own_changes_are_none() {
     ] {
         edited(&world, "kubectl-edit", "db", change);
         world.reconcile("db").await;
-        let told = events(&world);
+        let told = world.api.events();
         assert!(
             told.iter().any(|(_, note)| note.contains(expected)),
             "{expected}: {told:?}"
         );
         assert_eq!(world.ready("db"), says("True", "Ready"));
     }
-    let before = events(&world).len();
-    world.apply(
-        "db",
-        spec(
+    let before = world.api.events().len();
+    world
+        .apply_now(
             "db",
-            json!({"labels": {"team": "c"}, "template": {"url": "x{{ password }}"}}),
-        ),
-    );
-    world.reconcile("db").await;
+            spec(
+                "db",
+                json!({"labels": {"team": "c"}, "template": {"url": "x{{ password }}"}}),
+            ),
+        )
+        .await;
     world.annotate("db", "strongroom.dev/rotate-now", "word");
     world.reconcile("db").await;
     edited(&world, "kubectl-label", "db", |object| {
         object["metadata"]["labels"]["theirs"] = json!("kept")
     });
     world.reconcile("db").await;
-    assert_eq!(events(&world).len(), before, "{:?}", events(&world));
+    assert_eq!(world.api.events().len(), before, "{:?}", world.api.events());
 }
 
 #[tokio::test]
@@ -482,10 +435,9 @@ async fn admission_that_changes_what_is_written_is_named_and_causes_no_storm() {
     world
         .api
         .admission(|object| object["data"]["extra"] = json!("bW9yZQ=="));
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    world.apply_now("db", generated("db")).await;
     assert_eq!(world.ready("db"), says("False", "NativeSecretMutated"));
-    let says_it = message(&world, "db");
+    let says_it = world.message("db", "Ready");
     assert!(
         says_it.contains("mutating admission of the cluster changes key `extra`"),
         "{says_it}"

@@ -8,9 +8,7 @@ use crate::controllers::testing::{ControllerFixture, generated, says};
 
 /// One that is reconciled, and gone.
 async fn gone(spec: Value) -> (ControllerFixture, String) {
-    let mut world = ControllerFixture::new();
-    world.apply("db", spec);
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", spec).await;
     let id = world.status("db")["secretId"].as_str().unwrap().to_owned();
     world.delete("db");
     world.api.log();
@@ -26,8 +24,7 @@ async fn an_object_that_is_replaced_has_its_value_and_its_native_secret() {
     for spec in [generated("db"), plain()] {
         let (mut world, id) = gone(spec.clone()).await;
         let password = world.api.secret_key("db", "password");
-        world.apply("db", spec);
-        world.reconcile("db").await;
+        world.apply_now("db", spec).await;
         assert_eq!(world.ready("db"), says("True", "Ready"));
         assert_eq!(world.status("db")["secretId"], id);
         assert_eq!(world.api.secret_key("db", "password"), password);
@@ -37,8 +34,7 @@ async fn an_object_that_is_replaced_has_its_value_and_its_native_secret() {
 #[tokio::test]
 async fn a_new_object_does_not_show_the_value_of_the_one_before_unasked() {
     let (mut world, id) = gone(plain()).await;
-    world.apply("db", generated("leak"));
-    world.reconcile("db").await;
+    world.apply_now("db", generated("leak")).await;
     assert_eq!(world.ready("db"), says("False", "NameTaken"));
     let message = world.message("db", "Ready");
     assert!(
@@ -62,8 +58,7 @@ async fn what_is_retained_comes_back_on_request_alone() {
     spec["deletion"] = json!({"policy": "Retain"});
     let (mut world, id) = gone(spec.clone()).await;
     for spec in [spec, plain()] {
-        world.apply("db", spec);
-        world.reconcile("db").await;
+        world.apply_now("db", spec).await;
         assert_eq!(world.ready("db"), says("False", "NameTaken"));
     }
     world.annotate("db", "strongroom.dev/restore", &id);
@@ -77,50 +72,40 @@ async fn a_new_object_takes_no_secret_from_under_its_key_and_has_no_readers_that
     world.key("pay", json!({})).await;
     let mut spec = plain();
     spec["encryptionKey"] = json!("pay");
-    world.apply("db", spec.clone());
-    world.reconcile("db").await;
+    world.apply_now("db", spec.clone()).await;
     world.delete("db");
-    world.apply("db", plain());
-    world.reconcile("db").await;
+    world.apply_now("db", plain()).await;
     assert_eq!(world.ready("db"), says("False", "NameTaken"));
-    world.apply("db", spec.clone());
-    world.reconcile("db").await;
+    world.apply_now("db", spec.clone()).await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
 
     world.delete("db");
     spec["storeName"] = json!("db");
     let mut read = spec.clone();
     read["readers"] = json!(["app"]);
-    world.apply("mine", read);
-    world.reconcile("mine").await;
+    world.apply_now("mine", read).await;
     assert_eq!(world.ready("mine"), says("False", "NameTaken"));
-    world.apply("mine", spec);
-    world.reconcile("mine").await;
+    world.apply_now("mine", spec).await;
     assert_eq!(world.ready("mine"), says("True", "Ready"));
 }
 
 #[tokio::test]
 async fn a_key_says_which_secrets_must_lie_under_it() {
-    let mut world = ControllerFixture::new();
-    world.apply("card-1", plain());
-    world.reconcile("card-1").await;
+    let mut world = ControllerFixture::with_secret("card-1", plain()).await;
     world.key("pay", json!({"requiredFor": ["card-*"]})).await;
     for name in ["card-1", "card-2"] {
-        world.apply(name, plain());
-        world.reconcile(name).await;
+        world.apply_now(name, plain()).await;
         assert_eq!(world.ready(name), says("False", "KeyRequired"), "{name}");
     }
     assert!(world.view("card-2").await.is_none(), "no value under another key");
     let mut under = plain();
     under["encryptionKey"] = json!("pay");
     for (name, spec) in [("card-1", under.clone()), ("card-2", under), ("other", plain())] {
-        world.apply(name, spec);
-        world.reconcile(name).await;
+        world.apply_now(name, spec).await;
         assert_eq!(world.ready(name), says("True", "Ready"), "{name}");
     }
     let key = world.view("card-1").await.unwrap().key;
-    world.apply("card-1", plain());
-    world.reconcile("card-1").await;
+    world.apply_now("card-1", plain()).await;
     assert_eq!(world.ready("card-1"), says("False", "KeyRequired"));
     assert_eq!(
         world.view("card-1").await.unwrap().key,
@@ -142,8 +127,7 @@ async fn two_hundred_objects_from_git_have_their_values_back_after_a_restore() {
         } else {
             generated(name)
         };
-        world.apply(name, spec);
-        world.reconcile(name).await;
+        world.apply_now(name, spec).await;
         ids.push(world.status(name)["secretId"].clone());
     }
     let passwords: Vec<_> = names
@@ -175,12 +159,11 @@ async fn an_authority_is_the_secret_of_its_object_and_signs_authorities_of_path_
             .extend(more.as_object().unwrap().clone());
         json!({"x509": x509})
     };
-    let mut world = ControllerFixture::new();
-    world.apply(
+    let mut world = ControllerFixture::with_secret(
         "corp",
         json!({"source": {"generate": {"keys": {"ca": x509(json!({"isCA": true}))}}}}),
-    );
-    world.reconcile("corp").await;
+    )
+    .await;
     // One that claims the name of the authority in the store.
     world.apply("mine", json!({"storeName": "corp", "source": {"external": {}}}));
     let by = |authority: &str, is_ca: bool, key: &str| {
@@ -199,8 +182,7 @@ async fn an_authority_is_the_secret_of_its_object_and_signs_authorities_of_path_
         Some("AuthorityNotReady".to_owned())
     );
 
-    world.apply("sub", by("corp", true, "ca"));
-    world.reconcile("sub").await;
+    world.apply_now("sub", by("corp", true, "ca")).await;
     assert_eq!(world.ready("sub"), says("True", "Ready"));
     let view = world.view("sub").await.unwrap();
     let value = world
@@ -219,8 +201,7 @@ async fn an_authority_is_the_secret_of_its_object_and_signs_authorities_of_path_
         ["signs authority `tls` of ManagedSecret `sub`: a.example"]
     );
     // It signs certificates, and no further authority.
-    world.apply("leaf", by("sub", false, "tls"));
-    world.reconcile("leaf").await;
+    world.apply_now("leaf", by("sub", false, "tls")).await;
     assert_eq!(world.ready("leaf"), says("True", "Ready"));
     world.apply("further", by("sub", true, "tls"));
     let _ = world

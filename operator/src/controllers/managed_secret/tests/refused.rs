@@ -24,9 +24,7 @@ async fn a_docker_configuration_that_is_no_json_shows_nothing_of_the_password() 
     let plain = "{\"auths\":{\"r\":{\"password\":\"{{ password }}\"}}}";
     let mut said = Vec::new();
     for password in ["abc\"Zdef", "abc\"7def", "\"q"] {
-        let mut world = ControllerFixture::new();
-        world.apply("db", spec(password, plain));
-        world.reconcile("db").await;
+        let mut world = ControllerFixture::with_secret("db", spec(password, plain)).await;
         assert_eq!(world.ready("db"), says("False", "TemplateInvalid"));
         assert_eq!(world.api.get(&native("db")), None, "it is not even sent");
         let message = world.message("db", "Ready");
@@ -37,8 +35,7 @@ async fn a_docker_configuration_that_is_no_json_shows_nothing_of_the_password() 
         said.push((message, world.api.events()));
         // What the message says works.
         let fixed = "{\"auths\":{\"r\":{\"password\":{{ password | tojson }}}}}";
-        world.apply("db", spec(password, fixed));
-        world.reconcile("db").await;
+        world.apply_now("db", spec(password, fixed)).await;
         assert_eq!(world.ready("db"), says("True", "Ready"));
     }
     assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
@@ -95,7 +92,7 @@ async fn a_full_quota_is_named_and_ready_when_it_is_raised() {
         assert_eq!(world.api.get(&native("db")), None);
     }
     // One value was made, and it is the one that arrives.
-    assert_eq!(world.view("db").await.unwrap().versions.len(), 1);
+    assert_eq!(world.versions("db").await, 1);
     world.reconcile("db").await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
 
@@ -104,6 +101,5 @@ async fn a_full_quota_is_named_and_ready_when_it_is_raised() {
     world.api.log();
     world.reconcile("db").await;
     assert_eq!(world.condition("db", "Rotated").unwrap(), says("True", "Rotated"));
-    let log = world.api.log();
-    assert!(!log.iter().any(|line| line.starts_with("DELETE")), "{log:?}");
+    assert_eq!(world.api.logged("DELETE"), Vec::<String>::new());
 }

@@ -6,10 +6,7 @@ use super::native;
 use crate::controllers::testing::{ControllerFixture, generated, says};
 
 async fn world() -> ControllerFixture {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
-    world
+    ControllerFixture::with_secret("db", generated("db")).await
 }
 
 #[tokio::test]
@@ -25,8 +22,7 @@ async fn a_secret_that_somebody_claims_stays_when_it_is_renamed_or_not_wanted_an
         world.reconcile("db").await;
         let password = world.api.secret_key("db", "password");
         let wanted = spec["secret"]["name"].as_str().map(str::to_owned);
-        world.apply("db", spec);
-        world.reconcile("db").await;
+        world.apply_now("db", spec).await;
         assert_eq!(world.ready("db"), says("True", "Ready"));
         assert_eq!(world.api.secret_key("db", "password"), password);
         let recorded = world.view("db").await.unwrap().materialized;

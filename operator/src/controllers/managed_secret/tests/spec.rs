@@ -1,13 +1,14 @@
 //! What an edit of the source does to the value, and what a rotation that is asked for does.
 
 use serde_json::{Value as Json, json};
+use strongroom_model::SecretBytes;
+use strongroom_store::value::Value;
+use strongroom_store::vault::{PutValue, UpdateStage};
+use strongroom_testing::store::meta;
 
+use super::native;
 use crate::controllers::managed_secret::labels;
-use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, says};
-
-fn native(name: &str) -> String {
-    format!("{SECRETS}/{name}")
-}
+use crate::controllers::testing::{ControllerFixture, NS, generated, says};
 
 /// A spec with these keys, all of them copied to the native Secret `db`.
 fn keys(keys: Json) -> Json {
@@ -37,7 +38,6 @@ async fn value(world: &ControllerFixture, version: &str, key: &str) -> Option<Ve
 }
 
 async fn make_current(world: &ControllerFixture, version: &str) {
-    use strongroom_store::vault::{Meta, UpdateStage};
     let view = world.view("db").await.unwrap();
     let update = UpdateStage {
         secret: view.id,
@@ -45,44 +45,26 @@ async fn make_current(world: &ControllerFixture, version: &str) {
         move_to: Some(version.parse().unwrap()),
         remove_from: view.current_id().cloned(),
     };
-    let meta = Meta {
-        actor: strongroom_store::audit::Actor::System,
-        request: strongroom_model::id::RequestId::generate().unwrap(),
-        now: strongroom_model::time::Timestamp::from_millis(0),
-        asked: None,
-    };
-    world.ctx.store.blocking().run(update, meta).unwrap();
-}
-
-fn message(world: &ControllerFixture, type_: &str) -> String {
-    let status = world.status("db");
-    let conditions = status["conditions"].as_array().unwrap();
-    let found = conditions.iter().find(|condition| condition["type"] == type_);
-    found.unwrap()["message"].as_str().unwrap().to_owned()
+    world.ctx.store.blocking().run(update, meta()).unwrap();
 }
 
 #[tokio::test]
 async fn a_new_key_comes_in_a_new_version_that_keeps_the_others() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let password = world.api.secret_key("db", "password");
     let mut spec = generated("db");
     // The settings of the old key changed as well: it is not made again.
     spec["source"]["generate"]["keys"] =
         json!({"password": {"password": {"length": 64}}, "token": {"uuid": {}}});
-    world.apply("db", spec);
-    world.reconcile("db").await;
+    world.apply_now("db", spec).await;
     assert_eq!(world.api.secret_key("db", "password"), password);
     assert_eq!(world.api.secret_key("db", "token").unwrap().len(), 36);
-    assert_eq!(world.view("db").await.unwrap().versions.len(), 2);
+    assert_eq!(world.versions("db").await, 2);
 }
 
 #[tokio::test]
 async fn rotate_now_rotates_once_for_each_word() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     let mut passwords = vec![world.api.secret_key("db", "password")];
     for word in ["first", "second"] {
         world.annotate("db", "strongroom.dev/rotate-now", word);
@@ -93,31 +75,32 @@ async fn rotate_now_rotates_once_for_each_word() {
         assert!(!passwords.contains(&password), "{word}");
         passwords.push(password);
     }
-    assert_eq!(world.view("db").await.unwrap().versions.len(), 3);
+    assert_eq!(world.versions("db").await, 3);
     assert_eq!(world.condition("db", "Rotated").unwrap(), says("True", "Rotated"));
 }
 
 #[tokio::test]
 async fn an_edited_literal_and_a_key_that_leaves_make_a_new_version_at_once() {
-    let mut world = ControllerFixture::new();
-    world.apply(
+    let mut world = ControllerFixture::with_secret(
         "db",
         keys(json!({"user": {"literal": "one"}, "password": {"password": {}}, "pair": {"ed25519": {}}})),
-    );
-    world.reconcile("db").await;
+    )
+    .await;
     let password = text(&world, "password").unwrap();
-    world.apply(
-        "db",
-        keys(json!({"user": {"literal": "two"}, "password": {"password": {}}, "pair": {"ed25519": {}}})),
-    );
-    world.reconcile("db").await;
+    world
+        .apply_now(
+            "db",
+            keys(json!({"user": {"literal": "two"}, "password": {"password": {}}, "pair": {"ed25519": {}}})),
+        )
+        .await;
     assert_eq!(text(&world, "user").as_deref(), Some("two"));
     assert_eq!(text(&world, "password"), Some(password.clone()));
-    world.apply(
-        "db",
-        keys(json!({"user": {"literal": "two"}, "password": {"password": {}}})),
-    );
-    world.reconcile("db").await;
+    world
+        .apply_now(
+            "db",
+            keys(json!({"user": {"literal": "two"}, "password": {"password": {}}})),
+        )
+        .await;
     assert_eq!(text(&world, "pair"), None);
     assert_eq!(text(&world, "pair.pub"), None);
     assert_eq!(text(&world, "password"), Some(password));
@@ -136,12 +119,11 @@ async fn an_edited_literal_and_a_key_that_leaves_make_a_new_version_at_once() {
 
 #[tokio::test]
 async fn a_rotation_takes_an_edit_of_the_source_as_well() {
-    let mut world = ControllerFixture::new();
-    world.apply(
+    let mut world = ControllerFixture::with_secret(
         "db",
         keys(json!({"user": {"literal": "one"}, "password": {"password": {}}, "old": {"uuid": {}}})),
-    );
-    world.reconcile("db").await;
+    )
+    .await;
     let password = text(&world, "password");
     world.apply(
         "db",
@@ -156,17 +138,17 @@ async fn a_rotation_takes_an_edit_of_the_source_as_well() {
 
 #[tokio::test]
 async fn a_literal_that_an_older_version_brings_back_is_what_the_spec_says_again() {
-    let mut world = ControllerFixture::new();
-    world.apply(
+    let mut world = ControllerFixture::with_secret(
         "db",
         keys(json!({"user": {"literal": "one"}, "password": {"password": {}}, "old": {"uuid": {}}})),
-    );
-    world.reconcile("db").await;
-    world.apply(
-        "db",
-        keys(json!({"user": {"literal": "two"}, "password": {"password": {}}})),
-    );
-    world.reconcile("db").await;
+    )
+    .await;
+    world
+        .apply_now(
+            "db",
+            keys(json!({"user": {"literal": "two"}, "password": {"password": {}}})),
+        )
+        .await;
     let first = versions(&world).await[0].clone();
     for count in [3, 4] {
         make_current(&world, &first).await;
@@ -180,12 +162,11 @@ async fn a_literal_that_an_older_version_brings_back_is_what_the_spec_says_again
 
 #[tokio::test]
 async fn a_changed_generator_makes_nothing_anew_and_the_condition_has_the_command() {
-    let mut world = ControllerFixture::new();
-    world.apply(
+    let mut world = ControllerFixture::with_secret(
         "db",
         keys(json!({"password": {"password": {}}, "token": {"uuid": {}}})),
-    );
-    world.reconcile("db").await;
+    )
+    .await;
     assert_eq!(world.condition("db", "GeneratorCurrent"), None);
     let password = text(&world, "password");
     world.apply(
@@ -203,7 +184,7 @@ async fn a_changed_generator_makes_nothing_anew_and_the_condition_has_the_comman
     assert_eq!(world.ready("db"), says("True", "Ready"));
     assert_eq!(text(&world, "password"), password);
     assert_eq!(versions(&world).await.len(), 1);
-    let said = message(&world, "GeneratorCurrent");
+    let said = world.message("db", "GeneratorCurrent");
     let command = format!(
         "kubectl -n {NS} annotate managedsecret db strongroom.dev/rotate-now=generation-2 --overwrite"
     );
@@ -213,26 +194,26 @@ async fn a_changed_generator_makes_nothing_anew_and_the_condition_has_the_comman
     assert_eq!(text(&world, "password").unwrap().len(), 40);
     assert_eq!(world.condition("db", "GeneratorCurrent"), None);
     // Back and forth without a rotation is no change.
-    world.apply(
-        "db",
-        keys(json!({"password": {"hex": {}}, "token": {"uuid": {}}})),
-    );
-    world.reconcile("db").await;
+    world
+        .apply_now(
+            "db",
+            keys(json!({"password": {"hex": {}}, "token": {"uuid": {}}})),
+        )
+        .await;
     assert!(world.condition("db", "GeneratorCurrent").is_some());
-    world.apply(
-        "db",
-        keys(json!({"password": {"password": {"length": 40}}, "token": {"uuid": {}}})),
-    );
-    world.reconcile("db").await;
+    world
+        .apply_now(
+            "db",
+            keys(json!({"password": {"password": {"length": 40}}, "token": {"uuid": {}}})),
+        )
+        .await;
     assert_eq!(world.condition("db", "GeneratorCurrent"), None);
     assert_eq!(versions(&world).await.len(), 2);
 }
 
 #[tokio::test]
 async fn a_store_that_remembers_no_generators_says_nothing_wrong_and_loses_nothing() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", keys(json!({"password": {"password": {}}})));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", keys(json!({"password": {"password": {}}}))).await;
     let forget = async |world: &ControllerFixture| {
         let view = world.view("db").await.unwrap();
         let mut labels = view.labels.clone();
@@ -246,20 +227,21 @@ async fn a_store_that_remembers_no_generators_says_nothing_wrong_and_loses_nothi
             .unwrap();
     };
     forget(&world).await;
-    world.apply("db", keys(json!({"password": {"password": {"length": 9}}})));
-    world.reconcile("db").await;
+    world
+        .apply_now("db", keys(json!({"password": {"password": {"length": 9}}})))
+        .await;
     assert_eq!(world.condition("db", "GeneratorCurrent"), None);
     assert_eq!(versions(&world).await.len(), 1);
     // From then on it is remembered.
     let view = world.view("db").await.unwrap();
     assert!(labels::recorded_generators(&view.labels).is_some());
-    world.apply("db", keys(json!({"password": {"password": {"length": 10}}})));
-    world.reconcile("db").await;
+    world
+        .apply_now("db", keys(json!({"password": {"password": {"length": 10}}})))
+        .await;
     assert!(world.condition("db", "GeneratorCurrent").is_some());
     // Such a secret was made by its source alone, so what left the source before the upgrade goes.
     forget(&world).await;
-    world.apply("db", keys(json!({"token": {"uuid": {}}})));
-    world.reconcile("db").await;
+    world.apply_now("db", keys(json!({"token": {"uuid": {}}}))).await;
     assert_eq!(text(&world, "password"), None);
     assert!(text(&world, "token").is_some());
 }
@@ -271,13 +253,15 @@ async fn keys_that_an_import_brought_stay_when_the_source_becomes_generate() {
         &native("db"),
         json!({"metadata": {"name": "db"}, "data": {"password": "b2xk", "theirs": "a2VwdA=="}, "type": "Opaque"}),
     );
-    world.apply(
-        "db",
-        json!({"source": {"import": {"secretRef": {"name": "db"}}}, "secret": {"name": "db"}}),
-    );
-    world.reconcile("db").await;
-    world.apply("db", keys(json!({"password": {"password": {}}})));
-    world.reconcile("db").await;
+    world
+        .apply_now(
+            "db",
+            json!({"source": {"import": {"secretRef": {"name": "db"}}}, "secret": {"name": "db"}}),
+        )
+        .await;
+    world
+        .apply_now("db", keys(json!({"password": {"password": {}}})))
+        .await;
     assert_eq!(text(&world, "password").as_deref(), Some("old"));
     assert_eq!(text(&world, "theirs").as_deref(), Some("kept"));
     world.annotate("db", "strongroom.dev/rotate-now", "word");
@@ -285,27 +269,28 @@ async fn keys_that_an_import_brought_stay_when_the_source_becomes_generate() {
     assert_ne!(text(&world, "password").as_deref(), Some("old"));
     assert_eq!(text(&world, "theirs").as_deref(), Some("kept"));
     // Once the source has named it, it goes with its name.
-    world.apply(
-        "db",
-        keys(json!({"password": {"password": {}}, "theirs": {"literal": "kept"}})),
-    );
-    world.reconcile("db").await;
+    world
+        .apply_now(
+            "db",
+            keys(json!({"password": {"password": {}}, "theirs": {"literal": "kept"}})),
+        )
+        .await;
     assert_eq!(text(&world, "theirs").as_deref(), Some("kept"));
-    world.apply("db", keys(json!({"password": {"password": {}}})));
-    world.reconcile("db").await;
+    world
+        .apply_now("db", keys(json!({"password": {"password": {}}})))
+        .await;
     assert_eq!(text(&world, "theirs"), None);
 }
 
 #[tokio::test]
 async fn a_generated_secret_that_had_another_source_meanwhile_keeps_what_that_brought() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", keys(json!({"password": {"password": {}}})));
-    world.reconcile("db").await;
-    world.apply(
-        "db",
-        json!({"source": {"external": {}}, "secret": {"name": "db"}}),
-    );
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", keys(json!({"password": {"password": {}}}))).await;
+    world
+        .apply_now(
+            "db",
+            json!({"source": {"external": {}}, "secret": {"name": "db"}}),
+        )
+        .await;
     let view = world.view("db").await.unwrap();
     let bytes = |text: &str| strongroom_model::SecretBytes::new(text.as_bytes().to_vec());
     let put = strongroom_store::vault::EnsureVersion {
@@ -325,17 +310,16 @@ async fn a_generated_secret_that_had_another_source_meanwhile_keeps_what_that_br
         labels: None,
     };
     world.ctx.store.ensure(put).await.unwrap();
-    world.apply("db", keys(json!({"password": {"password": {}}})));
-    world.reconcile("db").await;
+    world
+        .apply_now("db", keys(json!({"password": {"password": {}}})))
+        .await;
     assert_eq!(text(&world, "more").as_deref(), Some("m"));
     assert_eq!(text(&world, "password").as_deref(), Some("p"));
 }
 
 #[tokio::test]
 async fn a_text_of_rotate_now_that_was_used_before_is_not_carried_out_and_says_so() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", generated("db")).await;
     for word in ["one", "two"] {
         world.annotate("db", "strongroom.dev/rotate-now", word);
         world.reconcile("db").await;
@@ -349,7 +333,7 @@ async fn a_text_of_rotate_now_that_was_used_before_is_not_carried_out_and_says_s
             world.condition("db", "Rotated").unwrap(),
             says("False", "RotateNowRepeated")
         );
-        assert!(message(&world, "Rotated").contains(&format!("`{}`", all[1])));
+        assert!(world.message("db", "Rotated").contains(&format!("`{}`", all[1])));
     }
     assert_eq!(versions(&world).await, all);
     // Taken away and set again, the last one is a repetition as well.
@@ -379,8 +363,7 @@ async fn an_immutable_native_secret_keeps_its_value() {
         spec["secret"]["immutable"] = json!(true);
         spec
     };
-    world.apply("db", immutable("one"));
-    world.reconcile("db").await;
+    world.apply_now("db", immutable("one")).await;
     let before = world.api.get(&native("db")).unwrap();
     world.annotate("db", "strongroom.dev/rotate-now", "word");
     world.reconcile("db").await;
@@ -389,15 +372,14 @@ async fn an_immutable_native_secret_keeps_its_value() {
         world.condition("db", "Rotated").unwrap(),
         says("False", "ImmutableNotRotatable")
     );
-    let said = message(&world, "Rotated");
+    let said = world.message("db", "Rotated");
     assert!(
         said.contains("remove `spec.secret.immutable`, or the annotation `strongroom.dev/rotate-now`"),
         "{said}"
     );
-    world.apply("db", immutable("two"));
-    world.reconcile("db").await;
+    world.apply_now("db", immutable("two")).await;
     assert_eq!(world.ready("db"), says("False", "ImmutableNotRotatable"));
-    let said = message(&world, "Ready");
+    let said = world.message("db", "Ready");
     assert!(
         said.contains("`user`") && said.contains("remove `spec.secret.immutable`"),
         "{said}"
@@ -407,40 +389,36 @@ async fn an_immutable_native_secret_keeps_its_value() {
     // Another name is another Secret; so is one that is not immutable any more.
     let mut renamed = immutable("two");
     renamed["secret"]["name"] = json!("db-2");
-    world.apply("db", renamed);
-    world.reconcile("db").await;
+    world.apply_now("db", renamed).await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
     assert_eq!(world.api.secret_key("db-2", "user").unwrap(), b"two");
 }
 
 #[tokio::test]
 async fn an_edit_that_comes_with_immutable_is_written_first() {
-    let mut world = ControllerFixture::new();
-    world.apply("db", keys(json!({"user": {"literal": "one"}})));
-    world.reconcile("db").await;
+    let mut world = ControllerFixture::with_secret("db", keys(json!({"user": {"literal": "one"}}))).await;
     let mut spec = keys(json!({"user": {"literal": "two"}}));
     spec["secret"]["immutable"] = json!(true);
-    world.apply("db", spec);
-    world.reconcile("db").await;
+    world.apply_now("db", spec).await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
     assert_eq!(text(&world, "user").as_deref(), Some("two"));
 }
 
 #[tokio::test]
 async fn an_external_object_that_does_not_wait_is_ready_before_its_value() {
-    let mut world = ControllerFixture::new();
-    world.apply(
+    let mut world = ControllerFixture::with_secret(
         "db",
         json!({"source": {"external": {"wait": false}}, "secret": {"name": "db"}}),
-    );
-    world.reconcile("db").await;
+    )
+    .await;
     assert_eq!(world.ready("db"), says("True", "AwaitingValue"));
     assert_eq!(world.condition("db", "Reconciling"), None);
-    world.apply(
-        "db",
-        json!({"source": {"external": {}}, "secret": {"name": "db"}}),
-    );
-    world.reconcile("db").await;
+    world
+        .apply_now(
+            "db",
+            json!({"source": {"external": {}}, "secret": {"name": "db"}}),
+        )
+        .await;
     assert_eq!(world.ready("db"), says("False", "AwaitingValue"));
     assert_eq!(
         world.condition("db", "Reconciling").unwrap(),
@@ -451,9 +429,6 @@ async fn an_external_object_that_does_not_wait_is_ready_before_its_value() {
 
 /// A new value by the API.
 async fn put(world: &ControllerFixture, version: &str, token: &str) {
-    use strongroom_model::SecretBytes;
-    use strongroom_store::value::Value;
-    use strongroom_store::vault::{Meta, PutValue};
     let key = |key: &str, text: &str| (key.parse().unwrap(), SecretBytes::new(text.as_bytes().to_vec()));
     let put = PutValue {
         secret: world.view("db").await.unwrap().id,
@@ -461,13 +436,7 @@ async fn put(world: &ControllerFixture, version: &str, token: &str) {
         value: Value::from_keys([key("token", token), key("user", "app")].into()).unwrap(),
         stages: Vec::new(),
     };
-    let meta = Meta {
-        actor: strongroom_store::audit::Actor::System,
-        request: strongroom_model::id::RequestId::generate().unwrap(),
-        now: strongroom_model::time::Timestamp::from_millis(0),
-        asked: None,
-    };
-    world.ctx.store.blocking().run(put, meta).unwrap();
+    world.ctx.store.blocking().run(put, meta()).unwrap();
 }
 
 /// A ManagedSecret `db` whose immutable native Secret holds its second version, the token `two`; with its
@@ -475,13 +444,13 @@ async fn put(world: &ControllerFixture, version: &str, token: &str) {
 async fn immutable() -> (ControllerFixture, Json) {
     let mut world = ControllerFixture::new();
     let mut spec = json!({"source": {"external": {}}, "secret": {"name": "db"}});
-    world.apply("db", keys(json!({"token": {"literal": "one"}})));
-    world.reconcile("db").await;
+    world
+        .apply_now("db", keys(json!({"token": {"literal": "one"}})))
+        .await;
     world.apply("db", spec.clone());
     put(&world, "v-2", "two").await;
     spec["secret"]["immutable"] = json!(true);
-    world.apply("db", spec.clone());
-    world.reconcile("db").await;
+    world.apply_now("db", spec.clone()).await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
     assert_eq!(text(&world, "token").as_deref(), Some("two"));
     assert_eq!(world.status("db")["nativeSecret"]["versionId"], "v-2");
@@ -526,7 +495,7 @@ async fn an_immutable_native_secret_keeps_its_data_whatever_brings_new_ones() {
                 says("False", "ImmutableNotRotatable"),
                 "{way:?}"
             );
-            let said = message(&world, "Ready");
+            let said = world.message("db", "Ready");
             assert!(
                 said.contains("take that back, or set `spec.secret.immutable: false`"),
                 "{said}"
@@ -565,11 +534,12 @@ async fn an_immutable_native_secret_that_was_taken_over_keeps_its_data_too() {
         &native("old"),
         json!({"metadata": {"name": "old"}, "type": "Opaque", "immutable": true, "data": {"token": "b25l"}}),
     );
-    world.apply(
-        "db",
-        json!({"source": {"import": {"secretRef": {"name": "old"}}}, "secret": {"name": "old"}}),
-    );
-    world.reconcile("db").await;
+    world
+        .apply_now(
+            "db",
+            json!({"source": {"import": {"secretRef": {"name": "old"}}}, "secret": {"name": "old"}}),
+        )
+        .await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
     let before = world.api.get(&native("old")).unwrap();
     put(&world, "v-2", "two").await;

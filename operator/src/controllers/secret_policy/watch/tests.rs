@@ -7,12 +7,11 @@ use std::sync::mpsc;
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use parking_lot::Mutex;
 use serde_json::json;
+use strongroom_testing::wait::within;
 
 use super::*;
 use crate::controllers::testing::{ControllerFixture, NS};
 
-/// How long anything may take: far more than it does.
-const DEADLINE: Duration = Duration::from_secs(60);
 /// Long enough for another namespace's policy to come first.
 const SHORT_REST: Duration = Duration::from_secs(1);
 /// Bytes of which a namespace may have one text waiting, and not two.
@@ -85,8 +84,8 @@ impl PolicyWatch {
 
     /// The next event that took effect.
     async fn next(&mut self) -> String {
-        let next = tokio::time::timeout(DEADLINE, self.taken_in.next());
-        let event = next.await.expect("an event").expect("a watch has no end");
+        let next = within(self.taken_in.next());
+        let event = next.await.expect("a watch has no end");
         let told = |verb: &str, policy: &CachedObject<SecretPolicy>| {
             let (namespace, name) = place(policy);
             format!("{verb} {namespace}/{name}:{}", generation(policy))

@@ -8,9 +8,10 @@ use axum::http::StatusCode;
 use data_encoding::BASE64;
 use serde_json::{Value as Json, json};
 use strongroom_process::Shutdown;
+use strongroom_testing::api_server::ApiServer;
+use strongroom_testing::wait::until_async as until;
 
 use super::*;
-use crate::controllers::testing::Api as Cluster;
 use crate::gateway::extension_api::authorizer::Authorizer;
 use crate::gateway::extension_api::tests::{Pair, authentication, bound, proxies, request, secret};
 use crate::gateway::extension_api::{listen, router};
@@ -27,7 +28,7 @@ const GATEWAY: &str = "127.0.0.1:1";
 
 /// A cluster with what the chart installs, and the API server's certificate.
 struct Played {
-    cluster: Cluster,
+    cluster: ApiServer,
     proxy: Pair,
     shutdown: Shutdown,
 }
@@ -41,7 +42,7 @@ struct Replica {
 impl Played {
     fn new(trusted: Option<&str>) -> Self {
         let (issuer, proxy) = proxies();
-        let cluster = Cluster::default();
+        let cluster = ApiServer::default();
         let mut map = serde_json::to_value(authentication(&issuer, "[]")).unwrap();
         map["metadata"]["name"] = json!("extension-apiserver-authentication");
         cluster.put(MAP, map);
@@ -113,14 +114,6 @@ fn api_service(namespace: &str, trusted: Option<&str>) -> Json {
             "caBundle": trusted.map(|pem| BASE64.encode(pem.as_bytes())),
         },
     })
-}
-
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    while !is_so().await {
-        assert!(tokio::time::Instant::now() < deadline, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test]

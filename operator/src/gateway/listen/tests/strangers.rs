@@ -9,6 +9,7 @@ use prost::Message as _;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{GatewayMessage, Hello, NodeMessage, gateway_message};
 use strongroom_rules::policy::Identity;
+use strongroom_testing::wait::until;
 
 use super::*;
 
@@ -65,19 +66,6 @@ fn endless(begin: Vec<u8>) -> Body {
     Body::from_stream(begin.chain(futures::stream::pending()))
 }
 
-async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, what).await.unwrap()
-}
-
-async fn until(what: impl Fn() -> bool) {
-    within(async {
-        while !what() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn who_says_nothing_after_the_handshake_or_half_a_head_is_hung_up_on() {
     let port = Port::impatient(|timeouts| (timeouts.silence, timeouts.head) = (SHORT, SHORT)).await;
@@ -105,7 +93,10 @@ async fn who_says_nothing_after_the_handshake_or_half_a_head_is_hung_up_on() {
 
     sender.ready().await.unwrap();
     assert_eq!(sender.send_request(request()).await.unwrap().status(), 200);
-    until(|| port.world.admission.memory().in_use() == 0).await;
+    until("memory to be given back", || {
+        port.world.admission.memory().in_use() == 0
+    })
+    .await;
     drop(sender);
     port.close().await;
 }
@@ -118,12 +109,18 @@ async fn an_address_has_so_many_connections_of_strangers_and_no_other_has_fewer(
     for _ in 0..200 {
         held.push(TcpStream::connect(port.address).await.unwrap());
     }
-    until(|| port.world.admission.memory().in_use() > (3 << 20)).await;
+    until("memory to be taken", || {
+        port.world.admission.memory().in_use() > (3 << 20)
+    })
+    .await;
     assert!(port.connect(b"http/1.1").await.is_err());
     assert!(port.world.admission.memory().in_use() <= (64 << 20) / 20);
     assert_eq!(port.read(2, "shop/app").await, 200);
     drop(held);
-    until(|| port.world.admission.memory().in_use() == 0).await;
+    until("memory to be given back", || {
+        port.world.admission.memory().in_use() == 0
+    })
+    .await;
     assert_eq!(port.get().await, Ok(StatusCode::OK));
     port.close().await;
 }
@@ -142,7 +139,7 @@ async fn answers_that_nobody_takes_end_and_give_their_room_back() {
     assert_eq!(port.world.gateway.capacity.in_use(), 50);
     // This side ends the connection, and everything of it goes.
     let _ = within(connection).await.unwrap();
-    until(|| port.world.gateway.capacity.in_use() == 0).await;
+    until("requests to end", || port.world.gateway.capacity.in_use() == 0).await;
     assert_eq!(port.read(2, "shop/app").await, 200);
     port.close().await;
 }
@@ -167,7 +164,10 @@ async fn bodies_that_do_not_come_take_the_room_of_their_sender_alone() {
         }
         senders.push(sender);
     }
-    until(|| port.world.gateway.capacity.in_use() == limits::MAX_REQUESTS_PER_PRINCIPAL).await;
+    until("requests to begin", || {
+        port.world.gateway.capacity.in_use() == limits::MAX_REQUESTS_PER_PRINCIPAL
+    })
+    .await;
     for _ in 0..10 {
         assert_eq!(port.read(2, "shop/app").await, 200);
     }
@@ -244,7 +244,7 @@ async fn halves_of_hellos_take_little_and_a_node_attaches_meanwhile() {
         );
         assert!(port.world.admission.memory().in_use() <= (64 << 20) / 20);
     }
-    until(|| nodes() == 0).await;
+    until("streams to end", || nodes() == 0).await;
     // One whose token is nobody's is told so before its Hello is there.
     let (mut sender, _connection) = port.second(6, 1 << 16).await;
     let nobody = authenticated("shop/app/pod@n-1", attach(endless(Vec::new())));
@@ -280,11 +280,14 @@ async fn there_is_a_stream_to_nodes_only_where_there_are_nodes() {
 async fn who_has_proven_who_it_is_is_no_stranger_any_more() {
     let port = Port::open().await;
     let (mut sender, _connection) = port.second(1, 1 << 16).await;
-    until(|| port.world.admission.memory().in_use() > 0).await;
+    until("memory to be taken", || {
+        port.world.admission.memory().in_use() > 0
+    })
+    .await;
     let answer = sender.send_request(request()).await.unwrap();
     answer.into_body().collect().await.unwrap();
     assert_eq!(port.world.admission.memory().in_use(), 0);
-    until(|| port.world.gateway.capacity.in_use() == 0).await;
+    until("requests to end", || port.world.gateway.capacity.in_use() == 0).await;
     let app = Identity::from_username("system:serviceaccount:shop:app");
     assert_eq!(port.world.gateway.capacity.connections_of(&app), 1);
     port.close().await;

@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value as Json, json};
 
 /// One write: who makes it, how, and to which subresource.
-#[derive(Clone, Copy)]
-pub(crate) struct Write<'a> {
-    pub(crate) manager: &'a str,
-    pub(crate) subresource: &'a str,
+#[derive(Clone, Copy, Debug)]
+pub struct Write<'a> {
+    /// The field manager.
+    pub manager: &'a str,
+    /// `status`; empty where the object itself is written.
+    pub subresource: &'a str,
     /// Seconds after the epoch.
-    pub(crate) at: u64,
+    pub at: u64,
 }
 
 type Path = Vec<String>;
@@ -40,7 +42,7 @@ struct Entry {
 
 /// The object after `manager` applied `body` over `found` by force: what it applied before and does not any
 /// more is gone, unless others own it too.
-pub(crate) fn applied(found: &Json, mut after: Json, body: &Json, write: Write<'_>) -> Json {
+pub fn applied(found: &Json, mut after: Json, body: &Json, write: Write<'_>) -> Json {
     let mut entries = entries(found);
     // Whoever owned it before its first apply is not known: one name stands for all of them.
     if entries.is_empty() {
@@ -86,7 +88,7 @@ pub(crate) fn applied(found: &Json, mut after: Json, body: &Json, write: Write<'
 
 /// The object after `manager` changed it from `found` to `after` in any other way: what it changed is its
 /// own, and nobody else's any more.
-pub(crate) fn updated(found: &Json, after: Json, write: Write<'_>) -> Json {
+pub fn updated(found: &Json, after: Json, write: Write<'_>) -> Json {
     // Owners that are written win over those that were there.
     let written = after["metadata"]["managedFields"]
         .as_array()
@@ -120,7 +122,7 @@ pub(crate) fn updated(found: &Json, after: Json, write: Write<'_>) -> Json {
 }
 
 /// Who else owns what an apply of `body` would change: an apply without force is refused then.
-pub(crate) fn conflict(found: &Json, body: &Json, write: Write<'_>) -> Option<String> {
+pub fn conflict(found: &Json, body: &Json, write: Write<'_>) -> Option<String> {
     let differs: Vec<Path> = leaves(body)
         .into_iter()
         .filter(|path| at(body, path) != at(found, path))
@@ -136,7 +138,7 @@ pub(crate) fn conflict(found: &Json, body: &Json, write: Write<'_>) -> Option<St
 }
 
 /// Whether a write from one to the other changes nothing: when it was made counts for nothing.
-pub(crate) fn same(one: &Json, other: &Json) -> bool {
+pub(super) fn same(one: &Json, other: &Json) -> bool {
     let timeless = |object: &Json| {
         let mut object = object.clone();
         let entries = object["metadata"]["managedFields"].as_array_mut();

@@ -1,8 +1,4 @@
-//! What the controllers' tests stand on: a small API server behind a real client, a real store in a temporary
-//! directory, and short ways to make objects.
-
-pub(crate) mod managed_fields;
-mod server;
+//! What the controllers' tests stand on: an API server, a store, and short ways to make objects.
 
 use std::sync::Arc;
 
@@ -11,15 +7,14 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_model::SecretBytes;
-use strongroom_model::id::{SecretId, StoreId};
+use strongroom_model::id::SecretId;
 use strongroom_process::WorkPool;
-use strongroom_store::audit::{self, Actor};
-use strongroom_store::crypto::RootKey;
-use strongroom_store::seal::{SealFile, SlotSecret};
-use strongroom_store::vault::{AnchorRule, CreateStoreOptions, OpenStoreOptions, Quota, SecretView, Store};
+use strongroom_store::vault::{Quota, SecretView};
+use strongroom_testing::api_server::ApiServer;
+pub(crate) use strongroom_testing::api_server::{NS, SECRETS};
+pub(crate) use strongroom_testing::clock::now;
+use strongroom_testing::store::{reads, store_within};
 
-pub(crate) use self::server::Api;
 use super::cached_object::CachedObject;
 use super::cluster::ClusterCache;
 use super::metrics::Metrics;
@@ -28,57 +23,12 @@ use crate::consumers::ConsumerIndex;
 use crate::kube::watch::WatchChange;
 use crate::store_handle::StoreHandle;
 
-/// The namespace of the tests.
-pub(crate) const NS: &str = "shop";
-/// Where objects of a namespace's Secrets are.
-pub(crate) const SECRETS: &str = "/api/v1/namespaces/shop/secrets";
-
 /// Everything a reconcile stands on.
 pub(crate) struct ControllerFixture {
-    pub(crate) api: Api,
+    pub(crate) api: ApiServer,
     pub(crate) ctx: Ctx,
     writer: Writer<CachedObject<ManagedSecret>>,
     keep: tempfile::TempDir,
-}
-
-/// 2026-11-23T20:22:00Z.
-pub(crate) fn now() -> Timestamp {
-    Timestamp::from_second(1_795_465_320).unwrap()
-}
-
-pub(crate) fn store() -> (Store, tempfile::TempDir) {
-    store_within(None)
-}
-
-/// A store in which a namespace may have so much.
-pub(crate) fn store_within(quota: Option<Quota>) -> (Store, tempfile::TempDir) {
-    let keep = tempfile::tempdir().unwrap();
-    let dir = keep.path().join("store");
-    let at = strongroom_model::time::Timestamp::from_millis(now().as_millisecond());
-    let slot = SlotSecret::KeyFile(SecretBytes::new(vec![7; 32]));
-    let root = RootKey::generate().unwrap();
-    let seal = SealFile::new(StoreId::generate().unwrap(), &root, &slot, "test").unwrap();
-    Store::prepare(&CreateStoreOptions {
-        dir: &dir,
-        seal: &seal,
-        root: &root,
-        now: at,
-        actor: Actor::System,
-    })
-    .unwrap();
-    Store::publish(&dir).unwrap();
-    let open = OpenStoreOptions {
-        dir: &dir,
-        root: &root,
-        epoch: 0,
-        anchor: AnchorRule::Absent,
-        cache_bytes: 1 << 20,
-        strict_anchor: None,
-        audit: strongroom_store::audit::RetentionLimits::default(),
-        quota,
-        now: at,
-    };
-    (Store::open(open).unwrap(), keep)
 }
 
 impl ControllerFixture {
@@ -86,10 +36,17 @@ impl ControllerFixture {
         Self::within(None)
     }
 
+    /// With a ManagedSecret of this name and spec, which was reconciled.
+    pub(crate) async fn with_secret(name: &str, spec: Json) -> Self {
+        let mut world = Self::new();
+        world.apply_now(name, spec).await;
+        world
+    }
+
     /// In which a namespace may have so much.
     pub(crate) fn within(quota: Option<Quota>) -> Self {
         let (store, keep) = store_within(quota);
-        let api = Api::default();
+        let api = ApiServer::default();
         api.put(
             &format!("/api/v1/namespaces/{NS}"),
             json!({"metadata": {"name": NS, "uid": "ns-1"}}),
@@ -160,12 +117,23 @@ impl ControllerFixture {
         self.watch(name);
     }
 
+    /// Applies a ManagedSecret as [`Self::apply`], and reconciles it.
+    pub(crate) async fn apply_now(&mut self, name: &str, spec: Json) {
+        self.apply(name, spec);
+        self.reconcile(name).await;
+    }
+
     /// Annotates a ManagedSecret.
     pub(crate) fn annotate(&mut self, name: &str, key: &str, value: &str) {
         let mut object = self.api.get(&Self::path(name)).unwrap();
         object["metadata"]["annotations"][key] = json!(value);
         self.api.put(&Self::path(name), object);
         self.watch(name);
+    }
+
+    /// How many versions the secret of this name has.
+    pub(crate) async fn versions(&self, store_name: &str) -> usize {
+        self.view(store_name).await.unwrap().versions.len()
     }
 
     /// Deletes a ManagedSecret, and the watch says so.
@@ -231,22 +199,9 @@ impl ControllerFixture {
 
     /// What the records of reads say of their purpose.
     pub(crate) fn purposes(&self) -> Vec<String> {
-        let directory = self.keep.path().join("store").join(audit::READS_DIRECTORY);
-        let storage = audit::SegmentDirectory::read_only(&directory);
-        let records = self
-            .ctx
-            .store
-            .blocking()
-            .reads_after(&storage, 0, usize::MAX)
-            .unwrap();
-        records
-            .into_iter()
-            .filter_map(|(_, record)| match record {
-                audit::ReadChainRecord::Entry(entry) => Some(entry.detail),
-                _ => None,
-            })
-            .filter(|detail| !detail.is_empty())
-            .collect()
+        let entries = reads(self.ctx.store.blocking(), &self.keep.path().join("store"));
+        let details = entries.into_iter().map(|entry| entry.detail);
+        details.filter(|detail| !detail.is_empty()).collect()
     }
 
     pub(crate) fn ready(&self, name: &str) -> (String, String) {
