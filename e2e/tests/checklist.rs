@@ -1,4 +1,4 @@
-//! The list of claims and the tree agree.
+//! The lists of claims and the tree agree: what a line or a cell says, tests show that exist.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
@@ -23,6 +23,17 @@ fn sources(dir: &Path, into: &mut String) {
     }
 }
 
+/// All Rust sources of the repository.
+fn tree() -> String {
+    let mut tree = String::new();
+    sources(&root(), &mut tree);
+    tree
+}
+
+fn has_test(tree: &str, name: &str) -> bool {
+    tree.contains(&format!("fn {name}("))
+}
+
 /// What stands between backticks after the claim's last colon.
 fn named(claim: &str) -> Vec<&str> {
     let (_, names) = claim.rsplit_once(": ").unwrap_or_default();
@@ -32,8 +43,7 @@ fn named(claim: &str) -> Vec<&str> {
 #[test]
 fn a_ticked_claim_names_tests_that_exist_and_every_case_shows_a_claim() {
     let list = fs::read_to_string(root().join("e2e/habits-checklist.md")).unwrap();
-    let mut tree = String::new();
-    sources(&root(), &mut tree);
+    let tree = tree();
     let mut shown = BTreeSet::new();
     for line in list.lines() {
         let Some(claim) = line.strip_prefix("- [x] ") else {
@@ -42,10 +52,7 @@ fn a_ticked_claim_names_tests_that_exist_and_every_case_shows_a_claim() {
         let names = named(claim);
         assert!(!names.is_empty(), "no test is named: {claim}");
         for name in names {
-            assert!(
-                tree.contains(&format!("fn {name}(")),
-                "there is no test `{name}`: {claim}"
-            );
+            assert!(has_test(&tree, name), "there is no test `{name}`: {claim}");
             shown.insert(name.to_owned());
         }
     }
@@ -61,4 +68,25 @@ fn a_ticked_claim_names_tests_that_exist_and_every_case_shows_a_claim() {
             assert!(shown.contains(case), "no claim names the case `{case}`");
         }
     }
+}
+
+#[test]
+fn each_cell_of_what_works_when_something_is_down_names_tests_that_exist() {
+    let page = fs::read_to_string(root().join("docs/operate/what-works-when.md")).unwrap();
+    let tree = tree();
+    let is_test = |name: &&str| name.matches('_').count() > 2 && !name.contains(char::is_uppercase);
+    let rows = page.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let mut cells = 0;
+    for row in rows {
+        // The first is what is down.
+        for cell in row.trim_matches('|').split('|').skip(1) {
+            let names: Vec<&str> = cell.split('`').skip(1).step_by(2).filter(is_test).collect();
+            assert!(!names.is_empty(), "no test shows: {cell}");
+            for name in names {
+                assert!(has_test(&tree, name), "there is no test `{name}`: {cell}");
+            }
+            cells += 1;
+        }
+    }
+    assert!(cells > 30 && cells % 3 == 0, "{cells} cells");
 }

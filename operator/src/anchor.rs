@@ -20,6 +20,9 @@ use crate::kube::in_words;
 /// Its name in the process's own namespace.
 pub(crate) const CONFIG_MAP_NAME: &str = "strongroom-anchor";
 
+/// The restores that wrote it, the last one last, separated by commas: none of them is carried out again.
+const RESTORES_ANNOTATION: &str = "strongroom.dev/restore-requests";
+
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// At most one write in so long.
@@ -69,15 +72,34 @@ impl AnchorConfigMap {
     /// The anchor; none where there is no ConfigMap.
     pub(crate) async fn read(&self) -> Result<Option<Anchor>, AnchorError> {
         let object = in_time(self.api.get_opt(CONFIG_MAP_NAME)).await?;
-        let anchor = object.as_ref().map(anchor_of).transpose()?;
+        let anchor = object.as_ref().map(anchor_of).transpose();
         *self.known.lock().await = object;
-        Ok(anchor)
+        Ok(anchor?)
+    }
+
+    /// The ids of the restores that wrote an anchor, as it was last read; the last one is the last.
+    pub(crate) async fn restore_requests(&self) -> Vec<String> {
+        let known = self.known.lock().await;
+        let annotations = known
+            .as_ref()
+            .and_then(|object| object.metadata.annotations.as_ref());
+        let ids = annotations.and_then(|annotations| annotations.get(RESTORES_ANNOTATION));
+        ids.map_or_else(Vec::new, |ids| ids.split(',').map(str::to_owned).collect())
     }
 
     /// Writes the anchor. The resource version that was last seen goes with it: only one process writes here.
     pub(crate) async fn write(&self, anchor: &Anchor) -> Result<(), AnchorError> {
+        self.put(anchor, None).await
+    }
+
+    /// Writes the anchor of a restored store over whatever was read, with the id of the restore.
+    pub(crate) async fn take_over(&self, anchor: &Anchor, request: &str) -> Result<(), AnchorError> {
+        self.put(anchor, Some(request)).await
+    }
+
+    async fn put(&self, anchor: &Anchor, restore: Option<&str>) -> Result<(), AnchorError> {
         let mut known = self.known.lock().await;
-        let metadata = known.as_ref().map_or_else(
+        let mut metadata = known.as_ref().map_or_else(
             || ObjectMeta {
                 name: Some(CONFIG_MAP_NAME.to_owned()),
                 labels: Some(BTreeMap::from([(
@@ -89,10 +111,18 @@ impl AnchorConfigMap {
             |object| ObjectMeta {
                 name: object.metadata.name.clone(),
                 labels: object.metadata.labels.clone(),
+                annotations: object.metadata.annotations.clone(),
                 resource_version: object.metadata.resource_version.clone(),
                 ..ObjectMeta::default()
             },
         );
+        if let Some(restore) = restore {
+            let annotations = metadata.annotations.get_or_insert_default();
+            annotations
+                .entry(RESTORES_ANNOTATION.to_owned())
+                .and_modify(|ids| *ids = format!("{ids},{restore}"))
+                .or_insert_with(|| restore.to_owned());
+        }
         let object = ConfigMap {
             metadata,
             data: Some(anchor.to_fields()),
@@ -106,7 +136,8 @@ impl AnchorConfigMap {
         if matches!(written, Err(AnchorError::Conflict)) {
             // Look before the next try; an anchor that is ahead of ours is never set back.
             *known = in_time(self.api.get_opt(CONFIG_MAP_NAME)).await?;
-            if let Some(object) = known.as_ref()
+            if restore.is_none()
+                && let Some(object) = known.as_ref()
                 && anchor_of(object).is_ok_and(|there| there.counter > anchor.counter)
             {
                 return Ok(());

@@ -82,3 +82,38 @@ app.kubernetes.io/component: node
   - {port: 53, protocol: TCP}
   to: {{- toYaml .Values.networkPolicy.dns | nindent 2 }}
 {{- end -}}
+
+{{- /* The Secret of the root key, where the process keeps it in one. */ -}}
+{{- define "strongroom.rootKeySecret" -}}
+{{- with .Values.serve.seal -}}
+{{- if not (or .keyFile .passphraseFile) -}}{{ .kubernetesSecret }}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Where every command of the program finds what opens the seal. */ -}}
+{{- define "strongroom.sealVariables" -}}
+{{- with .Values.serve.seal }}
+{{- if .keyFile }}
+- {name: STRONGROOM_SEAL_KEY_FILE, value: {{ .keyFile | quote }}}
+{{- else if .passphraseFile }}
+- {name: STRONGROOM_SEAL_PASSPHRASE_FILE, value: {{ .passphraseFile | quote }}}
+{{- else }}
+- {name: STRONGROOM_SEAL_KUBERNETES_SECRET, value: {{ .kubernetesSecret | quote }}}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* A container that runs one command of the program before it serves. */ -}}
+{{- define "strongroom.command" -}}
+image: {{ include "strongroom.image" (dict "image" .Values.image "appVersion" .Chart.AppVersion) | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+env:
+- name: POD_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+{{- include "strongroom.sealVariables" . | trim | nindent 0 }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+resources: {{- toYaml .Values.resources | nindent 2 }}
+{{- end -}}

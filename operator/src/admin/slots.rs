@@ -24,7 +24,7 @@ pub(crate) enum SlotError {
     Store(#[from] OpenError),
 }
 
-/// Adds a way to open the seal.
+/// Adds a way to open the seal; where the key opens a slot already, it is that one.
 pub(crate) fn add_slot(
     store: &Store,
     root: &RootKey,
@@ -32,7 +32,18 @@ pub(crate) fn add_slot(
     label: &str,
     meta: Meta,
 ) -> Result<SlotId, SlotError> {
-    Ok(store.change_seal(meta, |file| file.add_slot(root, secret, label))?)
+    let mut there = None;
+    let added = store.change_seal(meta, |file| {
+        there = file.opened_by(secret)?;
+        match there {
+            Some(id) => Err(SealError::UnknownSlot(id)),
+            None => file.add_slot(root, secret, label),
+        }
+    });
+    match there {
+        Some(id) => Ok(id),
+        None => Ok(added?),
+    }
 }
 
 /// Removes a way to open the seal; `in_use` is what the running process starts with, unless its loss is

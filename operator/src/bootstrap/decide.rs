@@ -74,8 +74,8 @@ impl StartDecision {
 pub(crate) enum BootstrapError {
     /// There was a store.
     #[error(
-        "the store file is missing, but {0} shows that there was a store: bring the volume back, restore a backup with `strongroom restore`, or, if \
-         everything in it may be lost, start with --accept-new-store"
+        "the store file is missing, but {0} shows that there was a store: bring the volume back, restore a backup with `strongroom restore` (in the \
+         chart: `restore`, with a requestId that was not used yet), or, if everything in it may be lost, start once with --accept-new-store (`serve.extraArgs`)"
     )]
     StoreMissing(&'static str),
     /// Half a store.
@@ -90,16 +90,28 @@ pub(crate) enum BootstrapError {
     FileMissing,
     /// The key is gone.
     #[error(
-        "the Secret with the key of the seal is missing: restore it from your backup of the cluster, or open the store with another slot \
-         (--seal-recovery-key-file) and add a new one with `strongroom seal add`"
+        "the Secret with the key of the seal is missing: restore it from your backup of the cluster, or have a new one made with a recovery \
+         key: `strongroom seal add --seal-recovery-key-file FILE --kubernetes-secret NAME` (in the chart: `serve.seal.recoveryKeySecret`)"
     )]
     KeyMissing,
     /// The anchor is gone.
     #[error(
         "the anchor (ConfigMap `strongroom-anchor`) is missing, so an older copy of the store could not be distinguished from the latest one: restore \
-         it, or, if you know that the volume is the latest one, start once with --accept-rollback"
+         it, or, if you know that the volume is the latest one, start once with --accept-rollback (in the chart: `serve.extraArgs`, and take it out again)"
     )]
     AnchorMissing,
+    /// The key is another cluster's, or was made anew.
+    #[error(
+        "the Secret with the key of the seal opens no slot of the seal file in the volume, so it belongs to another store or was made anew: add a slot for \
+         it with a recovery key: `strongroom seal add --seal-recovery-key-file FILE --kubernetes-secret NAME` (in the chart: `serve.seal.recoveryKeySecret`)"
+    )]
+    NoSlot,
+    /// The anchor is another store's.
+    #[error(
+        "the anchor (ConfigMap `strongroom-anchor`) belongs to another store than the one in the volume: bring back the volume that it belongs to; a backup \
+         comes into this cluster by `strongroom restore --request-id ID --kubernetes-secret NAME` (in the chart: `restore`), which takes the anchor over"
+    )]
+    OtherAnchor,
     /// A new store beside an old one.
     #[error("--accept-new-store was given, but there is a store: move it away first")]
     NotNew,

@@ -14,7 +14,7 @@ use strongroom_model::time::Timestamp;
 use strongroom_store::audit::{Action, Actor, RetentionLimits};
 use strongroom_store::crypto::{CryptoError, RootKey};
 use strongroom_store::engine::STORE_FILE;
-use strongroom_store::seal::{FILE_NAME, SealError, SealFile, SlotSecret};
+use strongroom_store::seal::{FILE_NAME, SealError, SealFile, SlotKind, SlotSecret};
 use strongroom_store::vault::{
     Anchor, AnchorRule, CreateStoreOptions, Meta, OpenError, OpenStoreOptions, Quota, RecordStoreEvent,
     Store, StoreError, StrictAnchor,
@@ -255,7 +255,13 @@ impl Bootstrap<'_> {
     }
 
     fn open(self, key: &SlotSecret, anchor: AnchorRule) -> Result<OpenedStore, StartError> {
-        let root = SealFile::load(self.dir)?.unlock(key)?;
+        let root = SealFile::load(self.dir)?
+            .unlock(key)
+            .map_err(|error| match error {
+                SealError::WrongKey(SlotKind::KubernetesSecret)
+                | SealError::NoSuchSlot(SlotKind::KubernetesSecret) => BootstrapError::NoSlot.into(),
+                other => StartError::from(other),
+            })?;
         if !root.is_locked() {
             tracing::warn!("root key not locked in memory, raise the memlock limit to keep it out of swap");
         }
@@ -269,6 +275,10 @@ impl Bootstrap<'_> {
             audit: self.audit,
             quota: self.quota,
             now: self.now,
+        })
+        .map_err(|error| match error {
+            OpenError::OtherAnchor => BootstrapError::OtherAnchor.into(),
+            other => StartError::from(other),
         })?;
         Ok(OpenedStore {
             store,

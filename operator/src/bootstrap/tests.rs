@@ -1,3 +1,7 @@
+mod objects;
+mod restore;
+mod start;
+
 use strongroom_model::id::StoreId;
 use strongroom_store::vault::Anchor;
 

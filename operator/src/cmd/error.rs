@@ -5,6 +5,7 @@ use strongroom_store::seal::SealError;
 use strongroom_store::vault::OpenError;
 
 use crate::admin::{AdminError, SlotError};
+use crate::bootstrap::RestoreError;
 use crate::seal::SealSourceError;
 
 /// A command was not carried out. Never holds a key.
@@ -57,6 +58,9 @@ pub(crate) enum CommandError {
     /// The stopped store.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The backup, or the place that it shall be restored to.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// No randomness.
     #[error(transparent)]
     Id(#[from] IdError),

@@ -28,7 +28,7 @@ pub(super) enum Arguments {
         #[command(flatten)]
         data_dir: DataDir,
     },
-    /// Adds a way to open the store
+    /// Adds a way to open the store; nothing is added where the key opens it already
     Add {
         #[command(flatten)]
         place: StoreAccess,
@@ -97,7 +97,9 @@ pub(super) async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> R
             list(file.slots().into_iter().map(SlotLine::from), out)?;
         }
         Arguments::Add { place, new, label } => {
-            let secret = new.read(&place.data_dir.store()).await?;
+            let dir = place.data_dir.store();
+            let secret = new.read(&dir).await?;
+            let (kind, before) = (secret.kind(), SealFile::load(&dir)?.slots());
             let id = match place.connect().await? {
                 StoreConnection::Running(client) => client.add_slot(secret, label).await?,
                 StoreConnection::Stopped(open) => open
@@ -105,7 +107,14 @@ pub(super) async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> R
                     .await?
                     .to_string(),
             };
-            writeln!(out, "{id}")?;
+            if before.iter().any(|slot| slot.id.to_string() == id) {
+                writeln!(out, "this key opens {kind} slot {id} already; nothing was added")?;
+            } else {
+                writeln!(
+                    out,
+                    "added {kind} slot {id}: it opens the store, and every backup from now on"
+                )?;
+            }
         }
         Arguments::Remove { place, slot, force } => match place.connect().await? {
             StoreConnection::Running(client) => client.remove_slot(slot, force).await?,

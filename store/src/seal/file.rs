@@ -112,6 +112,22 @@ impl SealFile {
     /// # Errors
     /// [`SealError::NoSuchSlot`], [`SealError::WrongKey`].
     pub fn unlock(&self, secret: &SlotSecret) -> Result<RootKey, SealError> {
+        self.open(secret).map(|(_, root)| root)
+    }
+
+    /// The slot that this key opens; none where it opens none.
+    ///
+    /// # Errors
+    /// What makes it no key at all, such as its length.
+    pub fn opened_by(&self, secret: &SlotSecret) -> Result<Option<SlotId>, SealError> {
+        match self.open(secret) {
+            Ok((id, _)) => Ok(Some(id)),
+            Err(SealError::NoSuchSlot(_) | SealError::WrongKey(_)) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn open(&self, secret: &SlotSecret) -> Result<(SlotId, RootKey), SealError> {
         let mut of_kind = self
             .slots
             .iter()
@@ -122,7 +138,7 @@ impl SealFile {
         }
         for slot in of_kind {
             match slot.open(self.store, secret) {
-                Ok(root) if self.proves(&root) => return Ok(root),
+                Ok(root) if self.proves(&root) => return Ok((slot.id, root)),
                 Ok(_) | Err(SealError::WrongKey(_)) => {}
                 Err(other) => return Err(other),
             }

@@ -57,6 +57,8 @@ fn every_kind_of_slot_opens_the_same_root() {
         SlotSecret::Recovery(RecoveryKey::parse(&shown.to_lowercase().replace('-', " ")).unwrap()),
     ] {
         assert!(same(&file.unlock(&secret).unwrap(), &root));
+        let slot = file.slots().into_iter().find(|slot| slot.kind == secret.kind());
+        assert_eq!(file.opened_by(&secret).unwrap(), slot.map(|slot| slot.id));
     }
     assert_eq!(file.slots().len(), 4);
 }
@@ -76,6 +78,11 @@ fn a_wrong_key_opens_nothing() {
         file.unlock(&SlotSecret::KeyFile(SecretBytes::new(vec![1; 31]))),
         Err(SealError::KeyLength(SlotKind::KeyFile, 31))
     ));
+    for other in [SlotSecret::KeyFile(key(9)), SlotSecret::KubernetesSecret(key(1))] {
+        assert_eq!(file.opened_by(&other).unwrap(), None);
+    }
+    let short = SlotSecret::KeyFile(SecretBytes::new(vec![1; 31]));
+    assert!(matches!(file.opened_by(&short), Err(SealError::KeyLength(_, 31))));
 }
 
 #[test]

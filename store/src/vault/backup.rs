@@ -155,18 +155,23 @@ pub struct RestoreOptions<'a> {
 /// Restores a backup into an empty place. Returns the number of records.
 ///
 /// # Errors
-/// [`OpenError::Exists`] where something is there; [`OpenError::Tampered`] where the stream is not whole.
+/// [`OpenError::Exists`] where something is there; [`OpenError::Tampered`] where the stream is not whole;
+/// [`DecodeError`] where it is no backup, or one of a format that this version does not know.
 pub fn restore(options: &RestoreOptions<'_>, from: &mut dyn Read) -> Result<u64, OpenError> {
     if !is_empty(options.dir)? {
         return Err(OpenError::Exists(options.dir.display().to_string()));
     }
     let mut magic = [0; 8];
-    from.read_exact(&mut magic)?;
-    if magic != MAGIC {
-        return Err(DecodeError::Invalid("magic of a backup").into());
+    from.read_exact(&mut magic).map_err(cut)?;
+    match magic {
+        MAGIC => {}
+        [b'S', b'R', b'B', b'A', b'C', b'K', 0, format] => {
+            return Err(DecodeError::UnknownFormat(format).into());
+        }
+        _ => return Err(DecodeError::Invalid("magic of a backup").into()),
     }
     let mut backup = [0; 16];
-    from.read_exact(&mut backup)?;
+    from.read_exact(&mut backup).map_err(cut)?;
     let seal = SealFile::decode(&length_prefixed(from)?)?;
     let root = seal.unlock(options.secret)?;
     let keyring = Keyring::derive(&root, seal.store());

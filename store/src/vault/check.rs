@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use strongroom_model::name::SecretName;
+
 use super::error::StoreError;
 use super::heads::each_head;
 use super::indexed_record::each_indexed;
@@ -13,7 +15,7 @@ use super::view::View;
 use crate::crypto::{Keyring, RootKey};
 use crate::engine::{EngineError, STORE_FILE, Table, view_file};
 use crate::format::{Attestation, Declaration, EnforcedPolicy, IndexedRecord};
-use crate::lock::StoreLock;
+use crate::lock::{LockError, StoreLock};
 use crate::seal::SealFile;
 
 /// What a check found.
@@ -73,12 +75,7 @@ pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenErro
     if !path.exists() {
         return Err(OpenError::Missing(path.display().to_string()));
     }
-    // Only where there is a lock file can somebody hold it; a copy must not get one.
-    let _lock = dir
-        .join("store.lock")
-        .exists()
-        .then(|| StoreLock::take(dir))
-        .transpose()?;
+    let _lock = lock_where_there_is_one(dir)?;
     let mut report = CheckReport {
         keyed: root.is_some(),
         ..CheckReport::default()
@@ -128,6 +125,33 @@ pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenErro
         report.damage.push(error.to_string());
     }
     Ok(report)
+}
+
+/// How many secrets with such a name the stopped store in `dir` has; nothing is changed.
+///
+/// # Errors
+/// [`OpenError`] where it is open in a process, or a head does not open.
+pub fn count_secrets(
+    dir: &Path,
+    root: &RootKey,
+    counts: impl Fn(&SecretName) -> bool,
+) -> Result<u64, OpenError> {
+    let _lock = lock_where_there_is_one(dir)?;
+    let engine = view_file(&dir.join(STORE_FILE))?;
+    let keyring = Keyring::derive(root, SealFile::load(dir)?.store());
+    let mut count = 0;
+    each_head(&keyring, engine.snapshot()?.as_ref(), |head, _| {
+        count += u64::from(counts(&head.name));
+    })?;
+    Ok(count)
+}
+
+/// Only where there is a lock file can somebody hold it; a copy must not get one.
+fn lock_where_there_is_one(dir: &Path) -> Result<Option<StoreLock>, LockError> {
+    dir.join("store.lock")
+        .exists()
+        .then(|| StoreLock::take(dir))
+        .transpose()
 }
 
 /// Opens every record of a kind.

@@ -13,6 +13,7 @@ use crate::audit::{self, Action, Actor, ChainHead, Checkpoint, Entry, ReadHead};
 use crate::crypto::{Context, Keyring, RootKey, StateDigest};
 use crate::engine::{Batch, Change, CommitOutcome, Engine, STORE_FILE, Table, create_file};
 use crate::format::{SealDigest, StoreState, meta};
+use crate::lock::StoreLock;
 use crate::seal::SealFile;
 
 /// What a new store is made of.
@@ -75,6 +76,14 @@ impl Store {
     /// # Errors
     /// What the operating system says.
     pub fn publish(dir: &Path) -> Result<(), OpenError> {
+        Self::put_in_place(&beside(dir), dir)
+    }
+
+    /// Puts a whole store that no process has open from another directory of the same volume into place.
+    ///
+    /// # Errors
+    /// [`OpenError::Exists`] where there is a store already; what the operating system says.
+    pub fn put_in_place(from: &Path, dir: &Path) -> Result<(), OpenError> {
         if exists(dir) {
             return Err(OpenError::Exists(dir.display().to_string()));
         }
@@ -82,13 +91,29 @@ impl Store {
             // Only an empty directory may give way.
             fs::remove_dir(dir)?;
         }
-        fs::rename(beside(dir), dir)?;
-        if let Some(parent) = dir.parent() {
-            // IMPORTANT: the rename is durable only once the directory is.
-            fs::File::open(parent)?.sync_all()?;
-        }
-        Ok(())
+        rename(from, dir)
     }
+
+    /// Moves whatever is at `dir` to `to`, out of the way, where no process has a store open there.
+    ///
+    /// # Errors
+    /// [`OpenError::Exists`] where something is at `to`; [`OpenError::Lock`].
+    pub fn set_aside(dir: &Path, to: &Path) -> Result<(), OpenError> {
+        let _lock = StoreLock::take(dir)?;
+        if to.exists() {
+            return Err(OpenError::Exists(to.display().to_string()));
+        }
+        rename(dir, to)
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), OpenError> {
+    fs::rename(from, to)?;
+    if let Some(parent) = to.parent() {
+        // IMPORTANT: the rename is durable only once the directory is.
+        fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Founds a store: its first commit.

@@ -55,7 +55,7 @@ pub use audit_position::AuditPosition;
 pub use backup::{RestoreOptions, restore};
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) use backup::{decode_part, encode_part};
-pub use check::{CheckReport, check};
+pub use check::{CheckReport, check, count_secrets};
 pub use commands::*;
 pub use compact::{CompactionReport, compact};
 pub use creation::CreateStoreOptions;

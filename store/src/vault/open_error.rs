@@ -53,7 +53,7 @@ pub enum OpenError {
     )]
     Diverged(u64),
     /// The anchor is another store's.
-    #[error("the anchor belongs to another store; remove it only if you know where it came from")]
+    #[error("the anchor belongs to another store; bring back the store that it belongs to")]
     OtherAnchor,
     /// The audit of reads.
     #[error(transparent)]

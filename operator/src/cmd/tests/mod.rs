@@ -46,6 +46,12 @@ impl Keys {
     }
 }
 
+/// The id of the slot that `seal add` tells of.
+fn slot_id(said: &str) -> &str {
+    let mut words = said.split(|c: char| !c.is_ascii_alphanumeric());
+    words.find(|word| word.len() == 16).unwrap()
+}
+
 fn running(fixture: &Fixture) -> (watch::Sender<bool>, tokio::task::JoinHandle<()>) {
     let (stop, stopped) = watch::channel(false);
     let admin = Admin {
@@ -77,6 +83,33 @@ fn two_keys_at_once_are_refused() {
     assert!(Arguments::try_parse_from(line).is_err());
 }
 
+#[test]
+fn a_restore_into_a_cluster_has_an_id() {
+    let parses = |more: &[&str]| {
+        let line = ["strongroom", "restore", "--from=b"].iter().chain(more).copied();
+        Arguments::try_parse_from(line).is_ok()
+    };
+    assert!(
+        parses(&[])
+            && parses(&[
+                "--request-id=2026-11-30",
+                "--kubernetes-secret=root",
+                "--replace-store"
+            ])
+    );
+    assert!(!parses(&["--kubernetes-secret=root"]) && !parses(&["--replace-store"]));
+    let long = format!("--request-id={}", "x".repeat(64));
+    for wrong in [
+        "--request-id=",
+        "--request-id=../x",
+        "--request-id=-a",
+        "--request-id=A",
+        &long,
+    ] {
+        assert!(!parses(&[wrong]), "{wrong}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_of_a_stopped_store_are_changed_under_its_lock() {
     let (dir, keep) = Fixture::new().close();
@@ -96,11 +129,22 @@ async fn slots_of_a_stopped_store_are_changed_under_its_lock() {
     assert!(wrong.to_string().contains("nothing was changed"), "{wrong}");
     assert!(std::fs::read(dir.join("store.redb")).unwrap() == before);
 
-    let id = strongroom(data, &["seal", "add", &second, &opens, "--label=two"])
+    let added = strongroom(data, &["seal", "add", &second, &opens, "--label=two"])
         .await
         .unwrap();
+    let id = slot_id(&added);
+    assert!(added.starts_with(&format!("added key-file slot {id}")), "{added}");
     let listed = strongroom(data, &["seal", "slots"]).await.unwrap();
-    assert!(listed.contains(id.trim()) && listed.contains("two"), "{listed}");
+    assert!(listed.contains(id) && listed.contains("two"), "{listed}");
+    // The same key once more makes no second slot, under whatever label.
+    let again = strongroom(data, &["seal", "add", &second, &opens, "--label=three"])
+        .await
+        .unwrap();
+    assert_eq!(
+        again,
+        format!("this key opens key-file slot {id} already; nothing was added\n")
+    );
+    assert_eq!(strongroom(data, &["seal", "slots"]).await.unwrap(), listed);
     let shown = strongroom(data, &["seal", "recovery-key", &opens]).await.unwrap();
     let recovery = RecoveryKey::parse(&shown).unwrap();
     let file = SealFile::load(&dir).unwrap();
@@ -112,9 +156,7 @@ async fn slots_of_a_stopped_store_are_changed_under_its_lock() {
     assert!(refused.to_string().contains("--another"), "{refused}");
     let another = ["seal", "recovery-key", "--another", "--label=safe", &opens];
     strongroom(data, &another).await.unwrap();
-    strongroom(data, &["seal", "remove", id.trim(), &opens])
-        .await
-        .unwrap();
+    strongroom(data, &["seal", "remove", id, &opens]).await.unwrap();
     let listed = strongroom(data, &["seal", "slots"]).await.unwrap();
     assert!(!listed.contains("two"), "{listed}");
     // The store agrees with the file that it has now.
@@ -141,8 +183,15 @@ async fn beside_a_running_process_it_is_asked_and_needs_no_key() {
     let data = fixture.dir.parent().unwrap();
     let (stop, task) = running(&fixture);
     let second = format!("--key-file={}", keys.path("second"));
-    let id = strongroom(data, &["seal", "add", &second]).await.unwrap();
-    strongroom(data, &["seal", "remove", id.trim()]).await.unwrap();
+    let added = strongroom(data, &["seal", "add", &second]).await.unwrap();
+    let again = strongroom(data, &["seal", "add", &second]).await.unwrap();
+    assert!(
+        again.contains(slot_id(&added)) && again.contains("nothing was added"),
+        "{again}"
+    );
+    strongroom(data, &["seal", "remove", slot_id(&added)])
+        .await
+        .unwrap();
     let shown = strongroom(data, &["seal", "recovery-key"]).await.unwrap();
     assert!(RecoveryKey::parse(&shown).is_ok());
     stop.send_replace(true);
