@@ -252,6 +252,9 @@ reasons! {
     GeneratorChanged => Fine,
     /// The schedule names ManagedSecrets that cannot rotate now; the status says which.
     SecretsNotReady => Retry,
+    /// The ManagedSecret should have been rotated by its schedule a while ago; its own conditions say why it
+    /// was not.
+    RotationOverdue => Retry,
 
     // Life and death.
     /// A secret of this name is in its recovery window: restore or purge it.

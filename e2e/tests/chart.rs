@@ -113,6 +113,33 @@ fn where_secrets_may_be_read_must_be_given_at_an_install_and_stays_what_it_was_a
     );
 }
 
+/// The policy for the API server is one as it reads it, and of the namespaces where native Secrets may be.
+#[test]
+fn the_audit_policy_is_of_the_namespaces_where_native_secrets_may_be() {
+    for (values, namespaces) in [
+        (ALL_NAMESPACES, serde_json::Value::Null),
+        (
+            "nativeSecrets.namespaces={shop,pay}",
+            serde_json::json!(["", "shop", "pay"]),
+        ),
+    ] {
+        let rendered = render(&[values]).unwrap();
+        let map = document(&rendered, "ConfigMap", "strongroom-audit-policy");
+        let policy: serde_json::Value =
+            serde_saphyr::from_str(map["data"]["policy.yaml"].as_str().unwrap()).unwrap();
+        assert_eq!(policy["apiVersion"], "audit.k8s.io/v1");
+        assert_eq!(policy["kind"], "Policy");
+        let rule = &policy["rules"][0];
+        assert_eq!(rule["level"], "Metadata", "{policy}");
+        assert_eq!(
+            rule["resources"],
+            serde_json::json!([{"group": "", "resources": ["secrets"]}])
+        );
+        assert_eq!(rule["namespaces"], namespaces);
+        assert_eq!(policy["rules"][1], serde_json::json!({"level": "None"}));
+    }
+}
+
 /// Everything of the node plugin, and nothing else, is in the namespace that its value names.
 #[test]
 fn the_node_plugin_has_a_namespace_of_its_own_where_one_is_named() {

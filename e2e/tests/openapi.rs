@@ -133,7 +133,7 @@ fn what_the_document_says_is_what_the_server_does() {
             "audit",
             "list",
             "--limit=0",
-            "--decision=done",
+            "--outcome=success",
             "--output=json",
             "--data-dir",
         ])

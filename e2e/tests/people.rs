@@ -399,23 +399,25 @@ fn tells(f: &Fixture, people: &KubectlUsers<'_>) {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let of = |action: &str, decision: &str| {
+    let of = |action: &str, decision: &str, outcome: &str| {
         records.iter().any(|record| {
             record["action"] == action
                 && record["decision"] == decision
+                && record["outcome"] == outcome
                 && record["namespace"] == "shop"
                 && record["source"].is_string()
                 && record["extensionApi"] == true
         })
     };
-    for (action, decision) in [
-        ("GetSecretValue", "done"),
-        ("GetSecretValue", "refused"),
-        ("CreateSecret", "done"),
-        ("DeleteSecret", "done"),
+    for (action, decision, outcome) in [
+        ("GetSecretValue", "allowed", "success"),
+        ("GetSecretValue", "denied", "failure"),
+        ("CreateSecret", "allowed", "success"),
+        ("DeleteSecret", "allowed", "success"),
     ] {
-        assert!(of(action, decision), "no {action} {decision}");
+        assert!(of(action, decision, outcome), "no {action} {decision} {outcome}");
     }
+    joins(f, people);
     let heard = people.heard.borrow();
     let log = std::fs::read_to_string(f.cluster.audit_log()).unwrap();
     // The log is there, and of these requests.
@@ -443,6 +445,52 @@ fn tells(f: &Fixture, people: &KubectlUsers<'_>) {
         assert!(!log.contains(&value), "{what} is in the API server's audit log");
         assert!(!heard.contains(&value), "{what} was printed");
     }
+}
+
+/// Who reads a native Secret is in the API server's log alone, which is shown among the records if given.
+fn joins(f: &Fixture, people: &KubectlUsers<'_>) {
+    f.kubectl(&["-n", "shop", "get", "secret", "db-main", "-o", "name"]);
+    let file = format!("--api-audit={}", f.cluster.audit_log().display());
+    let reads = ["audit", "--secret=db-main", "--action=GetSecretValue"];
+    let said = people.with(
+        "admin",
+        &[&reads[..], &["--limit=0", "--output=json", &file]].concat(),
+        "",
+    );
+    assert!(
+        said.stderr.contains("reaches from") && !said.stderr.contains("cannot be read"),
+        "{}",
+        said.stderr
+    );
+    let lines: Vec<Value> = said
+        .well()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let by_api_server = lines.iter().any(|line| {
+        line["log"] == "API server"
+            && line["nativeSecret"] == "db-main"
+            && line["action"] == "get"
+            && line["principal"] == "user admin"
+            && line["decision"] == "allowed"
+            && line["source"].is_string()
+    });
+    let own = lines.iter().any(|line| line["chain"] == "reads");
+    assert!(by_api_server && own, "{lines:?}");
+    // Nothing of it is in the chain, and what is cut is told.
+    let without = people.with("admin", &[&reads[..], &["--limit=1"]].concat(), "");
+    assert!(
+        !without.stdout.contains("API server") && without.stderr.contains("newest 1 of "),
+        "{}{}",
+        without.stdout,
+        without.stderr
+    );
+    let summary = people.with(
+        "admin",
+        &[&reads[..], &["--summary", "-o", "csv", &file]].concat(),
+        "",
+    );
+    assert!(summary.well().contains("\nuser admin,"));
 }
 
 /// An installation that never comes up, because nothing binds its claim: the API is available all the same,

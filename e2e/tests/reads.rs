@@ -281,6 +281,29 @@ fn keys(f: &Fixture) {
     assert_eq!(both(), before);
     f.wait_ready("card", "True", "Ready");
 
+    // What became of each is told where people look first.
+    let told = |kind: &str, name: &str, reasons: &[&str]| {
+        eventually(&format!("{reasons:?} of {name}"), || {
+            let described = f.kubectl(&["-n", "shop", "describe", kind, name]);
+            reasons
+                .iter()
+                .all(|reason| described.contains(reason))
+                .then_some(())
+        });
+    };
+    // The state of the key and the condition of the secret are words of their own.
+    told(
+        "encryptionkey",
+        "payments",
+        &["KeyDeclared", "KeyDisabled", "KeyEnabled"],
+    );
+    f.kubectl(&["-n", "shop", "delete", "secret", "card"]);
+    told(
+        "managedsecret",
+        "card",
+        &["NativeSecretWritten", "NativeSecretRepaired"],
+    );
+
     // Its object goes: the key works on, and the secret says so; applied again, it is the same key.
     let id = status("keyId");
     f.kubectl(&["-n", "shop", "delete", "encryptionkey", "payments"]);
@@ -426,6 +449,10 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
     // And a policy that goes takes the right with it, and says so in its status while it is there.
     let policy = f.json(&["-n", "shop", "get", "secretpolicy", "neighbours"]);
     assert_eq!(policy["status"]["statements"], 1);
+    eventually("an Event of the policy", || {
+        let described = f.kubectl(&["-n", "shop", "describe", "secretpolicy", "neighbours"]);
+        described.contains("PolicyInForce").then_some(())
+    });
     f.kubectl(&["-n", "shop", "delete", "secretpolicy", "--all"]);
     eventually("the neighbour to see nothing", || {
         (read(&f, "neighbour", "db-main/value").0 == 404).then_some(())
@@ -443,7 +470,7 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
         "audit",
         "list",
         "--namespace=shop",
-        "--decision=refused",
+        "--outcome=failure",
         "--limit=0",
         "--output=json",
     ];

@@ -42,7 +42,8 @@ pub(super) fn write_identities(host: &ClusterHost, nodes: &[(String, Ipv4Addr)])
         host.state(),
         AUDIT_POLICY,
         "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: RequestResponse, resources: [{group: people.strongroom.dev}]}\n\
-         - {level: Metadata, namespaces: [bench], verbs: [get], resources: [{group: \"\", resources: [secrets]}]}\n- {level: None}\n",
+         - {level: Metadata, namespaces: [bench], verbs: [get], resources: [{group: \"\", resources: [secrets]}]}\n\
+         - {level: Metadata, namespaces: [shop, \"\"], resources: [{group: \"\", resources: [secrets]}]}\n- {level: None}\n",
     )?;
     let mut clients = vec![
         (

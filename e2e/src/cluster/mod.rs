@@ -123,7 +123,7 @@ impl Cluster {
     }
 
     /// What the API server wrote down of everything that it was asked for in group `people.strongroom.dev`,
-    /// at level RequestResponse.
+    /// at level RequestResponse, and of Secrets of namespace `shop`, at level Metadata.
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {
         self.state.join(control_plane::AUDIT_LOG)

@@ -29,7 +29,7 @@ pub(crate) fn audited_requests(f: &Fixture) -> AuditedRequests {
             "audit",
             "list",
             "--limit=0",
-            "--decision=done",
+            "--outcome=success",
             "--principal=shop/app",
             "--output=json",
             "--data-dir",

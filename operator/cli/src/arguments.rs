@@ -13,7 +13,7 @@ Examples:
   kubectl strongroom put partner --key token < token.txt
   kubectl strongroom explain shop/checkout GetSecretValue db-main
   kubectl strongroom seal smtp --key password --native smtp < password.txt > smtp.yaml
-  kubectl strongroom audit --secret db-main --decision refused --since 24h
+  kubectl strongroom audit --secret db-main --decision denied --since 24h
 
 Every command takes --help.";
 

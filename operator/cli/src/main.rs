@@ -11,12 +11,14 @@
 //! | [`api_client`] | the operations of the API |
 //! | [`data`] | values: read, sealed, opened |
 //! | [`output`] | tables, JSON and YAML |
+//! | [`mod@csv`] | comma-separated values |
 //! | [`commands`] | the commands, one file each |
 
 mod api_client;
 mod arguments;
 mod cluster;
 mod commands;
+mod csv;
 mod data;
 mod failure;
 mod output;

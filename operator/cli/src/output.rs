@@ -12,6 +12,7 @@ use serde_json::Value;
 use strongroom_api::{json_visible, visible, visible_lines};
 use unicode_width::UnicodeWidthStr;
 
+use crate::csv;
 use crate::failure::Failure;
 
 /// How somebody asks for it to be printed.
@@ -25,6 +26,8 @@ pub(crate) enum OutputArgument {
     Json,
     /// One YAML document
     Yaml,
+    /// Comma-separated values with all columns, of `audit` alone
+    Csv,
 }
 
 /// How to print.
@@ -43,6 +46,8 @@ pub(crate) struct Output {
     pub(crate) format: Format,
     /// A table has all of its columns.
     pub(crate) wide: bool,
+    /// A table is for programs that read comma-separated values.
+    pub(crate) csv: bool,
     /// Standard output is a terminal.
     pub(crate) terminal: bool,
     coloured: bool,
@@ -105,14 +110,14 @@ impl Table {
 impl Output {
     /// As the command line says.
     pub(crate) fn from_argument(argument: OutputArgument) -> Self {
-        let (format, wide) = match argument {
-            OutputArgument::Table => (Format::Table, false),
-            OutputArgument::Wide => (Format::Table, true),
-            OutputArgument::Json => (Format::Json, false),
-            OutputArgument::Yaml => (Format::Yaml, false),
+        let format = match argument {
+            OutputArgument::Table | OutputArgument::Wide | OutputArgument::Csv => Format::Table,
+            OutputArgument::Json => Format::Json,
+            OutputArgument::Yaml => Format::Yaml,
         };
         Self {
-            wide,
+            wide: argument == OutputArgument::Wide,
+            csv: argument == OutputArgument::Csv,
             ..Self::new(format)
         }
     }
@@ -123,6 +128,7 @@ impl Output {
         Self {
             format,
             wide: false,
+            csv: false,
             terminal,
             coloured: terminal && wanted,
         }
@@ -167,6 +173,17 @@ impl Output {
     }
 
     fn table(&self, table: &Table) -> Result<(), Failure> {
+        if self.csv {
+            self.csv(table.headings.iter().copied())?;
+            for row in &table.rows {
+                // A table has a dash where there is nothing.
+                let cells = row
+                    .iter()
+                    .map(|cell| if cell == "-" { "" } else { cell.as_str() });
+                self.csv(cells)?;
+            }
+            return Ok(());
+        }
         let mut lines = table.lines().into_iter();
         if let Some(headings) = lines.next() {
             self.line(&self.styled(Style::new().bold(), &headings))?;
@@ -177,6 +194,12 @@ impl Output {
     pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
         writeln!(std::io::stdout(), "{text}")?;
         Ok(())
+    }
+
+    /// Cells as a line of comma-separated values.
+    pub(crate) fn csv<'a>(&self, cells: impl IntoIterator<Item = &'a str>) -> Result<(), Failure> {
+        // The line feed of the end is that of every line.
+        self.line(&format!("{}\r", csv::record(cells)))
     }
 
     /// Bytes as they are.
@@ -211,9 +234,14 @@ impl Output {
     /// A word about what is going on, for whoever watches.
     pub(crate) fn progress(&self, text: &str) {
         if std::io::stderr().is_terminal() {
-            // Nobody is left to tell where this fails.
-            let _ = writeln!(std::io::stderr(), "{}", visible_lines(text));
+            self.note(text);
         }
+    }
+
+    /// What whoever reads the answer has to know of it, beside it.
+    pub(crate) fn note(&self, text: &str) {
+        // Nobody is left to tell where this fails.
+        let _ = writeln!(std::io::stderr(), "{}", visible_lines(text));
     }
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Resource;
 use sha2::{Digest, Sha256};
 use strongroom_api::visible;
-use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret};
 use strongroom_model::id::StoreId;
 use strongroom_model::time::Timestamp;
 
@@ -32,6 +32,13 @@ pub(crate) enum Regarding {
         /// Absent where the store no longer knows it.
         uid: Option<String>,
     },
+    /// An EncryptionKey.
+    EncryptionKey {
+        namespace: String,
+        name: String,
+        /// Absent where the store does not know what declares the key.
+        uid: Option<String>,
+    },
     /// A Namespace: it is in none itself, so its Events are in [`CLUSTER_SCOPED_NAMESPACE`].
     Namespace { name: String, uid: Option<String> },
 }
@@ -40,21 +47,15 @@ impl Regarding {
     /// The namespace that the Event lives in.
     pub(crate) fn event_namespace(&self) -> &str {
         match self {
-            Self::ManagedSecret { namespace, .. } => namespace,
+            Self::ManagedSecret { namespace, .. } | Self::EncryptionKey { namespace, .. } => namespace,
             Self::Namespace { .. } => CLUSTER_SCOPED_NAMESPACE,
         }
     }
 
     fn reference(&self) -> ObjectReference {
         match self {
-            Self::ManagedSecret { namespace, name, uid } => ObjectReference {
-                api_version: Some(ManagedSecret::api_version(&()).into_owned()),
-                kind: Some(ManagedSecret::kind(&()).into_owned()),
-                namespace: Some(namespace.clone()),
-                name: Some(name.clone()),
-                uid: uid.clone(),
-                ..ObjectReference::default()
-            },
+            Self::ManagedSecret { namespace, name, uid } => declared::<ManagedSecret>(namespace, name, uid),
+            Self::EncryptionKey { namespace, name, uid } => declared::<EncryptionKey>(namespace, name, uid),
             Self::Namespace { name, uid } => ObjectReference {
                 api_version: Some("v1".to_owned()),
                 kind: Some("Namespace".to_owned()),
@@ -63,6 +64,22 @@ impl Regarding {
                 ..ObjectReference::default()
             },
         }
+    }
+}
+
+/// An object of one of our kinds.
+fn declared<K: Resource<DynamicType = ()>>(
+    namespace: &str,
+    name: &str,
+    uid: &Option<String>,
+) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        namespace: Some(namespace.to_owned()),
+        name: Some(name.to_owned()),
+        uid: uid.clone(),
+        ..ObjectReference::default()
     }
 }
 

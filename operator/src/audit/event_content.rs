@@ -1,7 +1,7 @@
 //! What an Event says about a record: reason and note. Must not say anything about a value.
 
 use strongroom_crds::annotation;
-use strongroom_model::id::SecretId;
+use strongroom_model::id::{KeyId, SecretId};
 use strongroom_model::name::NamespaceName;
 use strongroom_store::audit::{Action, AuditOutcome, Entry};
 
@@ -12,6 +12,8 @@ use crate::kube::EventReason;
 pub(crate) enum EventSubject {
     /// The object that declares this secret.
     Secret(NamespaceName, SecretId),
+    /// The object that declares this encryption key.
+    Key(NamespaceName, KeyId),
     /// The namespace itself.
     Namespace(NamespaceName),
 }
@@ -29,12 +31,18 @@ pub(crate) fn event_content(entry: &Entry) -> Option<EventContent> {
     if entry.outcome != AuditOutcome::Done {
         return None;
     }
-    let (reason, note) = reason_and_note(entry)?;
     let namespace = entry.namespace.clone()?;
-    let subject = match (reason, entry.secret_id) {
-        (EventReason::NamespaceAccepted, _) => EventSubject::Namespace(namespace),
-        (_, Some(secret)) => EventSubject::Secret(namespace, secret),
-        (_, None) => return None,
+    let (subject, (reason, note)) = if entry.action == Action::AcceptNamespace {
+        let note = "the secrets of the earlier namespace of this name belong to this one now";
+        let told = (EventReason::NamespaceAccepted, note.to_owned());
+        (EventSubject::Namespace(namespace), told)
+    } else if let Some(told) = of_key(entry) {
+        (EventSubject::Key(namespace, entry.key?), told)
+    } else {
+        (
+            EventSubject::Secret(namespace, entry.secret_id?),
+            of_secret(entry)?,
+        )
     };
     Some(EventContent {
         subject,
@@ -43,7 +51,46 @@ pub(crate) fn event_content(entry: &Entry) -> Option<EventContent> {
     })
 }
 
-fn reason_and_note(entry: &Entry) -> Option<(EventReason, String)> {
+fn of_key(entry: &Entry) -> Option<(EventReason, String)> {
+    let (reason, note) = match entry.action {
+        // That it was made comes right before, when no object is known yet.
+        Action::BindObject if entry.secret_id.is_none() => (
+            EventReason::KeyDeclared,
+            "the key is in the store, and this object declares it".to_owned(),
+        ),
+        Action::EnableKey => (
+            EventReason::KeyEnabled,
+            "the key works again; what is under it can be read and written".to_owned(),
+        ),
+        Action::DisableKey => (
+            EventReason::KeyDisabled,
+            "the key is disabled; nothing under it can be read, written or rotated".to_owned(),
+        ),
+        Action::ScheduleKeyDeletion => (
+            EventReason::KeyDeletionScheduled,
+            format!(
+                "the key refuses, {}, and is destroyed then with all that is under it; apply it again to keep it",
+                entry.detail
+            ),
+        ),
+        Action::CancelKeyDeletion => (
+            EventReason::KeyDeletionCanceled,
+            "the key stays and works again".to_owned(),
+        ),
+        Action::RotateKey => (
+            EventReason::KeyRotated,
+            "the key has a new version; what is under the old ones moves to it".to_owned(),
+        ),
+        Action::DestroyKey => (
+            EventReason::KeyDestroyed,
+            "the key was destroyed; what was under it cannot be read any more".to_owned(),
+        ),
+        _ => return None,
+    };
+    Some((reason, note))
+}
+
+fn of_secret(entry: &Entry) -> Option<(EventReason, String)> {
     let version = entry.version.as_ref().map_or("", |version| version.as_str());
     let detail = &entry.detail;
     Some(match entry.action {
@@ -91,6 +138,10 @@ fn reason_and_note(entry: &Entry) -> Option<(EventReason, String)> {
             EventReason::Rebound,
             "another object declares the secret now, or none does".to_owned(),
         ),
+        Action::BindMaterialized if detail.starts_with("written again") => (
+            EventReason::NativeSecretRepaired,
+            format!("the native Secret was gone or had to be made anew; it is {detail}"),
+        ),
         Action::BindMaterialized if detail.starts_with("written") => (
             EventReason::NativeSecretWritten,
             format!("the native Secret is {detail}"),
@@ -99,13 +150,10 @@ fn reason_and_note(entry: &Entry) -> Option<(EventReason, String)> {
             EventReason::NativeSecretReleased,
             "the native Secret is no longer written".to_owned(),
         ),
-        Action::AcceptNamespace => (
-            EventReason::NamespaceAccepted,
-            "the secrets of the earlier namespace of this name belong to this one now".to_owned(),
-        ),
-        // Keys have no objects yet, a policy's status says what became of it, a namespace that is seen is no
-        // news, and the rest is about the store as a whole.
-        Action::GetSecretValue
+        // Keys and namespaces are told above, the controller of policies tells what became of one, and the
+        // rest is about the store as a whole.
+        Action::AcceptNamespace
+        | Action::GetSecretValue
         | Action::DescribeSecret
         | Action::ListSecrets
         | Action::ListSecretVersionIds

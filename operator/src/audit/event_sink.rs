@@ -195,6 +195,21 @@ fn regarding(store: &Store, series: &EventAggregate) -> Option<Regarding> {
                 uid,
             })
         }
+        EventSubject::Key(namespace, id) => {
+            let home = store.namespace_named(namespace).ok().flatten()?.id;
+            let key = store.describe_key(home, *id).ok()?;
+            let object = key.declaration.map(|declaration| declaration.object);
+            let (name, uid) = match object {
+                Some(object) => (object.name, Some(object.uid.to_string())),
+                // An object is called as its key is.
+                None => (key.name.to_string(), None),
+            };
+            Some(Regarding::EncryptionKey {
+                namespace: namespace.to_string(),
+                name,
+                uid,
+            })
+        }
         EventSubject::Namespace(name) => {
             let uid = store.namespace_named(name).ok().flatten()?.uid;
             Some(Regarding::Namespace {

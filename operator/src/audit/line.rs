@@ -1,10 +1,11 @@
 //! From a record of either chain to the line that people and other systems read.
 
 use jiff::Timestamp;
-use strongroom_api::audit::{AuditRecord, Chain, Decision, Requester};
+use strongroom_api::audit::{AuditRecord, Chain, Outcome, Requester};
 use strongroom_store::audit::{self, AuditOutcome, Entry};
 use strongroom_store::vault::AuditPosition;
 
+use super::decision::decision;
 use crate::store_handle::{store_time, timestamp};
 
 /// A record on its way out of the process.
@@ -39,9 +40,9 @@ pub(crate) fn json_lines(lines: &[AuditLine]) -> Vec<u8> {
 
 /// The record with this number.
 pub(crate) fn line(chain: Chain, sequence: u64, entry: &Entry) -> AuditRecord {
-    let (decision, code) = match &entry.outcome {
-        AuditOutcome::Done => (Decision::Done, None),
-        AuditOutcome::Refused(code) => (Decision::Refused, Some(code.clone())),
+    let (outcome, code) = match &entry.outcome {
+        AuditOutcome::Done => (Outcome::Success, None),
+        AuditOutcome::Refused(code) => (Outcome::Failure, Some(code.clone())),
     };
     let about = entry.circumstances.as_deref().cloned().unwrap_or_default();
     AuditRecord {
@@ -50,7 +51,8 @@ pub(crate) fn line(chain: Chain, sequence: u64, entry: &Entry) -> AuditRecord {
         time: timestamp(entry.time),
         principal: entry.actor.to_string(),
         action: entry.action.name().to_owned(),
-        decision,
+        decision: decision(entry),
+        outcome,
         code,
         namespace: entry.namespace.as_ref().map(ToString::to_string),
         secret: entry.secret.as_ref().map(ToString::to_string),

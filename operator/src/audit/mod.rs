@@ -4,6 +4,7 @@
 //! | module | idea |
 //! |---|---|
 //! | [`mod@line`] | a record as people and other systems read it |
+//! | [`decision`] | whether the caller of a record was allowed to do it; pure |
 //! | [`mod@page`] | both chains as one, in order of time |
 //! | [`cursor`] | how far a reader has come |
 //! | [`destination`] | where records go: every kind of sink has a row there |
@@ -26,6 +27,7 @@
 
 mod aggregation;
 mod cursor;
+mod decision;
 mod delivery;
 mod destination;
 mod event;

@@ -15,7 +15,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
-use strongroom_api::audit::Decision;
+use strongroom_api::audit::Outcome;
 
 use super::destination::Destination;
 use super::http_endpoint::{HttpClient, HttpEndpoint};
@@ -156,9 +156,9 @@ fn export(lines: &[AuditLine]) -> io::Result<Bytes> {
 fn log_record(line: &AuditLine) -> io::Result<Value> {
     let AuditLine { record, json } = line;
     let fields: Map<String, Value> = serde_json::from_slice(json)?;
-    let (number, text) = match record.decision {
-        Decision::Done => INFO,
-        Decision::Refused => WARN,
+    let (number, text) = match record.outcome {
+        Outcome::Success => INFO,
+        Outcome::Failure => WARN,
     };
     let attributes: Vec<Value> = fields
         .into_iter()
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_record_keeps_its_fields() {
         let line = audit_line(
-            r#"{"chain":"reads","sequence":7,"time":"2026-11-23T20:22:00Z","principal":"user jane","action":"GetSecretValue","decision":"refused","code":"PolicyDenied","statements":["a","b"],"offline":true}"#,
+            r#"{"chain":"reads","sequence":7,"time":"2026-11-23T20:22:00Z","principal":"user jane","action":"GetSecretValue","decision":"denied","outcome":"failure","code":"PolicyDenied","statements":["a","b"],"offline":true}"#,
         );
         let request: Value = serde_json::from_slice(&export(&[line]).unwrap()).unwrap();
         let record = &request["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
@@ -208,6 +208,8 @@ mod tests {
             attributes.iter().find(|one| one["key"] == name).unwrap()["value"].clone()
         };
         assert_eq!(attribute("strongroom.sequence"), json!({"intValue": "7"}));
+        assert_eq!(attribute("strongroom.decision"), json!({"stringValue": "denied"}));
+        assert_eq!(attribute("strongroom.outcome"), json!({"stringValue": "failure"}));
         assert_eq!(attribute("strongroom.offline"), json!({"boolValue": true}));
         assert_eq!(
             attribute("strongroom.statements")["arrayValue"]["values"][1],

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use strongroom_api::audit::Decision;
+use strongroom_api::audit::Outcome;
 
 use super::destination::{Destination, is_this_host};
 use super::line::AuditLine;
@@ -167,12 +167,12 @@ async fn open_yet(stream: &mut Box<dyn Stream>) -> io::Result<()> {
     }
 }
 
-/// One message of RFC 5424: refusals are warnings, everything else a notice.
+/// One message of RFC 5424: what was not done is a warning, everything else a notice.
 fn message(line: &AuditLine, hostname: &str) -> Vec<u8> {
     let AuditLine { record, json } = line;
-    let severity = match record.decision {
-        Decision::Done => NOTICE,
-        Decision::Refused => WARNING,
+    let severity = match record.outcome {
+        Outcome::Success => NOTICE,
+        Outcome::Failure => WARNING,
     };
     let priority = FACILITY + severity;
     let time = record.time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ");

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use strongroom_model::id::{SecretId, StoreId};
+use serde_json::json;
+use strongroom_api::audit::ACTIONS;
+use strongroom_model::id::{KeyId, SecretId, StoreId};
 use strongroom_model::time::Timestamp;
 use strongroom_store::audit::{Action, Actor, Entry};
 use strongroom_store::vault::{
-    BindMaterialized, DeleteSecret, Deletion, ObjectRef, PurgeSecret, RestoreSecret,
+    BindMaterialized, CancelKeyDeletion, CreateKey, DeclareKey, DeleteSecret, Deletion, DisableKey,
+    EnableKey, KeyDeclaration, NewKeyVersion, ObjectRef, PurgeSecret, RestoreSecret, ScheduleKeyDeletion,
 };
 use strongroom_testing::api_server::ApiServer;
 use strongroom_testing::store::{Fixture, NOW, meta, new_version, value, version};
@@ -28,7 +30,16 @@ fn entry(action: Action, secret: u8) -> Entry {
     entry.namespace = Some("shop".parse().unwrap());
     entry.secret = Some("db".parse().unwrap());
     entry.secret_id = Some(SecretId::from_bytes([secret; 16]));
+    entry.key = Some(KeyId::from_bytes([secret; 16]));
     entry
+}
+
+#[test]
+fn clients_know_every_action() {
+    let mut names: Vec<&str> = Action::ALL.iter().map(|action| action.name()).collect();
+    names.push("Gap");
+    names.sort_unstable();
+    assert_eq!(names, ACTIONS);
 }
 
 #[test]
@@ -48,6 +59,12 @@ fn every_action_has_its_reason_or_none() {
             ("DeleteSecret", "Purged"),
             ("RestoreSecret", "Restored"),
             ("PurgeSecret", "Purged"),
+            ("EnableKey", "KeyEnabled"),
+            ("DisableKey", "KeyDisabled"),
+            ("ScheduleKeyDeletion", "KeyDeletionScheduled"),
+            ("CancelKeyDeletion", "KeyDeletionCanceled"),
+            ("RotateKey", "KeyRotated"),
+            ("DestroyKey", "KeyDestroyed"),
             ("AcceptNamespace", "NamespaceAccepted"),
             ("BindObject", "Rebound"),
             ("BindMaterialized", "NativeSecretReleased"),
@@ -274,6 +291,122 @@ async fn the_life_of_a_secret_is_told_in_order_and_about_its_object() {
         let uid = &event["regarding"]["uid"];
         // The store forgets the object with the secret.
         assert!(uid == "uid-db" || event["reason"] == "Purged", "{event}");
+    }
+    sink.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_native_secret_that_is_written_again_has_a_reason_of_its_own() {
+    let fixture = Fixture::new();
+    let api = ApiServer::default();
+    let sink = start(&fixture, &api);
+    let secret = fixture.secret("db");
+    let bind = |name: &str, uid: &str| {
+        let materialized = Some(ObjectRef {
+            uid: uid.parse().unwrap(),
+            name: name.into(),
+        });
+        let bind = BindMaterialized { secret, materialized };
+        fixture.store.run(bind, meta()).unwrap();
+    };
+    bind("db", "uid-1");
+    bind("db", "uid-2");
+    // That it has another name now is no repair.
+    bind("database", "uid-3");
+    until("all", || told(&api).len() == 4).await;
+    assert_eq!(
+        told(&api),
+        [
+            one(EventReason::SecretCreated),
+            one(EventReason::NativeSecretWritten),
+            one(EventReason::NativeSecretRepaired),
+            one(EventReason::NativeSecretWritten),
+        ]
+    );
+    sink.stop().await;
+    // Whoever joins the API server's log with the records goes by these words (`kubectl strongroom audit`).
+    let details: Vec<String> = fixture
+        .store
+        .mutations_after(0, usize::from(u16::MAX))
+        .unwrap()
+        .into_iter()
+        .filter(|(_, entry)| entry.action == Action::BindMaterialized)
+        .map(|(_, entry)| entry.detail)
+        .collect();
+    assert_eq!(
+        details,
+        [
+            "written to `db`, UID uid-1",
+            "written again to `db`, UID uid-2",
+            "written to `database`, UID uid-3",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_a_key_is_told_about_its_object() {
+    let fixture = Fixture::new();
+    let api = ApiServer::default();
+    let sink = start(&fixture, &api);
+    let store = &fixture.store;
+    // With a secret its namespace is there.
+    let secret = fixture.secret("db");
+    let namespace = store.describe(secret).unwrap().namespace;
+    let key = KeyId::from_bytes([7; 16]);
+    let create = CreateKey {
+        id: key,
+        namespace,
+        name: "pay".parse().unwrap(),
+    };
+    store.run(create, meta()).unwrap();
+    let declaration = KeyDeclaration {
+        object: ObjectRef {
+            uid: "uid-pay".parse().unwrap(),
+            name: "pay".into(),
+        },
+        window_days: 7,
+        loss_accepted: false,
+    };
+    let declare = DeclareKey {
+        namespace,
+        key,
+        declaration,
+    };
+    store.run(declare, meta()).unwrap();
+    store.run(NewKeyVersion { namespace, key }, meta()).unwrap();
+    store.run(DisableKey { namespace, key }, meta()).unwrap();
+    store.run(EnableKey { namespace, key }, meta()).unwrap();
+    let schedule = ScheduleKeyDeletion {
+        namespace,
+        key,
+        window_days: 7,
+        lose_dependents: false,
+    };
+    store.run(schedule, meta()).unwrap();
+    store.run(CancelKeyDeletion { namespace, key }, meta()).unwrap();
+    until("all", || told(&api).len() == 7).await;
+    assert_eq!(
+        told(&api),
+        [
+            one(EventReason::SecretCreated),
+            one(EventReason::KeyDeclared),
+            one(EventReason::KeyRotated),
+            one(EventReason::KeyDisabled),
+            one(EventReason::KeyEnabled),
+            one(EventReason::KeyDeletionScheduled),
+            one(EventReason::KeyDeletionCanceled),
+        ]
+    );
+    for event in api.below(EVENTS) {
+        let object = &event["regarding"];
+        if event["reason"] == "SecretCreated" {
+            continue;
+        }
+        assert_eq!(
+            (&object["kind"], &object["name"]),
+            (&json!("EncryptionKey"), &json!("pay"))
+        );
+        assert_eq!(object["uid"], "uid-pay", "{event}");
     }
     sink.stop().await;
 }

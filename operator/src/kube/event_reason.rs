@@ -63,10 +63,27 @@ event_reasons! {
     Rebound: Normal, "ManagedSecret";
     /// The native Secret was written or adopted.
     NativeSecretWritten: Normal, "ManagedSecret";
+    /// The native Secret was gone, or had to be made anew, and was written again.
+    NativeSecretRepaired: Warning, "ManagedSecret";
     /// The native Secret is no longer written.
     NativeSecretReleased: Warning, "ManagedSecret";
     /// A namespace that was made again was accepted as the one before, with its secrets.
     NamespaceAccepted: Normal, "Namespace";
+    /// The encryption key is in the store, and the object declares it.
+    KeyDeclared: Normal, "EncryptionKey";
+    /// The encryption key works again.
+    KeyEnabled: Normal, "EncryptionKey";
+    /// The encryption key is disabled: nothing under it can be read, written or rotated.
+    KeyDisabled: Warning, "EncryptionKey";
+    /// The encryption key refuses, and is destroyed at the time that the note says with all that is under it;
+    /// apply it again to keep it.
+    KeyDeletionScheduled: Warning, "EncryptionKey";
+    /// The encryption key stays and works again.
+    KeyDeletionCanceled: Normal, "EncryptionKey";
+    /// The encryption key has a new version.
+    KeyRotated: Normal, "EncryptionKey";
+    /// The encryption key was destroyed; what was under it cannot be read any more.
+    KeyDestroyed: Warning, "EncryptionKey";
 
     // What the controllers see and do.
     /// An annotation in which a tool had left a copy of the native Secret's content was removed; rotate the
@@ -95,6 +112,21 @@ event_reasons! {
     ScheduleTooLong: Warning, "ManagedSecret";
     /// The text of `strongroom.dev/rotate-now` was used before, so nothing is rotated; use a new text.
     RotateNowRepeated: Warning, "RotationSchedule";
+    /// ManagedSecrets were rotated by the schedule; the note names them.
+    SecretsRotated: Normal, "RotationSchedule";
+    /// A ManagedSecret cannot be rotated by the schedule; the note says why.
+    RotationFailed: Warning, "RotationSchedule";
+    /// A ManagedSecret should have been rotated by the schedule a while ago; its own conditions say why it
+    /// was not.
+    RotationOverdue: Warning, "RotationSchedule";
+    /// The statements of this generation are in force.
+    PolicyInForce: Normal, "SecretPolicy";
+    /// The policy does not compile; the note says why, and what is in force instead: what was before, or a
+    /// denial of all that it covers.
+    PolicyInvalid: Warning, "SecretPolicy";
+    /// With the policy its namespace would have more in force than it may; the note says what is in force
+    /// instead.
+    PolicyTooLarge: Warning, "SecretPolicy";
     /// Objects vanished at once, and nothing of theirs is deleted until somebody confirms it, as the note
     /// says; applying them again keeps it.
     DeletionsWaiting: Warning, "ConfigMap, or the first object that is gone";

@@ -1,6 +1,7 @@
 //! Audit records as people and other systems read them: one JSON object each. The names of its fields are in
 //! `docs/audit.md`, and stay. A value cannot be in it, because none is in a record.
 
+mod actions;
 mod filter;
 mod table;
 
@@ -9,8 +10,9 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::actions::ACTIONS;
 pub use self::filter::{Filter, Window};
-pub use self::table::{HEADER, row};
+pub use self::table::AuditRow;
 
 /// Which chain a record is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,14 +24,49 @@ pub enum Chain {
     Reads,
 }
 
-/// How a request ended.
+/// Whether the caller was allowed to do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
-    /// It was done.
-    Done,
-    /// It was refused or failed.
-    Refused,
+    /// Nothing forbade it.
+    Allowed,
+    /// A policy, or the proof of who asked, forbade it.
+    Denied,
+    /// It failed before that was decided, or the record cannot tell.
+    Undecided,
+}
+
+impl Decision {
+    /// The word that stands in a record.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+/// Whether it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It was.
+    Success,
+    /// It was not, whatever the reason.
+    Failure,
+}
+
+impl Outcome {
+    /// The word that stands in a record.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
 }
 
 /// A record as one JSON object; `docs/audit.md` lists its fields.
@@ -46,9 +83,11 @@ pub struct AuditRecord {
     pub principal: String,
     /// The operation.
     pub action: String,
-    /// How it ended.
+    /// Whether the caller was allowed to do it.
     pub decision: Decision,
-    /// Why it was refused.
+    /// Whether it was done.
+    pub outcome: Outcome,
+    /// Why it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Name of the secret's namespace; none where the operation is about none.

@@ -33,6 +33,10 @@ use crate::output::Output;
 /// Carries out what the command line says.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let out = Output::from_argument(arguments.output);
+    if out.csv && !matches!(arguments.command, Command::Audit(_)) {
+        let why = "`--output csv` is an output of `audit` alone; use `json`";
+        return Err(Failure::Input(why.to_owned()));
+    }
     if let Command::Completion(arguments) = arguments.command {
         return completion::run(&arguments);
     }

@@ -207,7 +207,7 @@ async fn a_server_whose_certificate_is_of_others_gets_nothing() {
         .parse()
         .unwrap();
     let line = audit_line(
-        r#"{"chain":"changes","sequence":7,"time":"2026-11-23T20:22:00Z","principal":"system","action":"x","decision":"done"}"#,
+        r#"{"chain":"changes","sequence":7,"time":"2026-11-23T20:22:00Z","principal":"system","action":"x","decision":"allowed","outcome":"success"}"#,
     );
     let batch = Batch {
         lines: &[line],

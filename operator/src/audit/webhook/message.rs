@@ -68,7 +68,7 @@ mod tests {
     /// A record of this chain, number, second and detail.
     fn line(chain: &str, sequence: u64, time: &str, detail: &str) -> AuditLine {
         audit_line(&format!(
-            r#"{{"chain":"{chain}","sequence":{sequence},"time":"2026-11-23T20:22:{time}Z","principal":"system","action":"x","decision":"done","detail":"{detail}"}}"#
+            r#"{{"chain":"{chain}","sequence":{sequence},"time":"2026-11-23T20:22:{time}Z","principal":"system","action":"x","decision":"allowed","outcome":"success","detail":"{detail}"}}"#
         ))
     }
 

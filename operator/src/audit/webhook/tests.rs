@@ -32,7 +32,7 @@ use crate::audit::testing::{RunningExporter, audit_line, read};
 const KEY: [u8; 32] = [7; 32];
 static LINES: LazyLock<Vec<AuditLine>> = LazyLock::new(|| {
     vec![audit_line(
-        r#"{"chain":"changes","sequence":7,"time":"2026-11-23T20:22:00Z","principal":"system","action":"x","decision":"done"}"#,
+        r#"{"chain":"changes","sequence":7,"time":"2026-11-23T20:22:00Z","principal":"system","action":"x","decision":"allowed","outcome":"success"}"#,
     )]
 });
 

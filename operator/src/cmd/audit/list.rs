@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
-use strongroom_api::audit::{AuditRecord, Filter, HEADER, Window, row};
+use strongroom_api::audit::{AuditRecord, AuditRow, Filter, Window};
 
 use crate::admin::Client;
 use crate::audit::AuditPosition;
@@ -15,10 +15,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Lists the records of changes and reads
 ///
-/// Asks the running process; listing is itself audited. Without filters it shows the newest hundred.
-/// Examples:
+/// Asks the running process; listing is itself audited. It shows the newest hundred, and says so on standard
+/// error if there are more. Examples:
 ///
-///   strongroom audit list --namespace shop --secret db-main --decision refused
+///   strongroom audit list --namespace shop --secret db-main --decision denied
 ///
 ///   strongroom audit list --since 24h --action GetSecretValue --output json
 ///
@@ -60,9 +60,10 @@ pub(super) async fn run(list: List, out: &mut impl Write) -> Result<(), CommandE
 
 async fn print_records(list: &List, out: &mut impl Write) -> Result<(), CommandError> {
     if list.output == Output::Table {
-        writeln!(out, "{HEADER}")?;
+        writeln!(out, "{}", AuditRow::headings())?;
     }
     let (mut window, mut place) = (Window::new(list.limit), None);
+    let mut opened = false;
     loop {
         let dir = list.data_dir.store();
         let client = Client::connect(&dir)
@@ -86,6 +87,12 @@ async fn print_records(list: &List, out: &mut impl Write) -> Result<(), CommandE
                 print(&line, list.output, out)?;
             }
             out.flush()?;
+            // Whoever reads the records by program reads them from standard output.
+            if let Some(cut) = window.cut().filter(|_| !opened) {
+                // Nobody is left to tell where this fails.
+                let _ = writeln!(std::io::stderr(), "{cut}");
+            }
+            opened = true;
             if !list.follow {
                 return Ok(());
             }
@@ -100,7 +107,7 @@ fn print(line: &AuditRecord, output: Output, out: &mut impl Write) -> Result<(),
             let text = serde_json::to_string(line).map_err(std::io::Error::from)?;
             strongroom_api::json_visible(&text).into_owned()
         }
-        Output::Table => row(line),
+        Output::Table => AuditRow::from(line).narrow(),
     };
     writeln!(out, "{text}")?;
     Ok(())

@@ -72,6 +72,7 @@ async fn records_of_both_chains_are_listed_and_filtered() {
                 &line["action"],
                 &line["secret"],
                 &line["decision"],
+                &line["outcome"],
             ]
             .map(|text| text.as_str().unwrap())
         })
@@ -79,11 +80,11 @@ async fn records_of_both_chains_are_listed_and_filtered() {
     assert_eq!(
         told,
         [
-            ["changes", "CreateSecret", "db", "done"],
-            ["changes", "CreateSecret", "other", "done"],
-            ["reads", "GetSecretValue", "db", "done"],
-            ["reads", "GetSecretValue", "db", "refused"],
-            ["reads", "GetSecretValue", "other", "done"],
+            ["changes", "CreateSecret", "db", "allowed", "success"],
+            ["changes", "CreateSecret", "other", "allowed", "success"],
+            ["reads", "GetSecretValue", "db", "allowed", "success"],
+            ["reads", "GetSecretValue", "db", "allowed", "failure"],
+            ["reads", "GetSecretValue", "other", "allowed", "success"],
         ]
     );
     let refused = &all[3];
@@ -102,7 +103,8 @@ async fn records_of_both_chains_are_listed_and_filtered() {
     assert!(refused["latencyMicros"].is_u64() && refused["request"].is_string());
 
     let count = async |line: &[&str]| listed(&fixture, line).await.len();
-    assert_eq!(count(&["--secret=db", "--decision=refused"]).await, 1);
+    assert_eq!(count(&["--secret=db", "--outcome=failure"]).await, 1);
+    assert_eq!(count(&["--secret=db", "--decision=denied"]).await, 0);
     assert_eq!(count(&["--principal=team-b/job"]).await, 1);
     assert_eq!(count(&["--namespace=elsewhere"]).await, 0);
     let [since, until] = [1_500, 2_500].map(|millis| NOW.plus(Duration::from_millis(millis)).to_string());
@@ -121,7 +123,7 @@ async fn records_of_both_chains_are_listed_and_filtered() {
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].starts_with("TIME") && lines.len() == 4, "{table}");
     assert!(
-        lines[3].contains("refused") && lines[3].contains("shop/db"),
+        lines[3].contains("allowed") && lines[3].contains("failure") && lines[3].contains("shop/db"),
         "{table}"
     );
     stop.send_replace(true);

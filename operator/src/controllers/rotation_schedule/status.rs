@@ -1,6 +1,6 @@
 //! The status of a `RotationSchedule`: its secrets, and what keeps them from rotating.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::core::Selector;
 use kube::{Resource, ResourceExt};
 use strongroom_crds::annotation::ROTATE_NOW;
@@ -15,16 +15,18 @@ use strongroom_rules::rotation::{Coverage, RotationRefusal, RotationRequest, Rot
 use strongroom_rules::schedule::Timetable;
 use strongroom_store::vault::SecretView;
 
+use super::events;
 use crate::controllers::Ctx;
 use crate::controllers::cached_object::{CachedObject, TooLarge};
 use crate::controllers::coverage::{ClaimedSecret, coverage};
 use crate::controllers::failure::Failure;
 use crate::controllers::runtime::status_writer::{self, StatusSubject, time};
-use crate::kube::{EventMessage, EventReason};
 use crate::store_handle::timestamp;
 
 /// How many secrets the status lists, those that are due first.
 const MAX_LISTED: usize = 256;
+/// How long after its time a rotation is overdue. One that is merely slow, or tried again, is not.
+const OVERDUE_AFTER: SignedDuration = SignedDuration::from_secs(900);
 
 /// Writes the status; answers with the earliest time at which one of its secrets is due.
 pub(super) async fn refresh(
@@ -56,10 +58,14 @@ pub(super) async fn refresh(
         selected: Some(i32::try_from(rotating.count()).unwrap_or(i32::MAX)),
         next_rotation: next.map(time),
         last_rotation: rows.iter().filter_map(|row| row.last).max().map(time),
-        secrets: rows.into_iter().take(MAX_LISTED).map(Row::into_status).collect(),
+        secrets: rows
+            .into_iter()
+            .take(MAX_LISTED)
+            .map(|row| row.into_status(now))
+            .collect(),
     };
     write(ctx, kept, &before, &status).await?;
-    tell_repeated(ctx, kept, &before, &status).await;
+    events::tell(ctx, kept, &before, &status).await;
     Ok(next)
 }
 
@@ -123,7 +129,15 @@ struct Note {
 }
 
 impl Row {
-    fn into_status(self) -> RotatedSecret {
+    fn into_status(self, now: Timestamp) -> RotatedSecret {
+        let overdue = self.next.filter(|next| now.duration_since(*next) > OVERDUE_AFTER);
+        let overdue = overdue.map(|next| {
+            let message = format!(
+                "it was due at {} and is not rotated yet; the conditions of the ManagedSecret say why",
+                next.strftime("%Y-%m-%dT%H:%M:%SZ")
+            );
+            (Reason::RotationOverdue, message)
+        });
         let note = self.note.map(|note| (Reason::ScheduleTooLong, note.message));
         let repeated = self.repeated.map(|version| {
             let message = format!(
@@ -131,7 +145,7 @@ impl Row {
             );
             (Reason::RotateNowRepeated, message)
         });
-        let (reason, message) = self.problem.or(repeated).or(note).unzip();
+        let (reason, message) = self.problem.or(overdue).or(repeated).or(note).unzip();
         RotatedSecret {
             name: self.name,
             last_rotation: self.last.map(time),
@@ -311,30 +325,6 @@ fn repeated(rows: &[Row]) -> Option<String> {
         "the text of `strongroom.dev/rotate-now` was used before, for version `{version}` of `{name}`{more}, so nothing is rotated \
          there: use a new text"
     ))
-}
-
-/// Tells once by an Event that the text of the schedule's annotation was used before.
-async fn tell_repeated(
-    ctx: &Ctx,
-    kept: &CachedObject<RotationSchedule>,
-    before: &RotationScheduleStatus,
-    status: &RotationScheduleStatus,
-) {
-    let repeated = |row: &&RotatedSecret| row.reason.as_deref() == Some(Reason::RotateNowRepeated.as_str());
-    let known = |row: &RotatedSecret| {
-        let mut known = before.secrets.iter().filter(repeated);
-        known.any(|known| (&known.name, &known.message) == (&row.name, &row.message))
-    };
-    let Some(row) = status.secrets.iter().filter(repeated).find(|row| !known(row)) else {
-        return;
-    };
-    let note = format!(
-        "nothing is rotated in ManagedSecret `{}`: {}; use a new text",
-        row.name,
-        row.message.as_deref().unwrap_or_default()
-    );
-    let message = EventMessage::new(EventReason::RotateNowRepeated, "Rotate", note);
-    ctx.events.tell(message, &kept.object_ref(&())).await;
 }
 
 /// So many seconds in the largest unit that fits.

@@ -527,3 +527,55 @@ async fn a_jitter_longer_than_the_least_gap_of_a_calendar_is_said_and_it_rotates
     reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
     assert_eq!(ready(&world, "often"), says("True", "Ready"));
 }
+
+#[tokio::test]
+async fn what_is_overdue_is_said_and_told_and_so_is_its_rotation() {
+    let mut world = ControllerFixture::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    schedule(&world, "monthly", every(30, named(&["db"])));
+    let told = |world: &ControllerFixture| -> Vec<String> {
+        let mut told: Vec<String> = world.api.events().into_iter().map(|(reason, _)| reason).collect();
+        told.sort();
+        told
+    };
+    let look = async |world: &ControllerFixture, days: i64| {
+        let kept = serde_json::from_value(world.api.get(&path("monthly")).unwrap()).unwrap();
+        reconcile_at(&kept, &world.ctx, in_days(days)).await.unwrap();
+        world.api.get(&path("monthly")).unwrap()["status"]["secrets"][0].clone()
+    };
+    assert_eq!(look(&world, 29).await["reason"], json!(null));
+    assert_eq!(told(&world), Vec::<String>::new());
+    for _ in 0..2 {
+        let row = look(&world, 31).await;
+        assert_eq!(row["reason"], "RotationOverdue", "{row}");
+        assert!(
+            row["message"].as_str().unwrap().starts_with("it was due at "),
+            "{row}"
+        );
+        assert_eq!(told(&world), ["RotationOverdue"]);
+    }
+    world.reconcile_at("db", in_days(31)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(look(&world, 31).await["reason"], json!(null));
+        assert_eq!(told(&world), ["RotationOverdue", "SecretsRotated"]);
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_is_told_at_both_schedules() {
+    let mut world = ControllerFixture::new();
+    world.apply("db", generated("db"));
+    let one = schedule(&world, "one", every(1, named(&["db"])));
+    let two = schedule(&world, "two", every(2, named(&["db"])));
+    world.reconcile("db").await;
+    for kept in [one, two] {
+        reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    }
+    let told = world.api.events();
+    assert_eq!(told.len(), 2, "{told:?}");
+    for (reason, note) in told {
+        assert_eq!(reason, "RotationFailed");
+        assert!(note.starts_with("not rotated: ManagedSecret `db`: "), "{note}");
+    }
+}

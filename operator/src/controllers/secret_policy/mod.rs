@@ -1,6 +1,7 @@
 //! `SecretPolicy`: has the store keep what is in force of it, and says what became of it (`reconcile`). Its
 //! statements took effect before ([`watch`]).
 
+mod events;
 pub(super) mod keep;
 mod pace;
 mod pending;

@@ -11,7 +11,7 @@ use strongroom_crds::v1alpha1::{SecretPolicy, SecretPolicyStatus};
 use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
 use strongroom_rules::policy::Fallback;
 
-use super::keep;
+use super::{events, keep};
 use crate::controllers::Ctx;
 use crate::controllers::cached_object::{CachedObject, Extent};
 use crate::controllers::declarations;
@@ -121,6 +121,9 @@ pub(super) async fn write(
         name: &name,
         uid: &uid,
     };
-    status_writer::write::<SecretPolicy, _>(&ctx.client, subject, &before, &status).await?;
+    let written = status_writer::write::<SecretPolicy, _>(&ctx.client, subject, &before, &status).await?;
+    if written.is_some() {
+        events::tell(ctx, kept, &before, &status).await;
+    }
     Ok(in_store?)
 }

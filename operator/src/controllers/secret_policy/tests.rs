@@ -76,6 +76,22 @@ async fn says_what_is_in_force_and_what_does_not_compile() {
     let status = applied(&world, 4, "secrets:*").await;
     assert_eq!(status["conditions"][0]["reason"], "Ready");
     assert_eq!(status["generationInForce"], 4);
+    let mut told: Vec<String> = world
+        .api
+        .events()
+        .into_iter()
+        .map(|(reason, note)| format!("{reason}: {}", note.split(':').next().unwrap_or_default()))
+        .collect();
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "PolicyInForce: generation 1",
+            "PolicyInForce: generation 4",
+            "PolicyInvalid: generation 2",
+            "PolicyInvalid: generation 3",
+        ]
+    );
     assert_eq!(
         world.ctx.policies.outcome(NS, "p").map(|outcome| outcome.seen),
         Some(PolicyGeneration {

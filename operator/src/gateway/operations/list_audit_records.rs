@@ -117,7 +117,7 @@ mod tests {
     fn whoever_audits_a_namespace_is_told_no_policy_of_another() {
         let line = serde_json::json!({
             "chain": "reads", "sequence": 7, "time": "2026-11-23T20:22:00Z", "principal": "user jane", "action": "GetSecretValue",
-            "decision": "done", "namespace": "shop", "statements": [
+            "decision": "allowed", "outcome": "success", "namespace": "shop", "statements": [
                 "statement 1 (`ours`) of SecretPolicy `p` in namespace `shop`",
                 "statement 2 of SecretPolicy `merger` in namespace `team-b`",
                 "RBAC: `get` on the ManagedSecret",

@@ -59,9 +59,10 @@ impl Command for BindMaterialized {
         if head.materialized == self.materialized {
             return Ok(Decision::unchanged(secret_view(&head)));
         }
-        let detail = match &self.materialized {
-            Some(native) => format!("written to `{}`", native.name),
-            None => "let go".to_owned(),
+        let detail = match (&head.materialized, &self.materialized) {
+            (Some(before), Some(native)) if before.name == native.name => written("written again to", native),
+            (_, Some(native)) => written("written to", native),
+            (_, None) => "let go".to_owned(),
         };
         head.materialized = self.materialized;
         head.updated = now;
@@ -70,4 +71,9 @@ impl Command for BindMaterialized {
         let reply = view_after(&head);
         Ok(Decision::new(vec![Effect::PutHead(Box::new(head))], about, reply))
     }
+}
+
+/// The name comes first: where both are too long for a record, the UID is cut.
+fn written(how: &str, native: &ObjectRef) -> String {
+    format!("{how} `{}`, UID {}", native.name, native.uid.as_str())
 }
