@@ -597,6 +597,28 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         ),
         1
     );
+    // All that has metrics is scraped: by a port called `http` of its Service, or as a pod.
+    let scraped = render(&[
+        "metrics.serviceMonitor.enabled=true",
+        "node.enabled=true",
+        "node.namespace=nodes",
+    ])
+    .unwrap();
+    for service in ["strongroom", "strongroom-front", "strongroom-webhook"] {
+        let ports = document(&scraped, "Service", service)["spec"]["ports"].clone();
+        let of_metrics = |port: &serde_json::Value| port["name"] == "http" && port["targetPort"] == "http";
+        assert!(ports.as_array().unwrap().iter().any(of_metrics), "{service}");
+    }
+    let pods = document(&scraped, "PodMonitor", "strongroom-node")["spec"].clone();
+    assert_eq!(
+        pods["namespaceSelector"],
+        serde_json::json!({"matchNames": ["nodes"]})
+    );
+    assert_eq!(
+        pods["selector"]["matchLabels"]["app.kubernetes.io/component"],
+        "node"
+    );
+    assert_eq!(kinds(&plain, "PodMonitor"), 0);
     // The people's front, its API and its rights come and go with one switch.
     let alone = render(&["people.enabled=false"]).unwrap();
     for (kind, with) in [
@@ -640,6 +662,8 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         "audit.whenFull=never",
         "shares.namespace.secrets=-1",
         "shares.namespace.bytes=1G",
+        "metrics.prometheusRule.slo.reads=100",
+        "metrics.prometheusRule.runbooks=here",
     ] {
         assert!(render(&[wrong]).is_err(), "{wrong}");
     }

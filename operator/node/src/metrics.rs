@@ -35,6 +35,9 @@ strongroom_process::metrics! {
         asked: Family<OutcomeLabel, Counter> = "socket_requests",
         /// Requests that told a pod of a change of its volume, by outcome.
         noticed: Family<OutcomeLabel, Counter> = "notices",
+        /// When the last authority ends by which the plugin knows the gateway, seconds since the epoch; 0
+        /// while there is none.
+        authority_end: Gauge = "gateway_ca_expiration_timestamp_seconds",
         /// Ends of the stream that were not in order.
         broken: Counter = "stream_breaks",
         /// Messages of the gateway that break the protocol.
@@ -85,6 +88,11 @@ impl Metrics {
     /// Whether there is a stream.
     pub fn connected(&self, connected: bool) {
         self.connected.set(i64::from(connected));
+    }
+
+    /// The authorities of the gateway end then, in seconds since the epoch.
+    pub fn authority_ends(&self, end: i64) {
+        self.authority_end.set(end);
     }
 
     /// A connection broke, or did not come about.

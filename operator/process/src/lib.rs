@@ -14,7 +14,9 @@ mod work_pool;
 pub use health::{Check, Health};
 pub use http_client::{HttpClient, http1_client, http2_client};
 pub use logging::{LogFormat, LoggingError, init_logging};
-pub use metrics::{DurationHistogram, LabelNames, LabelledMetric, MetricDescriptor, MetricRegistry};
+pub use metrics::{
+    DurationHistogram, LabelNames, LabelledMetric, MetricDescriptor, MetricRegistry, ProcessUsage,
+};
 pub use priority::{BACKGROUND_NICE, lower_thread_priority};
 pub use server::{ServerError, serve};
 pub use signals::{Shutdown, shutdown_on_signal};

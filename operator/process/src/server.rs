@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use crate::{Health, MetricRegistry, Shutdown};
+use crate::{Health, MetricRegistry, ProcessUsage, Shutdown};
 
 /// The port cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -76,9 +76,9 @@ fn answer(state: Result<(), String>) -> Response {
 
 async fn metrics(State(watched): State<ServerState>) -> Response {
     match watched.registry.text() {
-        Ok(text) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        Ok(mut text) => {
+            text.push_str(&ProcessUsage::read().text());
+            ([(header::CONTENT_TYPE, MetricRegistry::CONTENT_TYPE)], text).into_response()
         }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
@@ -125,7 +125,14 @@ mod tests {
         );
         health.set("store", Check::Ready);
         assert!(fetch(address, "/readyz").await.starts_with("HTTP/1.1 200"));
-        assert!(fetch(address, "/metrics").await.contains("things_total 1"));
+        let metrics = fetch(address, "/metrics").await;
+        for part in [
+            "content-type: text/plain; version=0.0.4; charset=utf-8\r\n",
+            "# TYPE things_total counter\nthings_total 1\n",
+            "\nprocess_open_fds ",
+        ] {
+            assert!(metrics.contains(part), "{part}: {metrics}");
+        }
         assert!(fetch(address, "/elsewhere").await.starts_with("HTTP/1.1 404"));
         shutdown.begin();
         server.await.unwrap().unwrap();

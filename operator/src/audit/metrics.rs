@@ -62,9 +62,9 @@ strongroom_process::metrics! {
         /// Bytes of the audit log at which reads stop: the limit, or a sixth more if the log rolls; 0:
         /// without bound.
         bound: Gauge = "audit_bound_bytes",
-        /// Hours that the audit log reaches back at the present rate, that of about the last quarter of an
+        /// Seconds that the audit log reaches back at the present rate, that of about the last quarter of an
         /// hour, once it is as large as it may be; +Inf: nothing is ever cut.
-        held: Gauge<f64, AtomicU64> = "audit_held_hours",
+        held: Gauge<f64, AtomicU64> = "audit_held_seconds",
         /// 1 while reads are refused because the audit log has reached its bound.
         full: Gauge = "audit_full",
         /// Records of changes that were cut off the old end of the audit log.
@@ -120,7 +120,8 @@ impl EventMetrics {
 impl RetentionMetrics {
     /// How many hours the log holds; none where nothing is ever cut.
     pub(super) fn holds(&self, hours: Option<f64>) {
-        self.held.set(hours.unwrap_or(f64::INFINITY));
+        self.held
+            .set(hours.map_or(f64::INFINITY, |hours| hours * 3_600.0));
     }
 
     pub(super) fn retained(&self, retained: &RetentionReport, bound: Option<u64>) {

@@ -368,6 +368,16 @@ impl VolumeTracker {
         gone
     }
 
+    /// How many volumes are on nodes with a stream that have named them, and how many others are known.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let known = self.0.lock();
+        let there = known.nodes.values().filter(|node| node.away.is_none());
+        let named = there.flat_map(|node| node.volumes.values().filter(|volume| volume.unsaid.is_none()));
+        let connected = named.count();
+        let all: usize = known.nodes.values().map(|node| node.volumes.len()).sum();
+        (connected, all.saturating_sub(connected))
+    }
+
     /// The secrets of a pod's volumes.
     pub(super) fn of_pod(&self, namespace: &str, pod: &str) -> Vec<ConsumerChange> {
         let known = self.0.lock();

@@ -52,6 +52,10 @@ strongroom_process::metrics! {
         next_rotation: Gauge<f64, AtomicU64> = "next_rotation_timestamp_seconds",
         /// When that of each schedule is.
         rotations: Mutex<HashMap<(String, String), Timestamp>>,
+        /// Secrets of all schedules whose rotation is more than fifteen minutes late.
+        rotations_overdue: Gauge = "rotations_overdue",
+        /// How many those of each schedule are.
+        overdue: Mutex<HashMap<(String, String), usize>>,
         /// When the certificate in the current version of a ManagedSecret ends, seconds since the epoch.
         certificates: Family<CertificateLabels, Gauge> = "certificate_expiration_timestamp_seconds",
         /// When the certificate in the current version of a ManagedSecret should have been renewed at the
@@ -189,15 +193,37 @@ impl Metrics {
         let key = (namespace.to_owned(), schedule.to_owned());
         match next {
             Some(next) => drop(rotations.insert(key, next)),
-            None => drop(rotations.remove(&key)),
+            None => {
+                rotations.remove(&key);
+                self.change_overdue(|overdue| {
+                    overdue.remove(&key);
+                });
+            }
         }
         self.show_soonest(&rotations);
+    }
+
+    /// So many secrets of a schedule are late.
+    pub(crate) fn overdue(&self, namespace: &str, schedule: &str, count: usize) {
+        let key = (namespace.to_owned(), schedule.to_owned());
+        self.change_overdue(|overdue| match count {
+            0 => drop(overdue.remove(&key)),
+            count => drop(overdue.insert(key, count)),
+        });
+    }
+
+    fn change_overdue(&self, change: impl FnOnce(&mut HashMap<(String, String), usize>)) {
+        let mut overdue = self.overdue.lock();
+        change(&mut overdue);
+        let all: usize = overdue.values().sum();
+        self.rotations_overdue.set(i64::try_from(all).unwrap_or(i64::MAX));
     }
 
     /// Forgets the schedules that are not there any more: what went while no watch ran.
     pub(crate) fn keep_rotations(&self, is_there: impl Fn(&str, &str) -> bool) {
         let mut rotations = self.rotations.lock();
         rotations.retain(|(namespace, name), _| is_there(namespace, name));
+        self.change_overdue(|overdue| overdue.retain(|(namespace, name), _| is_there(namespace, name)));
         self.show_soonest(&rotations);
     }
 
@@ -351,7 +377,14 @@ mod tests {
         }
         metrics.rotates("shop", "gone", at(500));
         metrics.rotates("shop", "late", at(2000));
+        metrics.overdue("shop", "gone", 2);
+        metrics.overdue("shop", "late", 3);
+        metrics.overdue("shop", "late", 1);
+        assert_eq!(shown(&registry, "rotations_overdue").as_deref(), Some("3"));
         metrics.keep_rotations(|_, name| name != "gone");
         assert_eq!(shown(&registry, next).as_deref(), Some("2000.0"));
+        assert_eq!(shown(&registry, "rotations_overdue").as_deref(), Some("1"));
+        metrics.rotates("shop", "late", None);
+        assert_eq!(shown(&registry, "rotations_overdue").as_deref(), Some("0"));
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use strongroom_model::id::SecretId;
+use strongroom_model::time::Timestamp;
 use strongroom_process::Shutdown;
 use strongroom_store::audit::{Action, Entry};
 use strongroom_store::vault::Store;
@@ -19,8 +20,8 @@ const MAX_RECORDS: usize = 1_000;
 /// A secret, or everything, whose watchers must look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StoreChange {
-    /// This secret.
-    Secret(SecretId),
+    /// This secret, at this time.
+    Secret(SecretId, Timestamp),
     /// Something that several secrets may depend on, such as a key.
     Other,
 }
@@ -69,7 +70,7 @@ impl ChangeFeed {
 /// means nothing to anybody.
 fn change(entry: &Entry) -> Option<StoreChange> {
     if let Some(secret) = entry.secret_id {
-        return Some(StoreChange::Secret(secret));
+        return Some(StoreChange::Secret(secret, entry.time));
     }
     let several = matches!(
         entry.action,
@@ -87,7 +88,6 @@ fn change(entry: &Entry) -> Option<StoreChange> {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_model::time::Timestamp;
     use strongroom_store::audit::Actor;
 
     use super::*;
@@ -107,6 +107,6 @@ mod tests {
             secret_id: Some(secret),
             ..entry(Action::PutSecretValue)
         };
-        assert_eq!(change(&put), Some(StoreChange::Secret(secret)));
+        assert_eq!(change(&put), Some(StoreChange::Secret(secret, put.time)));
     }
 }

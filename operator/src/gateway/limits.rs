@@ -10,7 +10,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use strongroom_rules::policy::Identity;
 
 use super::problem::{Code, Problem};
-use super::request::AuthFailures;
+use super::request::{AuthFailures, LimitScope, LimitedResource, RefusalMetrics, RefusalReason};
 
 /// Largest body of a request in bytes: a value of 64 KiB as base64 with room for names.
 pub(super) const MAX_BODY_BYTES: usize = 192 * 1024;
@@ -70,6 +70,7 @@ pub(super) struct Limits {
     writes: Option<Buckets>,
     /// Callers that could not say who they are, by address: each failure is a record, and records take room.
     strangers: Arc<AuthFailures>,
+    refusals: RefusalMetrics,
 }
 
 #[derive(Debug)]
@@ -87,15 +88,21 @@ impl Buckets {
         })
     }
 
-    fn take(&self, principal: &Identity) -> Result<(), Problem> {
+    fn take(&self, principal: &Identity, refusals: &RefusalMetrics) -> Result<(), Problem> {
         let namespace = principal
             .namespace()
-            .map(|namespace| ("your namespace", &self.namespaces, namespace.to_owned()));
-        for (whose, buckets, key) in [("you", &self.principals, principal.to_string())]
+            .map(|namespace| (LimitScope::Namespace, &self.namespaces, namespace.to_owned()));
+        for (scope, buckets, key) in [(LimitScope::Principal, &self.principals, principal.to_string())]
             .into_iter()
             .chain(namespace)
         {
             if let Err(until) = buckets.check_key(&key) {
+                refusals.refused(LimitedResource::Request, scope, RefusalReason::Rate);
+                let whose = if scope == LimitScope::Namespace {
+                    "your namespace"
+                } else {
+                    "you"
+                };
                 let wait = until.wait_time_from(DefaultClock::default().now());
                 let detail =
                     format!("too many requests of {whose}; wait, and ask again with a conditional request");
@@ -115,11 +122,12 @@ impl Buckets {
 }
 
 impl Limits {
-    pub(super) fn new(rates: Rates) -> Self {
+    pub(super) fn new(rates: Rates, refusals: RefusalMetrics) -> Self {
         Self {
             reads: Buckets::new(rates.reads),
             writes: Buckets::new(rates.writes),
             strangers: Arc::default(),
+            refusals,
         }
     }
 
@@ -133,14 +141,14 @@ impl Limits {
     pub(super) fn take_read(&self, principal: &Identity) -> Result<(), Problem> {
         self.reads
             .as_ref()
-            .map_or(Ok(()), |buckets| buckets.take(principal))
+            .map_or(Ok(()), |buckets| buckets.take(principal, &self.refusals))
     }
 
     /// Takes one write of a principal, in the same way.
     pub(super) fn take_write(&self, principal: &Identity) -> Result<(), Problem> {
         self.writes
             .as_ref()
-            .map_or(Ok(()), |buckets| buckets.take(principal))
+            .map_or(Ok(()), |buckets| buckets.take(principal, &self.refusals))
     }
 
     /// Takes one failure to authenticate from an address.
@@ -170,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_principal_and_its_namespace_each_have_a_bucket() {
-        let limits = Limits::new(Rates { reads: 3, writes: 1 });
+        let limits = Limits::new(Rates { reads: 3, writes: 1 }, RefusalMetrics::default());
         for _ in 0..3 {
             assert_eq!(limits.take_read(&account("shop", "a")), Ok(()));
         }
@@ -190,7 +198,7 @@ mod tests {
 
     #[test]
     fn zero_is_without_bound() {
-        let limits = Limits::new(Rates { reads: 0, writes: 0 });
+        let limits = Limits::new(Rates { reads: 0, writes: 0 }, RefusalMetrics::default());
         assert!((0..10_000).all(|_| limits.take_read(&account("shop", "a")).is_ok()));
     }
 }

@@ -14,6 +14,7 @@
 //! | [`operation`], [`operations`] | what an operation is, and all of them |
 //! | [`extension_api`] | the aggregated API by which people come |
 //! | [`delivery`] | the stream to nodes |
+//! | [`metrics`] | what is counted |
 
 mod attestations;
 mod authenticate;
@@ -26,6 +27,7 @@ mod limits;
 pub(crate) mod listen;
 mod listener;
 mod may_get;
+mod metrics;
 mod namespaces;
 mod objects;
 mod operation;
@@ -47,7 +49,8 @@ mod tests;
 pub(crate) use self::delivery::NodeAccount;
 pub(crate) use self::forwarded::ExtensionApiAccounts;
 pub(crate) use self::limits::Rates;
-pub(crate) use self::request::{AddressShare, AddressShares, RefusalMetrics};
+pub(crate) use self::metrics::GatewayMetrics;
+pub(crate) use self::request::{AddressShare, AddressShares};
 pub(crate) use self::server::{GatewayError, GatewaySettings, ProcessContext, run};
 pub(crate) use self::state::SharedState;
 use self::state::{Gateway, blocking};

@@ -20,10 +20,11 @@ use super::labels::LabelCache;
 use super::limits::{Limits, Rates};
 use super::listen::{self, Admission};
 use super::listener::{CertificateSource, GatewayListener};
+use super::metrics::GatewayMetrics;
 use super::namespaces::Namespaces;
 use super::protocols::OWN;
 use super::recent_puts::RecentPuts;
-use super::request::{AddressShares, Capacity, RefusalMetrics};
+use super::request::{AddressShares, Capacity};
 use super::sealing_keys::SealingKeys;
 use super::state::{Gateway, MAX_SCANS, SharedState};
 use super::tls::{
@@ -31,6 +32,9 @@ use super::tls::{
     MutualTlsConfig, TlsError,
 };
 use crate::large_objects::LargeObjectLimiter;
+
+/// How often gauges are set.
+const PUBLISH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// How the API is served.
 #[derive(Clone, Debug)]
@@ -85,7 +89,7 @@ pub(crate) struct ProcessContext {
     /// Where it says that it serves.
     pub(crate) health: Health,
     /// What it counts.
-    pub(crate) refusals: RefusalMetrics,
+    pub(crate) metrics: GatewayMetrics,
 }
 
 /// Serves the API until the shutdown begins.
@@ -101,7 +105,9 @@ pub(crate) async fn run(
     shutdown: Shutdown,
 ) -> Result<(), GatewayError> {
     let port = listen::bind(settings.listen).await?;
-    let served = Arc::new(CertResolver::default());
+    let served = Arc::new(CertResolver::with_expiration(
+        own.metrics.gauges.certificate.clone(),
+    ));
     let kept = CaStore::new(store.clone(), own.namespace.clone());
     let certificate = match settings.certificate {
         Some(file) => CertificateSource::File(file),
@@ -137,7 +143,8 @@ pub(crate) async fn run(
         };
         Some(tokio::spawn(rotator.keep(shutdown.clone())))
     });
-    let admission = Admission::new(settings.addresses, own.refusals.clone());
+    let refusals = &own.metrics.refusals;
+    let admission = Admission::new(settings.addresses, refusals.clone());
     let attesting = attested.map(|port| {
         tokio::spawn(attestations::serve(
             port,
@@ -148,12 +155,12 @@ pub(crate) async fn run(
             shutdown.clone(),
         ))
     });
-    let limits = Limits::new(settings.rates);
+    let limits = Limits::new(settings.rates, refusals.clone());
     let authenticator = Authenticator::new(
         client.clone(),
         settings.audience,
         limits.failures(),
-        own.refusals.clone(),
+        refusals.clone(),
     );
     let node_accounts = settings
         .node_accounts
@@ -175,7 +182,8 @@ pub(crate) async fn run(
         scans: WorkPool::with_threads(MAX_SCANS),
         cluster_keys: shared.cluster_keys,
         durability: settings.durability,
-        capacity: Capacity::new(admission.clone(), own.refusals),
+        capacity: Capacity::new(admission.clone(), refusals.clone()),
+        metrics: own.metrics,
         changes: ChangeFeed::default(),
         nodes: Nodes::new(node_accounts),
         front_accounts: settings.front_accounts,
@@ -210,7 +218,7 @@ pub(crate) async fn run(
 }
 
 /// Starts what goes on beside the listeners, until the shutdown.
-fn start_tasks(gateway: &Arc<Gateway>, shutdown: &Shutdown) -> [JoinHandle<()>; 2] {
+fn start_tasks(gateway: &Arc<Gateway>, shutdown: &Shutdown) -> [JoinHandle<()>; 3] {
     if gateway.nodes.are_enabled() {
         let presence = Arc::clone(gateway.nodes.presence());
         presence.set_watched();
@@ -228,7 +236,23 @@ fn start_tasks(gateway: &Arc<Gateway>, shutdown: &Shutdown) -> [JoinHandle<()>; 
     [
         tokio::spawn(following),
         tokio::spawn(forget(Arc::clone(gateway), shutdown.clone())),
+        tokio::spawn(publish(Arc::clone(gateway), shutdown.clone())),
     ]
+}
+
+/// Again and again, publishes how much there is.
+async fn publish(gateway: Arc<Gateway>, shutdown: Shutdown) {
+    loop {
+        gateway.capacity.publish_streams(&gateway.metrics.gauges);
+        gateway
+            .metrics
+            .gauges
+            .volumes(gateway.consumers.volumes().counts());
+        tokio::select! {
+            () = tokio::time::sleep(PUBLISH_INTERVAL) => {}
+            () = shutdown.wait() => return,
+        }
+    }
 }
 
 /// Every minute, forgets who has not asked for anything lately.

@@ -13,6 +13,7 @@ use super::delivery::{Nodes, PodClient};
 use super::forwarded::ExtensionApiAccounts;
 use super::labels::LabelCache;
 use super::limits::Limits;
+use super::metrics::GatewayMetrics;
 use super::namespaces::Namespaces;
 use super::problem::{Code, Problem};
 use super::recent_puts::RecentPuts;
@@ -46,6 +47,7 @@ pub(super) struct Gateway {
     pub(super) scans: WorkPool,
     pub(super) cluster_keys: ClusterKeys,
     pub(super) durability: Durability,
+    pub(super) metrics: GatewayMetrics,
     /// What there is room for at the same time.
     pub(super) capacity: Capacity,
     pub(super) changes: ChangeFeed,

@@ -18,7 +18,7 @@ pub(super) struct ControlPlaneMetrics {
     pub(super) controllers: Arc<controllers::metrics::Metrics>,
     pub(super) audit: audit::AuditMetrics,
     pub(super) process: ProcessMetrics,
-    pub(super) refusals: gateway::RefusalMetrics,
+    pub(super) gateway: gateway::GatewayMetrics,
     /// Threads for long work, which counts too.
     pub(super) work: WorkPool,
 }
@@ -31,7 +31,7 @@ impl ControlPlaneMetrics {
             controllers: Arc::new(controllers::metrics::Metrics::register(&mut registry)),
             audit: audit::AuditMetrics::register(&mut registry),
             process: ProcessMetrics::register(&mut registry),
-            refusals: gateway::RefusalMetrics::register(&mut registry),
+            gateway: gateway::GatewayMetrics::register(&mut registry),
             work: WorkPool::by_processors(&mut registry),
         };
         (metrics, registry)
@@ -144,11 +144,12 @@ impl ProcessMetrics {
 mod tests {
     use std::path::Path;
 
+    use strongroom_process::ProcessUsage;
     use strongroom_store::vault::{Quota, Usage};
     use strongroom_testing::assert_generated;
 
     use super::*;
-    use crate::gateway::extension_api::ReachabilityMetrics;
+    use crate::gateway::extension_api::ExtensionApiMetrics;
     use crate::webhook::WebhookMetrics;
 
     /// Where the part of the page begins that the node plugin's own test writes.
@@ -158,7 +159,7 @@ mod tests {
     fn the_reference_lists_every_metric() {
         let (_, control_plane) = ControlPlaneMetrics::register();
         let mut extension_api = MetricRegistry::with_prefix("strongroom");
-        ReachabilityMetrics::register(&mut extension_api);
+        ExtensionApiMetrics::register(&mut extension_api);
         let mut webhook = MetricRegistry::with_prefix("strongroom");
         WebhookMetrics::register(&mut webhook);
 
@@ -176,11 +177,16 @@ mod tests {
         let node_plugin = kept.find(NODE_PLUGIN).map_or("", |at| &kept[at..]);
         let page = format!(
             "# Metrics\n\n\
-             Made of what each program registers. Every program serves `/metrics` at its HTTP port; no label ever \
-             holds a value of a secret.\n\n\
+             Made of what each program registers. Every program serves `/metrics` at its HTTP port, in the text \
+             format 0.0.4; no label ever holds a value of a secret or the name of a caller. Labels without a \
+             bound of their own in the table have the values that their names say: operations, codes, kinds, \
+             sinks; `secret_namespace` has one value for each namespace in trouble, and the certificates of \
+             ManagedSecrets have one series each.\n\n\
+             ## Every program\n\n{}\n\
              ## Control plane\n\n{}\n\
              ## Extension API\n\n{}\n\
              ## Webhook\n\n{}{node_plugin}",
+            ProcessUsage::reference_table(),
             control_plane.reference_table(),
             extension_api.reference_table(),
             webhook.reference_table(),

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use parking_lot::RwLock;
+use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use strongroom_process::{Check, Health};
@@ -27,9 +28,10 @@ pub(super) struct WebhookCertificate {
     link: Arc<RwLock<Option<GatewayClient>>>,
 }
 
-impl Default for WebhookCertificate {
-    fn default() -> Self {
-        let served = Arc::new(CertResolver::default());
+impl WebhookCertificate {
+    /// None yet; when it ends is told in a gauge.
+    pub(super) fn with_expiration(expiration: Gauge) -> Self {
+        let served = Arc::new(CertResolver::with_expiration(expiration));
         let config = Arc::new(served.config());
         Self {
             served,
@@ -37,9 +39,7 @@ impl Default for WebhookCertificate {
             link: Arc::default(),
         }
     }
-}
 
-impl WebhookCertificate {
     /// Follows it for as long as the process lives. What was right stays in force while something is wrong.
     pub(super) async fn follow(self, client: Client, namespace: String, service: String, health: Health) {
         let name = client_secret_name(&service);

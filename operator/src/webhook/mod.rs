@@ -19,7 +19,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -30,6 +30,8 @@ use axum::routing::post;
 use axum::{RequestExt, Router};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use strongroom_process::DurationHistogram;
 use strongroom_rules::environment::Image;
 use tokio::sync::Semaphore;
 
@@ -75,12 +77,28 @@ strongroom_process::metrics! {
         /// Changes of objects that the webhook was asked about, by what came of it: `handed` to the process
         /// with the store, `refused` there, `unreachable`, or `nothing` to hand over.
         attestations: Family<OutcomeLabel, Counter> = "webhook_attestations",
+        /// Time until such a question was answered, by what it was `about`: `pod` or `object`.
+        seconds: Family<AboutLabel, DurationHistogram> = "webhook_review_seconds",
+        /// When the certificate by which the webhook serves ends, seconds since the epoch; 0 while there is
+        /// none.
+        certificate_end: Gauge = "webhook_certificate_expiration_timestamp_seconds",
     }
 }
 
 strongroom_process::labels! {
     struct OutcomeLabel {
         outcome: &'static str,
+    }
+
+    struct AboutLabel {
+        about: &'static str,
+    }
+}
+
+impl WebhookMetrics {
+    fn answered(&self, about: &'static str, begun: Instant) {
+        let seconds = self.seconds.get_or_create(&AboutLabel { about });
+        seconds.observe(begun.elapsed().as_secs_f64());
     }
 }
 
@@ -105,7 +123,7 @@ pub(crate) async fn run(
     metrics: WebhookMetrics,
 ) -> Result<(), GatewayError> {
     let listener = listen::bind(settings.listen).await?;
-    let certificate = WebhookCertificate::default();
+    let certificate = WebhookCertificate::with_expiration(metrics.certificate_end.clone());
     let following =
         certificate
             .clone()
@@ -156,6 +174,7 @@ fn router(
 }
 
 async fn review_pod(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+    let begun = Instant::now();
     // Before its body is read: that is what takes memory.
     let Ok(_room) = webhook.room.acquire().await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -181,11 +200,13 @@ async fn review_pod(State(webhook): State<Arc<Webhook>>, request: Request) -> Re
         .pods
         .get_or_create(&OutcomeLabel { outcome })
         .inc();
+    webhook.metrics.answered("pod", begun);
     Json(answer).into_response()
 }
 
 /// Who changes an object is handed over, and the change is allowed whatever comes of that.
 async fn review_object(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+    let begun = Instant::now();
     let Ok(_answering) = webhook.answering.try_acquire() else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
@@ -219,6 +240,7 @@ async fn review_object(State(webhook): State<Arc<Webhook>>, request: Request) ->
         .attestations
         .get_or_create(&OutcomeLabel { outcome })
         .inc();
+    webhook.metrics.answered("object", begun);
     Json(answer).into_response()
 }
 

@@ -15,7 +15,8 @@ fn image() -> Image {
 
 fn router_with(metrics: WebhookMetrics) -> Router {
     let nowhere = Authority::from_static("127.0.0.1:1");
-    router(image(), metrics, WebhookCertificate::default(), nowhere)
+    let certificate = WebhookCertificate::with_expiration(Gauge::default());
+    router(image(), metrics, certificate, nowhere)
 }
 
 async fn ask(router: &Router, body: Vec<u8>) -> (StatusCode, Vec<u8>) {

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use strongroom_api::stream::Token;
 use strongroom_api::stream::proto::delivery_client::DeliveryClient;
 use strongroom_api::stream::proto::{GatewayMessage, NodeMessage};
@@ -11,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 /// How long a connection may take to come about.
@@ -52,6 +55,14 @@ impl Endpoint {
         let text = text.map_err(file(&self.token))?;
         let token = Token::new(Zeroizing::new(text.trim().to_owned()));
         token.ok_or_else(|| ConnectionError::Token(self.token.clone()))
+    }
+
+    /// When the last of the gateway's authorities ends, in seconds since the epoch: from then on no
+    /// certificate of it is believed. None without TLS, or before the file is there.
+    pub(super) fn authority_end(&self) -> Option<i64> {
+        let pem = std::fs::read(self.authority.as_ref()?).ok()?;
+        let authorities = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
+        authorities.filter_map(|authority| end_of(&authority)).max()
     }
 
     async fn connect(&self) -> Result<Channel, ConnectionError> {
@@ -100,6 +111,11 @@ impl Endpoint {
     }
 }
 
+fn end_of(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
 fn file(path: &Path) -> impl FnOnce(std::io::Error) -> ConnectionError {
     move |source| ConnectionError::File {
         path: path.to_owned(),
@@ -119,4 +135,31 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_several_authorities_counts() {
+        let authority = |year| {
+            let mut params = rcgen::CertificateParams::new(vec!["gateway".to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            let key = rcgen::KeyPair::generate().unwrap();
+            params.self_signed(&key).unwrap().pem()
+        };
+        let keep = tempfile::tempdir().unwrap();
+        let mut endpoint = Endpoint {
+            url: "https://gateway".to_owned(),
+            authority: Some(keep.path().join("ca.crt")),
+            token: PathBuf::new(),
+        };
+        assert_eq!(endpoint.authority_end(), None);
+        let bundle = format!("{}{}", authority(2040), authority(2030));
+        std::fs::write(keep.path().join("ca.crt"), bundle).unwrap();
+        assert_eq!(endpoint.authority_end(), Some(2_208_988_800));
+        endpoint.authority = None;
+        assert_eq!(endpoint.authority_end(), None);
+    }
 }

@@ -131,6 +131,7 @@ struct Session<'a> {
 impl Session<'_> {
     /// One connection.
     async fn run(&self, state: &mut SubscriptionState, commands: &mut Commands) -> SessionEnd {
+        self.tell_authority_end();
         let token = match self.endpoint.own_token() {
             Ok(token) => token,
             Err(error) => return SessionEnd::Broken(error.to_string()),
@@ -193,6 +194,7 @@ impl Session<'_> {
                         }
                         if Instant::now() >= look_at_token {
                             look_at_token = Instant::now() + TOKEN_CHECK_INTERVAL;
+                            self.tell_authority_end();
                             if self.endpoint.own_token().is_ok_and(|now| now != token) {
                                 break;
                             }
@@ -205,6 +207,12 @@ impl Session<'_> {
         drop(outgoing);
         let _ = timeout_at(Instant::now() + Duration::from_secs(1), &mut link).await;
         SessionEnd::NewToken
+    }
+
+    fn tell_authority_end(&self) {
+        if let Some(end) = self.endpoint.authority_end() {
+            self.metrics.authority_ends(end);
+        }
     }
 
     /// Takes a message of the gateway in. Answers when the connection is over by it.

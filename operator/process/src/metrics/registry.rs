@@ -10,9 +10,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::{MetricType, TypedMetric};
-use prometheus_client::registry::{Metric, Registry, Unit};
+use prometheus_client::registry::{Metric, Registry};
 
 use super::DurationHistogram;
+use super::text_format;
 
 /// A label set whose names are known before there is one.
 pub trait LabelNames {
@@ -83,19 +84,13 @@ impl MetricRegistry {
         }
     }
 
-    /// Adds a metric. A name that ends in a unit says so to Prometheus.
+    /// The format of [`Self::text`], as HTTP names it.
+    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
+
+    /// Adds a metric.
     pub fn add<M: LabelledMetric>(&mut self, name: &'static str, doc: &str, metric: &M) {
         let meaning = doc.trim().trim_end_matches('.');
-        let units = [("_seconds", Unit::Seconds), ("_bytes", Unit::Bytes)];
-        let unit = units
-            .into_iter()
-            .find_map(|(suffix, unit)| Some((name.strip_suffix(suffix)?, unit)));
-        match unit {
-            Some((name, unit)) => self
-                .registry
-                .register_with_unit(name, meaning, unit, metric.clone()),
-            None => self.registry.register(name, meaning, metric.clone()),
-        }
+        self.registry.register(name, meaning, metric.clone());
         let prefix = self.prefix.map(|prefix| format!("{prefix}_"));
         let suffix = match M::TYPE {
             MetricType::Counter => "_total",
@@ -122,7 +117,7 @@ impl MetricRegistry {
     pub fn text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
-        Ok(text)
+        Ok(text_format::from_open_metrics(&text))
     }
 
     /// The metrics by name, as a table of the reference.
@@ -180,10 +175,11 @@ mod tests {
         metrics.size.set(7);
         let text = registry.text().unwrap();
         for line in [
-            "# HELP test_things Things by place, counted.",
+            "# HELP test_things_total Things by place, counted.",
+            "# TYPE test_things_total counter",
             "test_things_total{place=\"here\"} 1",
             "# TYPE test_took_seconds histogram",
-            "# UNIT test_took_seconds seconds",
+            "test_took_seconds_bucket{le=\"1.0\"} 1",
             "test_took_seconds_count 1",
             "test_size_bytes 7",
         ] {

@@ -50,7 +50,11 @@ pub(super) async fn refresh(
     };
     rows.sort_by(|a, b| (a.next.is_none(), a.next, &a.name).cmp(&(b.next.is_none(), b.next, &b.name)));
     let rotating = rows.iter().filter(|row| row.problem.is_none());
-    let next = rotating.clone().filter_map(|row| row.next).min();
+    let due = rotating.clone().filter_map(|row| row.next);
+    let next = due.clone().min();
+    let overdue = due.filter(|due| now.duration_since(*due) > OVERDUE_AFTER).count();
+    ctx.metrics
+        .overdue(&kept.namespace().unwrap_or_default(), &kept.name_any(), overdue);
     let conditions = ready_conditions(&standing, generation, now);
     let status = RotationScheduleStatus {
         observed_generation: generation,

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::diff::{DeliveryRefusal, Evaluation};
 use super::evaluate::from_problem;
 use super::node_view::{SubscribedSecret, Subscription};
+use super::unshown_changes::UnshownChanges;
 use crate::consumers::volumes::FollowedVersion;
 use crate::gateway::Gateway;
 use crate::gateway::authenticate::{Caller, ReviewBudget};
@@ -85,6 +86,7 @@ pub(super) async fn subscribe(
         gone: false,
         wanted: wants,
         told: None,
+        unshown: UnshownChanges::default(),
         fetch: BTreeSet::new(),
     })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use strongroom_api::stream::proto::{Ended, Refusal};
 use strongroom_model::id::SecretId;
+use strongroom_model::time::Timestamp;
 use strongroom_rules::policy::StatementRef;
 
 use super::node_view::{SentPointer, ValueKey};
@@ -26,6 +27,8 @@ pub(super) enum Evaluation {
 pub(super) struct ReadableVersion {
     /// Which.
     pub(super) key: ValueKey,
+    /// When it was made.
+    pub(super) made: Timestamp,
     /// Counts the changes of the secret.
     pub(super) revision: u64,
     /// On which terms.
@@ -152,6 +155,7 @@ mod tests {
     fn at(version: &str) -> Evaluation {
         Evaluation::Readable(ReadableVersion {
             key: key(version),
+            made: Timestamp::default(),
             revision: 1,
             terms: DeliveryPolicy::default(),
             statements: Vec::new(),

@@ -116,6 +116,7 @@ fn deny(
             // What cannot be recorded is not answered either.
             refused = instead;
         }
+        gateway.metrics.delivery.refused(refused.record);
         messages.push(Message::Denied(denied(volume, Some(place), refused)));
     }
     view.remove(volume);
@@ -211,7 +212,7 @@ fn send_diff(
             })
         });
     }
-    record_sent(view, volume, turn, seen);
+    record_sent(gateway, view, volume, turn, seen);
     if turn.again {
         view.wait(volume);
     }
@@ -236,6 +237,7 @@ fn end(
         {
             tracing::warn!(volume, code = problem.code().as_str(), "audit append failed");
         }
+        gateway.metrics.delivery.refused(refused.record);
         messages.push(Message::Tombstone(Tombstone {
             subscription: volume.to_owned(),
             secret: index(*place),
@@ -243,28 +245,40 @@ fn end(
             on_revoke: on_revoke(*wipe).into(),
             message: refused.message.clone(),
         }));
-        let told = view
-            .get_mut(volume)
-            .and_then(|it| it.told.as_mut()?.get_mut(*place));
-        if let Some(told) = told {
+        let Some(subscription) = view.get_mut(volume) else {
+            continue;
+        };
+        // Nobody waits for it any more.
+        subscription.unshown.shown(*place);
+        let told = subscription.told.as_mut();
+        if let Some(told) = told.and_then(|told| told.get_mut(*place)) {
             told.ended = Some(*wipe);
         }
     }
 }
 
 /// Keeps what was said.
-fn record_sent(view: &mut NodeView, volume: &str, turn: &Diff, seen: &[Evaluation]) {
+fn record_sent(gateway: &Gateway, view: &mut NodeView, volume: &str, turn: &Diff, seen: &[Evaluation]) {
     let Some(subscription) = view.get_mut(volume) else {
         return;
     };
     let mut left = Vec::new();
     let before = subscription.told.take().unwrap_or_default();
+    let (wanted, unshown) = (&subscription.wanted, &mut subscription.unshown);
     let told = seen.iter().enumerate().filter_map(|(place, seen)| {
         let before = before.get(place);
         match seen {
             Evaluation::Readable(found) if turn.point.contains(&place) => {
                 if let Some(before) = before.filter(|before| before.key != found.key) {
                     left.push(before.key.clone());
+                }
+                let shown = match before {
+                    Some(before) => Some(before.key.1.as_str()),
+                    None => wanted.get(place).and_then(|want| want.shown.as_deref()),
+                };
+                if shown.is_some_and(|shown| shown != found.key.1.as_str()) && unshown.told(place, found.made)
+                {
+                    gateway.metrics.delivery.changes.inc();
                 }
                 Some(SentPointer {
                     key: found.key.clone(),
@@ -275,7 +289,11 @@ fn record_sent(view: &mut NodeView, volume: &str, turn: &Diff, seen: &[Evaluatio
             _ => before.cloned(),
         }
     });
-    subscription.told = Some(told.collect());
+    let told = told.collect();
+    if !turn.again {
+        unshown.looked_at();
+    }
+    subscription.told = Some(told);
     for key in left {
         view.unsent(&key);
     }

@@ -99,6 +99,7 @@ fn try_evaluate(
     };
     Ok(Evaluation::Readable(ReadableVersion {
         key: (view.id, version.id.clone()),
+        made: version.created,
         revision: view.revision,
         terms,
         statements: decision.statements,

@@ -29,12 +29,14 @@ mod evaluate;
 mod handshake;
 mod hello;
 mod journal;
+mod metrics;
 mod node_view;
 mod nodes;
 mod pod_address;
 mod pod_events;
 mod presence;
 mod session;
+mod unshown_changes;
 mod watch;
 
 use std::pin::Pin;
@@ -55,6 +57,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::account::NodeAccount;
 pub(super) use self::handshake::StreamPeer;
 use self::hello::BoundedHello;
+pub(super) use self::metrics::DeliveryMetrics;
 pub(super) use self::nodes::Nodes;
 pub(super) use self::pod_address::PodClient;
 #[cfg(test)]

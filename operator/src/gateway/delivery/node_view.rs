@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use strongroom_api::stream::proto::Applied;
+use strongroom_api::stream::proto::applied_secret::Outcome;
 use strongroom_model::id::SecretId;
 use strongroom_model::name::VersionId;
+use strongroom_model::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::presence::{GoneHolder, is_gone};
+use super::unshown_changes::UnshownChanges;
 use crate::consumers::volumes::FollowedVersion;
 use crate::delivery_policy::DeliveryPolicy;
 use crate::gateway::request::{RequestContext, SecretPath};
@@ -61,6 +65,8 @@ pub(super) struct Subscription {
     pub(super) wanted: Vec<SubscribedSecret>,
     /// What it was told, for each secret; none: it is not answered yet.
     pub(super) told: Option<Vec<SentPointer>>,
+    /// What it has still to show of that.
+    pub(super) unshown: UnshownChanges,
     /// Places of secrets whose value is needed again.
     pub(super) fetch: BTreeSet<usize>,
 }
@@ -69,6 +75,21 @@ impl Subscription {
     /// Whether the pod's token has ended.
     pub(super) fn expired(&self, now: i64) -> bool {
         self.ends.is_some_and(|ends| ends <= now)
+    }
+
+    /// Its node acknowledges what its files show. Answers since when they should have shown it, for each
+    /// secret that they were late with.
+    pub(super) fn shown(&mut self, applied: &Applied) -> Vec<Timestamp> {
+        let (told, unshown) = (self.told.as_deref().unwrap_or_default(), &mut self.unshown);
+        let shown = applied.secrets.iter().filter_map(|shown| {
+            let place = usize::try_from(shown.secret).ok()?;
+            let told = told.get(place)?;
+            match &shown.outcome {
+                Some(Outcome::VersionId(version)) if version == told.key.1.as_str() => unshown.shown(place),
+                _ => None,
+            }
+        });
+        shown.collect()
     }
 }
 
@@ -139,15 +160,19 @@ impl NodeView {
         }
     }
 
-    /// The volumes of a secret have to be looked at.
-    pub(super) fn touch_secret(&mut self, secret: SecretId) {
-        self.touch_where(|subscription| {
+    /// The volumes of a secret have to be looked at: it changed then.
+    pub(super) fn touch_secret(&mut self, secret: SecretId, at: Timestamp) {
+        let has = |subscription: &Subscription| {
             subscription
                 .told
                 .iter()
                 .flatten()
                 .any(|told| told.key.0 == secret)
-        });
+        };
+        for subscription in self.subscriptions.values_mut().filter(|it| has(it)) {
+            subscription.unshown.notice(at);
+        }
+        self.touch_where(has);
     }
 
     /// All have to be looked at.

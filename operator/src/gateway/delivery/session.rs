@@ -39,6 +39,7 @@ use crate::gateway::changes::StoreChange;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::request::{LimitScope, LimitedResource, RefusalReason, RequestContext};
 use crate::gateway::{Gateway, blocking};
+use crate::store_handle::store_time;
 
 /// How long a node may take for its first message.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -278,7 +279,7 @@ impl Session {
                 change = changes.recv() => {
                     let view = self.view()?;
                     match change {
-                        Ok(StoreChange::Secret(secret)) => view.touch_secret(secret),
+                        Ok(StoreChange::Secret(secret, at)) => view.touch_secret(secret, at),
                         Ok(StoreChange::Other) | Err(RecvError::Lagged(_)) => view.touch_all(),
                         Err(RecvError::Closed) => return Ok(Some("the gateway stops")),
                     }
@@ -560,6 +561,7 @@ impl Session {
                 code: Refusal::TooMany,
                 ..authenticate_pod::invalid("the node has too many volumes")
             };
+            self.gateway.metrics.delivery.refused(refused.record);
             return self.say(ToNode::Denied(denied(&volume, None, refused))).await;
         }
         self.subscribes += 1;
@@ -597,6 +599,7 @@ impl Session {
             }
             ReviewOutcome::Subscribed(volume, _, Err(refused)) => {
                 self.view()?.remove(&volume);
+                self.gateway.metrics.delivery.refused(refused.record);
                 self.say(ToNode::Denied(denied(&volume, None, refused))).await?;
             }
             ReviewOutcome::Again(volume, caller) => {
@@ -685,10 +688,16 @@ impl Session {
 
     fn applied(&mut self, applied: &Applied) -> Result<(), Status> {
         let node = self.whence.node.clone();
-        let told = self
-            .view()?
-            .get(&applied.subscription)
-            .and_then(|subscription| subscription.told.clone());
+        let Some(subscription) = self.view()?.get_mut(&applied.subscription) else {
+            return Ok(());
+        };
+        let shown = subscription.shown(applied);
+        let told = subscription.told.clone();
+        let now = store_time(jiff::Timestamp::now());
+        for since in shown {
+            let took = now.since(since);
+            self.gateway.metrics.delivery.seconds.observe(took.as_secs_f64());
+        }
         if let Some(told) = told {
             let consumers = &self.gateway.consumers;
             let at = |place: usize| told.get(place).map(|told| told.key.0);

@@ -83,8 +83,9 @@ impl ServingCertificate {
 
     /// Whether clients that trust the authority take it for a server of these names, for long enough.
     fn serves(&self, names: &[String], now: Timestamp) -> bool {
-        let fresh = validity(&self.chain)
-            .and_then(|(_, end)| end.checked_sub(LEAF_RENEW_BEFORE).ok())
+        let fresh = self
+            .end()
+            .and_then(|end| end.checked_sub(LEAF_RENEW_BEFORE).ok())
             .is_some_and(|renew| now < renew);
         fresh
             && self
@@ -104,6 +105,11 @@ impl ServingCertificate {
             return false;
         };
         verifier.verify_server_cert(own, others, &name, &[], now).is_ok()
+    }
+
+    /// When it ends.
+    pub(super) fn end(&self) -> Option<Timestamp> {
+        validity(&self.chain).map(|(_, end)| end)
     }
 
     /// What the API server has to trust, PEM.

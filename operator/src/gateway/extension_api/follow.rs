@@ -16,6 +16,7 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
+use prometheus_client::metrics::gauge::Gauge;
 use strongroom_process::{Check, Health};
 
 use super::api_service::{self, API_SERVICE, ApiServiceState};
@@ -45,6 +46,8 @@ pub(super) struct Follower {
     pub(super) service: String,
     pub(super) trust: SharedTrust,
     pub(super) health: Health,
+    /// When its certificate ends, in seconds since the epoch.
+    pub(super) expiration: Gauge,
     pub(super) now: fn() -> Timestamp,
 }
 
@@ -139,6 +142,9 @@ impl Follower {
     /// Brings everything up to date.
     async fn look(&self, in_force: &mut ActiveState) -> Result<(), Failure> {
         let certificate = self.certificate(in_force.certificate.as_ref()).await?;
+        if let Some(end) = certificate.end() {
+            self.expiration.set(end.as_second());
+        }
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), "kube-system");
         let map = maps.get_opt(AUTHENTICATION_CONFIG_MAP).await?;
         let authentication = RequestHeaderConfig::from_config_map(map)?;

@@ -11,6 +11,7 @@
 //! | [`authorizer`] | what RBAC lets the person `get` |
 //! | [`certificate`] | its own certificate and authority; pure |
 //! | [`follow`] | what it stands on, followed in the cluster |
+//! | [`metrics`] | what it counts |
 //! | [`reachability`] | whether the gateway answers: tried again and again, and told by a metric |
 //! | [`trust`] | whom it believes, and as whom it speaks |
 //! | [`requestheader`] | the identity that the API server wrote into a request |
@@ -25,6 +26,7 @@ mod authorizer;
 mod certificate;
 mod discovery;
 mod follow;
+mod metrics;
 mod path;
 mod reachability;
 mod requestheader;
@@ -34,7 +36,7 @@ mod trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -49,7 +51,7 @@ use strongroom_model::id::RequestId;
 
 use self::authorizer::Authorizer;
 use self::follow::Follower;
-pub(crate) use self::reachability::ReachabilityMetrics;
+pub(crate) use self::metrics::ExtensionApiMetrics;
 use self::reachability::ReachabilityProbe;
 use self::trust::{GatewayClient, SharedTrust};
 use super::GatewayError;
@@ -91,6 +93,7 @@ struct ExtensionApi {
     trust: SharedTrust,
     gateway: Authority,
     authorizer: Authorizer,
+    metrics: ExtensionApiMetrics,
 }
 
 /// Serves until the shutdown begins.
@@ -100,7 +103,7 @@ struct ExtensionApi {
 pub(crate) async fn run(
     settings: ExtensionApiSettings,
     around: StorelessContext,
-    metrics: ReachabilityMetrics,
+    metrics: ExtensionApiMetrics,
 ) -> Result<(), GatewayError> {
     let listener = listen::bind(settings.listen).await?;
     let trust = SharedTrust::default();
@@ -111,16 +114,17 @@ pub(crate) async fn run(
         service: settings.service,
         trust: trust.clone(),
         health: around.health,
+        expiration: metrics.certificate.clone(),
         now: Timestamp::now,
     };
     let following = tokio::spawn(follower.follow());
     let reach = ReachabilityProbe {
         trust: trust.clone(),
         gateway: settings.gateway.clone(),
-        metrics,
+        metrics: metrics.clone(),
     };
     let trying = tokio::spawn(reach.run());
-    let router = router(trust.clone(), settings.gateway, authorizer);
+    let router = router(trust.clone(), settings.gateway, authorizer, metrics);
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving extension API");
     }
@@ -137,7 +141,12 @@ pub(crate) async fn run(
     Ok(())
 }
 
-fn router(trust: SharedTrust, gateway: Authority, authorizer: Authorizer) -> Router {
+fn router(
+    trust: SharedTrust,
+    gateway: Authority,
+    authorizer: Authorizer,
+    metrics: ExtensionApiMetrics,
+) -> Router {
     Router::new()
         .route(
             &format!("/apis/{}", discovery::GROUP),
@@ -158,18 +167,24 @@ fn router(trust: SharedTrust, gateway: Authority, authorizer: Authorizer) -> Rou
             trust,
             gateway,
             authorizer,
+            metrics,
         }))
 }
 
 async fn forward(State(front): State<Arc<ExtensionApi>>, request: Request) -> Response<Body> {
-    match forwarded(&front, request).await {
+    let begun = Instant::now();
+    let response = match forwarded(&front, request).await {
         Ok(response) => response,
         // The gateway did not see it, so it has no id of the gateway's.
         Err(problem) => match RequestId::generate() {
             Ok(id) => problem.document(&id),
             Err(_) => problem.into_response(),
         },
-    }
+    };
+    front
+        .metrics
+        .answered(response.status().as_u16(), begun.elapsed());
+    response
 }
 
 async fn forwarded(front: &ExtensionApi, request: Request) -> Result<Response<Body>, Problem> {

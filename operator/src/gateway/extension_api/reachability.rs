@@ -7,9 +7,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::uri::Authority;
 use axum::http::{Request, Version};
-use prometheus_client::metrics::gauge::Gauge;
 use strongroom_api::transport_error_cause;
 
+use super::metrics::ExtensionApiMetrics;
 use super::trust::SharedTrust;
 use super::uri;
 
@@ -21,20 +21,11 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why it cannot be tried.
 pub(super) const NO_CERTIFICATE: &str = "the gateway's process has not issued the client certificate yet";
 
-strongroom_process::metrics! {
-    /// What is told.
-    #[derive(Clone)]
-    pub(crate) struct ReachabilityMetrics {
-        /// Whether the gateway answers the extension API server: 1 or 0.
-        reachable: Gauge = "gateway_reachable",
-    }
-}
-
 /// Tries to reach the gateway.
 pub(super) struct ReachabilityProbe {
     pub(super) trust: SharedTrust,
     pub(super) gateway: Authority,
-    pub(super) metrics: ReachabilityMetrics,
+    pub(super) metrics: ExtensionApiMetrics,
 }
 
 impl ReachabilityProbe {

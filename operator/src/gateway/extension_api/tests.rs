@@ -25,11 +25,11 @@ use tokio_rustls::TlsConnector;
 
 use super::authorizer::Authorizer;
 use super::certificate::ServingCertificate;
-use super::reachability::{ReachabilityMetrics, ReachabilityProbe};
+use super::reachability::ReachabilityProbe;
 use super::trust::{
     ActiveTrust, ClientIdentity, RequestHeaderConfig, SharedTrust, TrustError, build_trust, gateway_client,
 };
-use super::{Admission, listen, router};
+use super::{Admission, ExtensionApiMetrics, listen, router};
 use crate::gateway::tests::World;
 use crate::gateway::tls::client_auth::root_store;
 use crate::gateway::tls::{CertResolver, GatewayConfigResolver, Issuer};
@@ -188,7 +188,12 @@ impl Scene {
         tokio::spawn(listen::serve(
             listener,
             entrance,
-            router(trust, at, Authorizer::new(rbac.client())),
+            router(
+                trust,
+                at,
+                Authorizer::new(rbac.client()),
+                ExtensionApiMetrics::default(),
+            ),
             Admission::for_api_servers(),
             shutdowns[1].clone(),
         ));
@@ -358,7 +363,7 @@ async fn a_gateway_that_does_not_answer_is_told_with_its_address() {
     let reach = ReachabilityProbe {
         trust: trust.clone(),
         gateway: scene.gateway.to_string().parse().unwrap(),
-        metrics: ReachabilityMetrics::default(),
+        metrics: ExtensionApiMetrics::default(),
     };
     assert!(reach.probe().await.unwrap_err().contains("not ready"));
     let says = RequestHeaderConfig::from_config_map(Some(authentication(&issuer, "[]"))).unwrap();

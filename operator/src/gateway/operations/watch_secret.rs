@@ -136,7 +136,7 @@ impl Watcher {
         loop {
             tokio::select! {
                 changed = self.changes.recv() => match changed {
-                    Ok(StoreChange::Secret(changed)) if changed != secret => {}
+                    Ok(StoreChange::Secret(changed, _)) if changed != secret => {}
                     // Also where it fell behind.
                     Ok(_) | Err(_) => return Some(()),
                 },

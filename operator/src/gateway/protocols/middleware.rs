@@ -1,4 +1,5 @@
-//! Around every request, by whatever protocol: its id, its bounds, and the document of what went wrong.
+//! Around every request, by whatever protocol: its id, its bounds, the document of what went wrong, and its
+//! place in the metrics.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,6 +15,7 @@ use strongroom_model::id::RequestId;
 use super::Protocol;
 use crate::gateway::limits;
 use crate::gateway::listen::{Connection, EndReason, Peer, ResponseGuard};
+use crate::gateway::metrics::CalledOperation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::request::{AdmissionOutcome, Arrival};
 use crate::gateway::state::Gateway;
@@ -39,10 +41,13 @@ async fn bounded(
     let Ok(id) = RequestId::generate() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
+    let arrived_at = Instant::now();
     request.extensions_mut().insert(Arrival {
         request: id,
-        at: Instant::now(),
+        at: arrived_at,
     });
+    let called = CalledOperation::default();
+    request.extensions_mut().insert(called.clone());
     let arrived = match request.extensions().get::<Peer>() {
         Some(peer) => gateway.capacity.admit(peer, &request),
         None => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -66,9 +71,13 @@ async fn bounded(
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
     };
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+    let problem = response.extensions_mut().remove::<Problem>();
+    let code = problem.as_ref().map(Problem::code);
+    if let Some(problem) = problem {
         response = (protocol.write_problem)(problem, &id);
     }
+    let requests = &gateway.metrics.requests;
+    requests.answered(&called, code, response.status().as_u16(), arrived_at.elapsed());
     // What the request holds it holds until its answer is taken.
     response.extensions_mut().insert(ResponseGuard::new(slot));
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {

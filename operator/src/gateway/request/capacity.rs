@@ -16,6 +16,7 @@ use super::refusals::{LimitScope, LimitedResource, RefusalMetrics, RefusalReason
 use super::share::{Share, ShareExhausted, Shares};
 use crate::gateway::limits;
 use crate::gateway::listen::{Admission, Connection, Peer};
+use crate::gateway::metrics::GatewayGauges;
 use crate::gateway::problem::{Code, Problem};
 
 /// What a request of a stranger counts for besides its head, in bytes: its answer, and what is kept of it.
@@ -152,6 +153,16 @@ impl Capacity {
     /// Publishes how many bytes the connections without a proven caller count for.
     pub(in crate::gateway) fn publish_stranger_bytes(&self) {
         self.refusals.strangers(self.admission.memory().in_use());
+    }
+
+    /// Publishes how many streams there are.
+    pub(in crate::gateway) fn publish_streams(&self, gauges: &GatewayGauges) {
+        for (gauge, count) in [
+            (&gauges.node_streams, self.nodes.in_use()),
+            (&gauges.watches, self.watches.principals.in_use()),
+        ] {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Requests of proven callers that are under way.

@@ -13,7 +13,7 @@ strongroom_process::metrics! {
         /// What the gateway refused: `what` (`connection`, `request`, `watch`, `node`, `review`), `who`,
         /// whose share was used up or who was refused (`address`, `unauthenticated`, `principal`,
         /// `namespace`, `everybody`, `extension_api`, `node`, `nodes`), and `why` (`share`, `failures`,
-        /// `no_token`, `token`, `not_a_node`, `service_account`, `late`).
+        /// `no_token`, `token`, `not_a_node`, `service_account`, `late`, `rate`). At most 320 series.
         refused: Family<RefusedLabels, Counter> = "gateway_refused",
         /// Connections that the gateway ended, by `why`: `silence`, `idle`, `slow_handshake`, `slow_head`,
         /// `answer_not_taken`, `share`.
@@ -81,6 +81,8 @@ pub(in crate::gateway) enum LimitScope {
 pub(in crate::gateway) enum RefusalReason {
     /// The share is used up.
     Share,
+    /// More were asked for in a second than the rate allows.
+    Rate,
     /// The address failed too often.
     Failures,
     /// What came as a token is none that could be valid here.
@@ -118,6 +120,7 @@ impl RefusalMetrics {
             },
             why: match why {
                 RefusalReason::Share => "share",
+                RefusalReason::Rate => "rate",
                 RefusalReason::Failures => "failures",
                 RefusalReason::NoToken => "no_token",
                 RefusalReason::Token => "token",

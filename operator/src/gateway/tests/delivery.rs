@@ -9,6 +9,7 @@ use strongroom_api::stream::proto::{
     JournalEntry, NodeMessage, NoticeOutcome, NoticeResult, OnRevoke, PodAddressRequest, Refusal, RenewToken,
     RequestedSecret, Subscribe, Tombstone, Unsubscribe, applied_secret,
 };
+use strongroom_process::MetricRegistry;
 use strongroom_store::vault::{DisableKey, EnableKey};
 use tokio::sync::mpsc;
 use tonic::{Code as Grpc, Status};
@@ -292,6 +293,45 @@ async fn a_value_comes_before_its_pointer_and_once_a_node() {
     world.bring("db-main", "v-3", b"newer");
     node.value().await;
     assert_eq!(node.moved().await.0, "vol-2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_counted_when_a_volume_is_told_and_timed_when_it_shows_it() {
+    let world = World::delivering();
+    let delivery = &world.gateway.metrics.delivery;
+    let mut registry = MetricRegistry::default();
+    registry.add("seconds", "Time", &delivery.seconds);
+    let counted = || {
+        let text = registry.text().unwrap();
+        let shown = text.lines().find_map(|line| line.strip_prefix("seconds_count "));
+        (delivery.changes.get(), shown.unwrap().parse::<u64>().unwrap())
+    };
+    let eventually = async |expected: (u64, u64)| {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while counted() != expected {
+            assert!(std::time::Instant::now() < deadline, "{:?}", counted());
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut node = Node::attach(&world).await;
+    node.subscribe("vol", POD, &["db-main"]).await;
+    node.value().await;
+    node.granted().await;
+    node.say(shows("vol", "v-1")).await;
+    world.bring("db-main", "v-2", b"new");
+    node.value().await;
+    node.moved().await;
+    assert_eq!(counted(), (1, 0), "a first version is no change");
+    node.say(shows("vol", "v-1")).await;
+    node.say(shows("vol", "v-2")).await;
+    eventually((1, 1)).await;
+    node.say(shows("vol", "v-2")).await;
+    // What a volume missed is a change too.
+    node.say(subscribe("old", OTHER_POD, vec![wanted("db-main", "v-1")]))
+        .await;
+    node.granted().await;
+    node.say(shows("old", "v-2")).await;
+    eventually((2, 2)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

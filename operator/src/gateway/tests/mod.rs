@@ -48,11 +48,12 @@ use super::delivery::{Nodes, PodClient};
 use super::labels::LabelCache;
 use super::limits::{self, Limits, Rates};
 use super::listen::{Admission, Peer};
+use super::metrics::GatewayMetrics;
 use super::namespaces::Namespaces;
 use super::protocols::{OWN, bearer};
 use super::recent_puts::RecentPuts;
 use super::request::token::{made_for, subject_of};
-use super::request::{AddressShares, AdmissionOutcome, Capacity, RefusalMetrics, Slot};
+use super::request::{AddressShares, AdmissionOutcome, Capacity, Slot};
 use super::sealing_keys::SealingKeys;
 use super::state::MAX_SCANS;
 use super::{ExtensionApiAccounts, Gateway};
@@ -303,11 +304,13 @@ impl World {
     ) -> Self {
         let (store, keep) = store_within(quota);
         let api = Api::default();
-        let limits = Limits::new(Rates {
+        let metrics = GatewayMetrics::default();
+        let refusals = &metrics.refusals;
+        let rates = Rates {
             reads: rate,
             writes: rate,
-        });
-        let refusals = RefusalMetrics::default();
+        };
+        let limits = Limits::new(rates, refusals.clone());
         let authenticator = Authenticator::new(
             api.client(),
             "strongroom.dev".to_owned(),
@@ -331,7 +334,8 @@ impl World {
             scans: WorkPool::with_threads(MAX_SCANS),
             cluster_keys: ClusterKeys::for_store("s-1"),
             durability: Durability::Batched,
-            capacity: Capacity::new(admission.clone(), refusals),
+            capacity: Capacity::new(admission.clone(), refusals.clone()),
+            metrics,
             changes: ChangeFeed::default(),
             nodes: Nodes::new(account.map(Identity::from_username).into_iter().collect()),
             front_accounts,

@@ -14,11 +14,13 @@ mod rotator;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub(super) use self::ca_store::CaStore;
 pub(crate) use self::client_certificate::client_secret_name;
@@ -58,11 +60,24 @@ pub(crate) enum TlsError {
 #[derive(Debug, Default)]
 pub(crate) struct CertResolver {
     key: RwLock<Option<Arc<CertifiedKey>>>,
+    /// When it ends, in seconds since the epoch, for whoever looks at the metrics.
+    expiration: Gauge,
 }
 
 impl CertResolver {
+    /// One without a certificate yet; when that ends is told in a gauge.
+    pub(crate) fn with_expiration(expiration: Gauge) -> Self {
+        Self {
+            key: RwLock::default(),
+            expiration,
+        }
+    }
+
     /// Serves another certificate from now on.
     pub(crate) fn swap(&self, key: CertifiedKey) {
+        if let Some(Ok((_, own))) = key.cert.first().map(|own| X509Certificate::from_der(own)) {
+            self.expiration.set(own.validity().not_after.timestamp());
+        }
         *self.key.write() = Some(Arc::new(key));
     }
 

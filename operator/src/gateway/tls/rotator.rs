@@ -115,5 +115,10 @@ mod tests {
         let renewed = serving.key.read().clone().unwrap();
         assert!(!Arc::ptr_eq(&held, &renewed));
         assert_ne!(before.cert, renewed.cert);
+        let days = (serving.expiration.get() - now().as_second()) / 86_400;
+        assert!(
+            (50..=55).contains(&days),
+            "{days}: the end of the new one is told"
+        );
     }
 }

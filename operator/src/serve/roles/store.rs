@@ -227,7 +227,7 @@ impl StoreParts {
                 namespace: (namespace.clone(), own),
                 bundle: bundle_sender,
                 health,
-                refusals: metrics.refusals,
+                metrics: metrics.gateway,
             },
         };
         let mut gateway = gateway.start(&shutdown).await;

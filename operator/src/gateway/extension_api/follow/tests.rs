@@ -14,7 +14,7 @@ use strongroom_testing::wait::until_async as until;
 use super::*;
 use crate::gateway::extension_api::authorizer::Authorizer;
 use crate::gateway::extension_api::tests::{Pair, authentication, bound, proxies, request, secret};
-use crate::gateway::extension_api::{listen, router};
+use crate::gateway::extension_api::{ExtensionApiMetrics, listen, router};
 use crate::gateway::tls::Issuer;
 use crate::gateway::tls::client_auth::root_store;
 
@@ -65,6 +65,7 @@ impl Played {
             service: "strongroom-front".to_owned(),
             trust: trust.clone(),
             health: health.clone(),
+            expiration: Gauge::default(),
             now: Timestamp::now,
         };
         tokio::spawn(follower.follow());
@@ -73,6 +74,7 @@ impl Played {
             trust.clone(),
             GATEWAY.parse().unwrap(),
             Authorizer::new(self.cluster.client()),
+            ExtensionApiMetrics::default(),
         );
         tokio::spawn(listen::serve(
             listener,

@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, header};
 use axum::routing::{get, on};
 
 use super::{http, openapi};
+use crate::gateway::metrics::CalledOperation;
 use crate::gateway::operation::{BodyInput, Input, Operation, OperationTable, Output, PathInput, QueryInput};
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::request::OperationContext;
@@ -33,8 +34,11 @@ impl OperationTable for Routes {
         F: Fn(OperationContext, Input<P, Q, B>) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<O, Problem>> + Send + 'static,
     {
-        let terms = operation.terms;
+        let (id, terms) = (operation.id, operation.terms);
         let handler = move |State(gateway): State<Arc<Gateway>>, request: Request| {
+            if let Some(called) = request.extensions().get::<CalledOperation>() {
+                called.tell(id);
+            }
             http::call::<P, Q, B, O, F, Fut>(gateway, terms, run, request)
         };
         let route = on(http::filter(operation.verb), handler);

@@ -1,0 +1,172 @@
+//! What the gateway counts, for Prometheus. No label holds a name of a caller or of a secret, so that nobody
+//! makes series by asking.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use strongroom_process::{DurationHistogram, MetricRegistry};
+
+use super::delivery::DeliveryMetrics;
+use super::problem::Code;
+use super::request::RefusalMetrics;
+
+/// Everything that the gateway counts; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GatewayMetrics {
+    pub(super) requests: RequestMetrics,
+    pub(super) refusals: RefusalMetrics,
+    pub(super) delivery: DeliveryMetrics,
+    pub(super) gauges: GatewayGauges,
+}
+
+impl GatewayMetrics {
+    /// Makes the metrics and adds them to the registry.
+    pub(crate) fn register(registry: &mut MetricRegistry) -> Self {
+        Self {
+            requests: RequestMetrics::register(registry),
+            refusals: RefusalMetrics::register(registry),
+            delivery: DeliveryMetrics::register(registry),
+            gauges: GatewayGauges::register(registry),
+        }
+    }
+}
+
+strongroom_process::metrics! {
+    /// Requests of all protocols.
+    #[derive(Clone)]
+    pub(super) struct RequestMetrics {
+        /// Requests that were answered: `operation` as in docs/openapi.json, or `other` for every path that
+        /// is none; `code` of the problem, or `OK`, `Created`, `Accepted`, `NotModified`; and the `status` of
+        /// HTTP, which follows from the code. At most 26 operations with 44 codes.
+        answered: Family<AnswerLabels, Counter> = "gateway_requests",
+        /// Time from the head of a request to the head of its answer, by operation.
+        seconds: Family<OperationLabel, DurationHistogram> = "gateway_request_seconds",
+    }
+}
+
+strongroom_process::metrics! {
+    /// What there is at the moment.
+    #[derive(Clone)]
+    pub(super) struct GatewayGauges {
+        /// Streams of node plugins that are open.
+        pub(super) node_streams: Gauge = "gateway_node_streams",
+        /// Streams on which callers watch a secret.
+        pub(super) watches: Gauge = "gateway_watches",
+        /// Volumes of pods, by `state`: `connected`, or `away` while their node has no stream or did not
+        /// name them since it came back.
+        volumes: Family<StateLabel, Gauge> = "gateway_volumes",
+        /// When the certificate by which the gateway serves ends, seconds since the epoch.
+        pub(super) certificate: Gauge = "gateway_certificate_expiration_timestamp_seconds",
+    }
+}
+
+strongroom_process::labels! {
+    struct AnswerLabels {
+        operation: &'static str,
+        code: &'static str,
+        status: u16,
+    }
+
+    struct OperationLabel {
+        operation: &'static str,
+    }
+
+    struct StateLabel {
+        state: &'static str,
+    }
+}
+
+/// Which operation a request comes to: its route tells whoever is around it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CalledOperation(Arc<OnceLock<&'static str>>);
+
+impl CalledOperation {
+    /// It is this one.
+    pub(super) fn tell(&self, operation: &'static str) {
+        // A request has one route.
+        let _ = self.0.set(operation);
+    }
+}
+
+impl RequestMetrics {
+    /// A request was answered, with a problem of this code or with a success.
+    pub(super) fn answered(
+        &self,
+        called: &CalledOperation,
+        problem: Option<Code>,
+        status: u16,
+        took: Duration,
+    ) {
+        let operation = called.0.get().copied().unwrap_or("other");
+        let code = problem.map_or_else(|| success(status), Code::as_str);
+        let labels = AnswerLabels {
+            operation,
+            code,
+            status,
+        };
+        self.answered.get_or_create(&labels).inc();
+        self.seconds
+            .get_or_create(&OperationLabel { operation })
+            .observe(took.as_secs_f64());
+    }
+}
+
+/// The code of an answer that is no problem.
+const fn success(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        304 => "NotModified",
+        _ => "Other",
+    }
+}
+
+impl GatewayGauges {
+    /// So many volumes are on nodes with a stream, and so many others are known.
+    pub(super) fn volumes(&self, (connected, away): (usize, usize)) {
+        for (state, count) in [("connected", connected), ("away", away)] {
+            self.volumes
+                .get_or_create(&StateLabel { state })
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_counted_by_operation_and_code() {
+        let mut registry = MetricRegistry::default();
+        let metrics = GatewayMetrics::register(&mut registry);
+        let read = CalledOperation::default();
+        read.tell("GetSecretValue");
+        for (called, problem, status) in [
+            (&read, None, 200),
+            (&read, None, 200),
+            (&read, Some(Code::PolicyDenied), 403),
+            (&CalledOperation::default(), Some(Code::NoSuchPath), 404),
+        ] {
+            metrics
+                .requests
+                .answered(called, problem, status, Duration::from_millis(2));
+        }
+        metrics.gauges.volumes((3, 1));
+        let text = registry.text().unwrap();
+        for line in [
+            r#"gateway_requests_total{operation="GetSecretValue",code="OK",status="200"} 2"#,
+            r#"gateway_requests_total{operation="GetSecretValue",code="PolicyDenied",status="403"} 1"#,
+            r#"gateway_requests_total{operation="other",code="NoSuchPath",status="404"} 1"#,
+            r#"gateway_request_seconds_bucket{le="0.001",operation="GetSecretValue"} 0"#,
+            r#"gateway_request_seconds_bucket{le="0.005",operation="GetSecretValue"} 3"#,
+            r#"gateway_volumes{state="away"} 1"#,
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}: {text}");
+        }
+    }
+}
