@@ -1,31 +1,21 @@
-//! Where the webhook hands over who is about to write an object: a port of its own, whose resolver lets in
-//! the webhook alone. Nothing can be read here, and what is handed over is kept in the store before it is
+//! What the webhook hands over of who is about to write an object. It is kept in the store before it is
 //! acknowledged, so that the object is never seen before who wrote it is known.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::http::StatusCode;
-use axum::routing::post;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use strongroom_model::id::RequestId;
 use strongroom_process::Shutdown;
 use strongroom_store::audit::Actor;
 use strongroom_store::vault::{ForgetAttestations, Meta, Store};
-use tokio::net::TcpListener;
 
-use super::listen::{self, Admission, Peer};
 use super::request::Shares;
-use super::tls::{MutualTlsConfig, WebhookConfigResolver};
-use crate::attestation::{ATTESTATIONS_PATH, AttestationMessage, PendingAttestations};
+use crate::attestation::{AttestationMessage, PendingAttestations};
 use crate::store_handle::{StoreHandle, store_time};
 
-/// Largest that is handed over, in bytes: names of a user and of 16 groups.
-const MAX_BODY_BYTES: usize = 16 << 10;
 /// Taken in at the same time of one namespace,
 const MAX_PENDING_PER_NAMESPACE: u64 = 32;
 /// and of all together.
@@ -36,46 +26,25 @@ const MAX_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
 const FORGET_INTERVAL: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// Keeps what is handed over, within shares and rates.
-struct Attestations {
+pub(super) struct Attestations {
     store: StoreHandle,
     pending: PendingAttestations,
     at_once: Arc<Shares<String>>,
     rates: DefaultKeyedRateLimiter<String>,
 }
 
-/// Serves until the shutdown begins.
-pub(super) async fn serve(
-    listener: TcpListener,
-    config: Arc<MutualTlsConfig>,
-    (store, pending): (Store, PendingAttestations),
-    admission: Admission,
-    shutdown: Shutdown,
-) {
-    let store = StoreHandle::new(store);
-    found(&store, &pending).await;
-    let attestations = Attestations::new(store, pending);
-    let forgetting = tokio::spawn(forget(Arc::clone(&attestations), shutdown.clone()));
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "serving attestations");
-    }
-    let resolver = Arc::new(WebhookConfigResolver(config));
-    listen::serve(listener, resolver, router(attestations), admission, shutdown).await;
-    // It ends with the same shutdown.
-    let _ = forgetting.await;
-}
-
 impl Attestations {
-    fn new(store: StoreHandle, pending: PendingAttestations) -> Arc<Self> {
-        Arc::new(Self {
+    pub(super) fn new(store: StoreHandle, pending: PendingAttestations) -> Self {
+        Self {
             store,
             pending,
             at_once: Shares::new(MAX_PENDING_PER_NAMESPACE, MAX_PENDING),
             rates: RateLimiter::keyed(Quota::per_second(MAX_PER_SECOND)),
-        })
+        }
     }
 
     /// Keeps it; done when that is durable.
-    async fn keep(&self, handed: AttestationMessage) -> Result<(), StatusCode> {
+    pub(super) async fn keep(&self, handed: AttestationMessage) -> Result<(), StatusCode> {
         let (namespace, uid) = (handed.namespace.clone(), handed.uid.clone());
         // Before anything is kept by its name.
         if namespace.len() > 253 {
@@ -104,30 +73,44 @@ impl Attestations {
             }
         }
     }
-}
 
-fn router(attestations: Arc<Attestations>) -> Router {
-    Router::new()
-        .route(ATTESTATIONS_PATH, post(handed))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(attestations)
-}
-
-async fn handed(
-    State(attestations): State<Arc<Attestations>>,
-    Extension(peer): Extension<Peer>,
-    body: Bytes,
-) -> StatusCode {
-    // The resolver admits nobody else; this is for whoever serves this behind another one day.
-    if !peer.proven {
-        return StatusCode::UNAUTHORIZED;
+    /// Takes over what another process before this one was told, and what has not come yet. It waits from now
+    /// on: while nobody was there, nothing could be seen.
+    pub(super) async fn load(&self) {
+        match self.store.read(Store::pending_attestations).await {
+            Ok(mut found) => {
+                found.sort_by_key(|one| one.at);
+                let now = Timestamp::now();
+                for one in found {
+                    self.pending
+                        .add(one.id, one.namespace.as_str(), one.uid.as_str(), now);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "attestation read failed"),
+        }
     }
-    let Ok(handed) = serde_json::from_slice(&body) else {
-        return StatusCode::BAD_REQUEST;
-    };
-    match attestations.keep(handed).await {
-        Ok(()) => StatusCode::NO_CONTENT,
-        Err(refused) => refused,
+
+    /// Forgets what never came, until the shutdown begins.
+    pub(super) async fn forget_expired(&self, shutdown: Shutdown) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(FORGET_INTERVAL) => {}
+                () = shutdown.wait() => return,
+            }
+            self.rates.retain_recent();
+            self.rates.shrink_to_fit();
+            loop {
+                let aged = self.pending.take_expired(Timestamp::now());
+                let Some((meta, _)) = meta().filter(|_| !aged.is_empty()) else {
+                    break;
+                };
+                let forgotten = self.store.submit(None, ForgetAttestations(aged), meta).await;
+                if let Err(error) = forgotten {
+                    tracing::warn!(%error, "attestation cleanup failed");
+                    break;
+                }
+            }
+        }
     }
 }
 
@@ -140,47 +123,6 @@ fn meta() -> Option<(Meta, Timestamp)> {
         asked: None,
     };
     Some((meta, at))
-}
-
-/// What another process before this one was told, and what has not come yet. It waits from now on: while
-/// nobody was there, nothing could be seen.
-async fn found(store: &StoreHandle, pending: &PendingAttestations) {
-    match store.read(Store::pending_attestations).await {
-        Ok(mut found) => {
-            found.sort_by_key(|one| one.at);
-            let now = Timestamp::now();
-            for one in found {
-                pending.add(one.id, one.namespace.as_str(), one.uid.as_str(), now);
-            }
-        }
-        Err(error) => tracing::warn!(%error, "attestation read failed"),
-    }
-}
-
-/// Forgets what never came.
-async fn forget(attestations: Arc<Attestations>, shutdown: Shutdown) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(FORGET_INTERVAL) => {}
-            () = shutdown.wait() => return,
-        }
-        attestations.rates.retain_recent();
-        attestations.rates.shrink_to_fit();
-        loop {
-            let aged = attestations.pending.take_expired(Timestamp::now());
-            let Some((meta, _)) = meta().filter(|_| !aged.is_empty()) else {
-                break;
-            };
-            let forgotten = attestations
-                .store
-                .submit(None, ForgetAttestations(aged), meta)
-                .await;
-            if let Err(error) = forgotten {
-                tracing::warn!(%error, "attestation cleanup failed");
-                break;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -35,9 +35,9 @@ pub(super) const MAX_REQUESTS_PER_NAMESPACE: u64 = 256;
 /// Requests at the same time of people who come through the extension API server.
 pub(super) const MAX_REQUESTS_OF_PEOPLE: u64 = 512;
 /// Requests at the same time whose caller is not known yet.
-pub(super) const MAX_STRANGER_REQUESTS: u64 = 2_048;
+pub(super) const MAX_UNAUTHENTICATED_REQUESTS: u64 = 2_048;
 /// Bytes of memory of all connections without a proven caller.
-pub(super) const MAX_STRANGER_BYTES: u64 = 64 << 20;
+pub(super) const MAX_UNAUTHENTICATED_BYTES: u64 = 64 << 20;
 /// Streams of changes at the same time,
 pub(super) const MAX_WATCHES: u64 = 4_096;
 /// those of one principal,
@@ -69,7 +69,7 @@ pub(super) struct Limits {
     reads: Option<Buckets>,
     writes: Option<Buckets>,
     /// Callers that could not say who they are, by address: each failure is a record, and records take room.
-    strangers: Arc<AuthFailures>,
+    unauthenticated: Arc<AuthFailures>,
     refusals: RefusalMetrics,
 }
 
@@ -126,14 +126,14 @@ impl Limits {
         Self {
             reads: Buckets::new(rates.reads),
             writes: Buckets::new(rates.writes),
-            strangers: Arc::default(),
+            unauthenticated: Arc::default(),
             refusals,
         }
     }
 
     /// How often each address may fail to authenticate.
     pub(super) fn failures(&self) -> Arc<AuthFailures> {
-        Arc::clone(&self.strangers)
+        Arc::clone(&self.unauthenticated)
     }
 
     /// Takes one read of a principal. It also counts for the namespace that the principal is of, not for the
@@ -153,7 +153,7 @@ impl Limits {
 
     /// Takes one failure to authenticate from an address.
     pub(super) fn take_failure(&self, source: IpAddr) -> Result<(), Problem> {
-        if self.strangers.record_failure(source) {
+        if self.unauthenticated.record_failure(source) {
             Ok(())
         } else {
             Err(Problem::too_many_failures())
@@ -161,7 +161,7 @@ impl Limits {
     }
 
     pub(super) fn forget(&self) {
-        self.strangers.forget();
+        self.unauthenticated.forget();
         for buckets in [&self.reads, &self.writes].into_iter().flatten() {
             buckets.forget();
         }

@@ -39,7 +39,8 @@ strongroom_process::metrics! {
     #[derive(Clone)]
     pub(super) struct RequestMetrics {
         /// Requests that were answered: `operation` as in docs/openapi.json, or `other` for every path that
-        /// is none; `code` of the problem, or `OK`, `Created`, `Accepted`, `NotModified`; and the `status` of
+        /// is none; `code` of the problem, or `OK`, `Created`, `Accepted`, `NoContent`,
+        /// `NotModified`, or `Other` for what another protocol answers; and the `status` of
         /// HTTP, which follows from the code. At most 26 operations with 44 codes.
         answered: Family<AnswerLabels, Counter> = "gateway_requests",
         /// Time from the head of a request to the head of its answer, by operation.
@@ -120,6 +121,7 @@ const fn success(status: u16) -> &'static str {
         200 => "OK",
         201 => "Created",
         202 => "Accepted",
+        204 => "NoContent",
         304 => "NotModified",
         _ => "Other",
     }

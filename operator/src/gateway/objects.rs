@@ -81,7 +81,7 @@ pub(super) fn binding(object: &ManagedSecret) -> Option<ObjectRef> {
 pub(super) struct ObjectClient<'a, K> {
     api: Api<K>,
     namespace: &'a str,
-    under_way: &'a LargeObjectLimiter,
+    large_objects: &'a LargeObjectLimiter,
 }
 
 impl<'a, K> ObjectClient<'a, K>
@@ -96,14 +96,14 @@ where
         Self {
             api: Api::namespaced(gateway.client.clone(), namespace),
             namespace,
-            under_way: &gateway.under_way,
+            large_objects: &gateway.large_objects,
         }
     }
 
     /// The object of this name. How large it is is known when it is there: only some of a namespace are read
     /// at once.
     pub(super) async fn find(&self, name: &str) -> Result<Option<K>, Problem> {
-        let _held = self.under_way.acquire(self.namespace, 0).await;
+        let _held = self.large_objects.acquire(self.namespace, 0).await;
         self.api.get_opt(name).await.map_err(kube_problem)
     }
 

@@ -7,10 +7,10 @@
 pub(crate) use strongroom_api::problem::Code;
 use strongroom_api::v1::ProblemDocument;
 use strongroom_model::id::RequestId;
-use strongroom_store::engine::EngineError;
 use strongroom_store::vault::{Refusal, StoreError};
 
 use super::request::SecretPath;
+use crate::store_handle::StoreErrorKind;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,18 +116,12 @@ pub(crate) fn invalid(error: impl std::fmt::Display) -> Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let detail = error.to_string();
-        let code = match error {
-            StoreError::Refused(refusal) => return refused(&refusal, detail),
-            StoreError::Damaged { .. } => Code::StoreDamaged,
-            StoreError::Audit(_) => Code::AuditUnavailable,
-            StoreError::Engine(EngineError::OutOfSpace) => Code::StoreFull,
-            StoreError::Fenced
-            | StoreError::Unknown { .. }
-            | StoreError::NotCommitted
-            | StoreError::AnchorUnavailable(_)
-            | StoreError::Closed
-            | StoreError::Engine(_)
-            | StoreError::Crypto(_) => Code::StoreUnavailable,
+        let code = match StoreErrorKind::from(&error) {
+            StoreErrorKind::Refused(refusal) => return refused(refusal, detail),
+            StoreErrorKind::Damaged => Code::StoreDamaged,
+            StoreErrorKind::AuditUnavailable => Code::AuditUnavailable,
+            StoreErrorKind::Full => Code::StoreFull,
+            StoreErrorKind::Unavailable => Code::StoreUnavailable,
         };
         Self::new(code, detail).retry_after(1)
     }

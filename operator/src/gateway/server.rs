@@ -11,7 +11,7 @@ use strongroom_store::vault::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::attestations;
+use super::attestations::Attestations;
 use super::authenticate::Authenticator;
 use super::changes::ChangeFeed;
 use super::delivery::{self, NodeAccount, Nodes, PodClient};
@@ -19,19 +19,19 @@ use super::forwarded::ExtensionApiAccounts;
 use super::labels::LabelCache;
 use super::limits::{Limits, Rates};
 use super::listen::{self, Admission};
-use super::listener::{CertificateSource, GatewayListener};
+use super::listener::{CertificateIssuer, CertificateSource, GatewayListener};
 use super::metrics::GatewayMetrics;
 use super::namespaces::Namespaces;
-use super::protocols::OWN;
+use super::protocols::{ATTESTATIONS, OWN};
 use super::recent_puts::RecentPuts;
 use super::request::{AddressShares, Capacity};
 use super::sealing_keys::SealingKeys;
 use super::state::{Gateway, MAX_SCANS, SharedState};
 use super::tls::{
-    CaStore, CertResolver, ClientCertificateRotator, ClientProcess, FileCertificate, GatewayConfigResolver,
-    MutualTlsConfig, TlsError,
+    CaStore, CertificateClient, ClientCertificateRotator, ClientProcess, FileCertificate, TlsError,
 };
 use crate::large_objects::LargeObjectLimiter;
+use crate::store_handle::StoreHandle;
 
 /// How often gauges are set.
 const PUBLISH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
@@ -59,7 +59,7 @@ pub(crate) struct GatewaySettings {
     pub(crate) audience: String,
     /// Requests a second.
     pub(crate) rates: Rates,
-    /// What one address may have of what all strangers share.
+    /// What one address may have of what all share who have not proven who they are.
     pub(crate) addresses: AddressShares,
     /// When the record of a read must be on the medium.
     pub(crate) durability: Durability,
@@ -104,57 +104,54 @@ pub(crate) async fn run(
     own: ProcessContext,
     shutdown: Shutdown,
 ) -> Result<(), GatewayError> {
-    let port = listen::bind(settings.listen).await?;
-    let served = Arc::new(CertResolver::with_expiration(
-        own.metrics.gauges.certificate.clone(),
-    ));
-    let kept = CaStore::new(store.clone(), own.namespace.clone());
+    let refusals = &own.metrics.refusals;
+    let admission = Admission::new(settings.addresses, refusals.clone());
     let certificate = match settings.certificate {
         Some(file) => CertificateSource::File(file),
         None => CertificateSource::Issued(settings.names),
     };
-    certificate
-        .serve(Arc::clone(&served), kept.clone(), own.bundle, shutdown.clone())
-        .await?;
-    let (extension_api_tls, webhook_tls) = (
-        Arc::new(MutualTlsConfig::default()),
-        Arc::new(MutualTlsConfig::default()),
-    );
-    let attested = match &settings.webhook {
-        Some(_) => Some(listen::bind(settings.attestations).await?),
-        None => None,
-    };
-    let own_name = own.namespace.0;
-    let called = [
-        (
-            settings.front,
-            ClientProcess::ExtensionApi(Arc::clone(&extension_api_tls)),
-        ),
-        (settings.webhook, ClientProcess::Webhook(Arc::clone(&webhook_tls))),
-    ];
-    let called = called.map(|(service, called)| {
-        let rotator = ClientCertificateRotator {
-            kept: kept.clone(),
-            client: client.clone(),
-            namespace: own_name.clone(),
-            service: service?,
-            called,
-            now: Timestamp::now,
-        };
-        Some(tokio::spawn(rotator.keep(shutdown.clone())))
-    });
-    let refusals = &own.metrics.refusals;
-    let admission = Admission::new(settings.addresses, refusals.clone());
-    let attesting = attested.map(|port| {
-        tokio::spawn(attestations::serve(
-            port,
-            webhook_tls,
-            (store.clone(), shared.pending_attestations),
+    let mut listeners = vec![GatewayListener {
+        name: "gateway",
+        port: listen::bind(settings.listen).await?,
+        protocol: OWN,
+        certificate: Some((certificate, own.metrics.gauges.certificate.clone())),
+        client: CertificateClient::new(ClientProcess::ExtensionApi),
+        admission: admission.clone(),
+    }];
+    if settings.webhook.is_some() {
+        listeners.push(GatewayListener {
+            name: "attestations",
+            port: listen::bind(settings.attestations).await?,
+            protocol: ATTESTATIONS,
+            certificate: None,
+            client: CertificateClient::new(ClientProcess::Webhook),
             // Whoever has not proven itself has no more room for there being two ports.
-            admission.clone(),
-            shutdown.clone(),
-        ))
+            admission: admission.clone(),
+        });
+    }
+    let issuer = CertificateIssuer {
+        ca_store: CaStore::new(store.clone(), own.namespace.clone()),
+        bundle: own.bundle,
+    };
+    let rotators = listeners.iter().filter_map(|listener| {
+        let service = match listener.client.process {
+            ClientProcess::ExtensionApi => settings.front.clone(),
+            ClientProcess::Webhook => settings.webhook.clone(),
+        };
+        Some(ClientCertificateRotator {
+            ca_store: issuer.ca_store.clone(),
+            client: client.clone(),
+            namespace: own.namespace.0.clone(),
+            service: service?,
+            holder: listener.client.clone(),
+            now: Timestamp::now,
+        })
     });
+    let rotators: Vec<_> = rotators.collect();
+    let mut started = Vec::with_capacity(listeners.len());
+    for listener in listeners {
+        started.push(listener.start(&issuer, &shutdown).await?);
+    }
     let limits = Limits::new(settings.rates, refusals.clone());
     let authenticator = Authenticator::new(
         client.clone(),
@@ -165,11 +162,12 @@ pub(crate) async fn run(
     let node_accounts = settings
         .node_accounts
         .iter()
-        .map(|account| account.identity(&own_name))
+        .map(|account| account.identity(&own.namespace.0))
         .collect();
     let gateway = Arc::new(Gateway {
+        attestations: Attestations::new(StoreHandle::new(store.clone()), shared.pending_attestations),
         policies: shared.policies,
-        declared: shared.declared,
+        external_sources: shared.declared,
         authenticator: Arc::new(authenticator),
         namespaces: Namespaces::new(client.clone(), store.clone()),
         store,
@@ -182,43 +180,42 @@ pub(crate) async fn run(
         scans: WorkPool::with_threads(MAX_SCANS),
         cluster_keys: shared.cluster_keys,
         durability: settings.durability,
-        capacity: Capacity::new(admission.clone(), refusals.clone()),
+        capacity: Capacity::new(admission, refusals.clone()),
         metrics: own.metrics,
         changes: ChangeFeed::default(),
         nodes: Nodes::new(node_accounts),
         front_accounts: settings.front_accounts,
         consumers: shared.consumers,
-        terms: shared.terms,
-        under_way: LargeObjectLimiter::default(),
-        held: shared.held,
+        delivery_policies: shared.terms,
+        large_objects: LargeObjectLimiter::default(),
+        audit_hours: shared.held,
         ending: shutdown.clone(),
     });
-    let tasks = start_tasks(&gateway, &shutdown);
+    let mut tasks = start_tasks(&gateway, &shutdown);
+    for rotator in rotators {
+        tasks.push(tokio::spawn(rotator.keep(shutdown.clone())));
+    }
+    if settings.webhook.is_some() {
+        gateway.attestations.load().await;
+        let (gateway, shutdown) = (Arc::clone(&gateway), shutdown.clone());
+        tasks.push(tokio::spawn(async move {
+            gateway.attestations.forget_expired(shutdown).await;
+        }));
+    }
     own.health.set("gateway", Check::Ready);
-    let listener = GatewayListener {
-        name: "gateway",
-        port,
-        protocol: OWN,
-        resolver: Arc::new(GatewayConfigResolver {
-            everybody: Arc::new(served.config()),
-            extension_api: extension_api_tls,
-        }),
-        admission,
-    };
-    listener.serve(gateway, shutdown).await;
+    for listener in started {
+        let serving = listener.serve(Arc::clone(&gateway), shutdown.clone());
+        tasks.push(tokio::spawn(serving));
+    }
     // They end with the same shutdown.
-    for task in tasks
-        .into_iter()
-        .chain(called.into_iter().flatten())
-        .chain(attesting)
-    {
+    for task in tasks {
         let _ = task.await;
     }
     Ok(())
 }
 
 /// Starts what goes on beside the listeners, until the shutdown.
-fn start_tasks(gateway: &Arc<Gateway>, shutdown: &Shutdown) -> [JoinHandle<()>; 3] {
+fn start_tasks(gateway: &Arc<Gateway>, shutdown: &Shutdown) -> Vec<JoinHandle<()>> {
     if gateway.nodes.are_enabled() {
         let presence = Arc::clone(gateway.nodes.presence());
         presence.set_watched();
@@ -233,7 +230,7 @@ fn start_tasks(gateway: &Arc<Gateway>, shutdown: &Shutdown) -> [JoinHandle<()>; 
         .changes
         .clone()
         .follow(gateway.store.clone(), shutdown.clone());
-    [
+    vec![
         tokio::spawn(following),
         tokio::spawn(forget(Arc::clone(gateway), shutdown.clone())),
         tokio::spawn(publish(Arc::clone(gateway), shutdown.clone())),
@@ -263,7 +260,7 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
             () = shutdown.wait() => return,
         }
         gateway.limits.forget();
-        gateway.capacity.publish_stranger_bytes();
+        gateway.capacity.publish_unauthenticated_bytes();
         gateway.sealing_keys.forget();
         gateway.puts.forget(Timestamp::now());
         gateway.authenticator.forget();

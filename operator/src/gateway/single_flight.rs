@@ -59,14 +59,14 @@ mod tests {
 
     #[tokio::test]
     async fn only_one_asks_the_same_at_a_time() {
-        let (flights, asking) = (SingleFlight::default(), AtomicUsize::new(0));
+        let (flights, running) = (SingleFlight::default(), AtomicUsize::new(0));
         let ask = |key: usize| {
-            let (flights, asking) = (&flights, &asking);
+            let (flights, running) = (&flights, &running);
             async move {
                 let _turn = flights.acquire(key).await;
-                let most = asking.fetch_add(1, Ordering::SeqCst) + 1;
+                let most = running.fetch_add(1, Ordering::SeqCst) + 1;
                 tokio::task::yield_now().await;
-                asking.fetch_sub(1, Ordering::SeqCst);
+                running.fetch_sub(1, Ordering::SeqCst);
                 most
             }
         };

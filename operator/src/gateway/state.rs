@@ -7,6 +7,7 @@ use strongroom_process::{Shutdown, WorkPool};
 use strongroom_store::audit::Durability;
 use strongroom_store::vault::{KeyRef, KeyView, SecretView, Store};
 
+use super::attestations::Attestations;
 use super::authenticate::Authenticator;
 use super::changes::ChangeFeed;
 use super::delivery::{Nodes, PodClient};
@@ -36,7 +37,9 @@ pub(super) struct Gateway {
     pub(super) client: Client,
     pub(super) store: Store,
     pub(super) policies: Policies,
-    pub(super) declared: ExternalSourceIndex,
+    pub(super) external_sources: ExternalSourceIndex,
+    /// What the webhook hands over.
+    pub(super) attestations: Attestations,
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) namespaces: Namespaces,
     pub(super) labels: LabelCache,
@@ -55,11 +58,11 @@ pub(super) struct Gateway {
     pub(super) front_accounts: ExtensionApiAccounts,
     pub(super) consumers: ConsumerIndex,
     pub(super) pods: PodClient,
-    pub(super) terms: DeliveryPolicyIndex,
+    pub(super) delivery_policies: DeliveryPolicyIndex,
     /// Large objects that are read.
-    pub(super) under_way: LargeObjectLimiter,
+    pub(super) large_objects: LargeObjectLimiter,
     /// How far back the audit log reaches.
-    pub(super) held: HeldHours,
+    pub(super) audit_hours: HeldHours,
     /// The process ends.
     pub(super) ending: Shutdown,
 }

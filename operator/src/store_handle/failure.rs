@@ -1,10 +1,44 @@
-//! What can go wrong in the store, as controllers answer to it.
+//! What can go wrong in the store: told apart once, for controllers and gateway, and as controllers answer to
+//! it.
 
 use strongroom_crds::condition::Reason;
 use strongroom_model::name::NameError;
 use strongroom_rules::retry::ErrorClass;
 use strongroom_store::engine::EngineError;
 use strongroom_store::vault::{Refusal, StoreError};
+
+/// What an error of the store is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum StoreErrorKind<'a> {
+    /// Its rules say no.
+    Refused(&'a Refusal),
+    /// A record cannot be read.
+    Damaged,
+    /// No audit record can be written, so nothing is read or changed.
+    AuditUnavailable,
+    /// The disk is full.
+    Full,
+    /// Nothing is served now: it is closing, poisoned, fenced off, or does not know the outcome.
+    Unavailable,
+}
+
+impl<'a> From<&'a StoreError> for StoreErrorKind<'a> {
+    fn from(error: &'a StoreError) -> Self {
+        match error {
+            StoreError::Refused(refusal) => Self::Refused(refusal),
+            StoreError::Damaged { .. } => Self::Damaged,
+            StoreError::Audit(_) => Self::AuditUnavailable,
+            StoreError::Engine(EngineError::OutOfSpace) => Self::Full,
+            StoreError::Fenced
+            | StoreError::Unknown { .. }
+            | StoreError::NotCommitted
+            | StoreError::AnchorUnavailable(_)
+            | StoreError::Closed
+            | StoreError::Engine(_)
+            | StoreError::Crypto(_) => Self::Unavailable,
+        }
+    }
+}
 
 /// What went wrong in the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,24 +101,20 @@ impl StoreFailure {
 impl From<StoreError> for StoreFailure {
     fn from(error: StoreError) -> Self {
         let text = error.to_string();
-        match error {
-            StoreError::Refused(Refusal::BaseMoved) => Self::BaseMoved,
-            StoreError::Refused(
-                Refusal::KeyDisabled | Refusal::KeyPendingDeletion { .. } | Refusal::KeyDestroyed,
-            ) => Self::KeyDisabled(text),
-            StoreError::Refused(Refusal::KeyInUse | Refusal::KeyVersionInUse) => Self::KeyInUse(text),
-            StoreError::Refused(Refusal::NamespaceFull { .. }) => Self::NamespaceFull(text),
-            StoreError::Refused(_) => Self::Refused(text),
-            StoreError::Damaged { .. } => Self::Damaged(text),
-            StoreError::Audit(_) => Self::AuditUnavailable(text),
-            StoreError::Engine(EngineError::OutOfSpace) => Self::Full,
-            StoreError::Fenced
-            | StoreError::Unknown { .. }
-            | StoreError::NotCommitted
-            | StoreError::AnchorUnavailable(_)
-            | StoreError::Closed
-            | StoreError::Engine(_)
-            | StoreError::Crypto(_) => Self::Unavailable(text),
+        match StoreErrorKind::from(&error) {
+            StoreErrorKind::Refused(refusal) => match refusal {
+                Refusal::BaseMoved => Self::BaseMoved,
+                Refusal::KeyDisabled | Refusal::KeyPendingDeletion { .. } | Refusal::KeyDestroyed => {
+                    Self::KeyDisabled(text)
+                }
+                Refusal::KeyInUse | Refusal::KeyVersionInUse => Self::KeyInUse(text),
+                Refusal::NamespaceFull { .. } => Self::NamespaceFull(text),
+                _ => Self::Refused(text),
+            },
+            StoreErrorKind::Damaged => Self::Damaged(text),
+            StoreErrorKind::AuditUnavailable => Self::AuditUnavailable(text),
+            StoreErrorKind::Full => Self::Full,
+            StoreErrorKind::Unavailable => Self::Unavailable(text),
         }
     }
 }

@@ -13,7 +13,7 @@ mod requester;
 mod secrets;
 mod time;
 
-pub(crate) use self::failure::StoreFailure;
+pub(crate) use self::failure::{StoreErrorKind, StoreFailure};
 pub(crate) use self::handle::StoreHandle;
 pub(crate) use self::keys::{KeyChange, OwnedKey};
 pub(crate) use self::requester::on_behalf_of;

@@ -7,29 +7,33 @@ use serde::{Deserialize, Serialize};
 
 use super::patterns::VERSION_ID_PATTERN;
 
-/// What is to be explained.
+/// Whose access to the secret is explained, and to what.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Question")]
 pub struct ExplainAccessQuery {
+    /// An action, such as `DescribeSecret` or `secrets:DescribeSecret`; GetSecretValue where absent.
     #[serde(default)]
     pub action: Option<String>,
-    /// `namespace/serviceaccount`, or a user as the API server knows him.
+    /// `NAMESPACE/SERVICEACCOUNT`, or a username as the API server knows it; the caller where absent.
     #[serde(default)]
     pub principal: Option<String>,
-    /// Stage of the version that would be read.
+    /// Stage of the version that would be read; Current where absent.
     #[serde(default)]
     #[schemars(regex(pattern = VERSION_ID_PATTERN))]
     pub stage: Option<String>,
 }
 
-/// The answer to "why?".
+/// Whether a principal may do something with a secret, and why.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Explained")]
 pub struct ExplainAccessAnswer {
+    /// Whether policies or RBAC allow it.
     pub allowed: bool,
+    /// Who is asked about, such as `serviceaccount shop/app` or `user jane`.
     pub principal: String,
+    /// What is asked about, such as `secrets:GetSecretValue`.
     pub action: Cow<'static, str>,
     /// In words, one sentence a line.
     pub explanation: String,

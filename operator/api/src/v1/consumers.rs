@@ -3,11 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Who has a secret.
+/// Who has which version of a secret, as far as nodes, pods and callers have shown it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Consumers")]
 pub struct ConsumersAnswer {
+    /// One for each volume, each caller of the API, and each pod that uses the native Secret.
     pub consumers: Vec<SecretConsumer>,
     /// Reads over the API are known from this time on (RFC 3339).
     pub readers_since: String,
@@ -25,28 +26,29 @@ const fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// One that has it.
+/// A volume, a caller of the API, or a pod that uses the native Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ConsumerAnswer")]
 pub struct SecretConsumer {
-    /// How it has it.
+    /// The way by which the value reaches it.
     pub kind: ConsumerKind,
-    /// The node.
+    /// Name of the Node; absent for a caller whose token is bound to none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// Namespace of the pod or of the ServiceAccount.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// The pod.
+    /// Name of the Pod; absent for a caller whose token is bound to none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
-    /// Who it is, as policies name it.
+    /// The ServiceAccount of the pod, or the principal that called, such as `serviceaccount shop/app` or
+    /// `user jane`.
     pub principal: String,
     /// The stage that a volume follows; absent where it wants one version for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
-    /// How far it is.
+    /// How far it is with the version that it follows.
     pub state: ConsumerState,
     /// The version that it has, or that does not fit into it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +65,7 @@ pub struct SecretConsumer {
     pub away: bool,
 }
 
-/// How a secret is had.
+/// The way by which a value reaches a consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConsumerKind {
     /// In a volume of `csi.strongroom.dev`.
@@ -74,7 +76,7 @@ pub enum ConsumerKind {
     NativeSecret,
 }
 
-/// What a consumer has.
+/// How far a consumer is with the version that it follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConsumerState {
     /// Nothing yet.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// From where on.
+/// Which page of the deleted secrets is answered.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListDeletedSecretsQuery {
@@ -13,7 +13,7 @@ pub struct ListDeletedSecretsQuery {
     pub after: Option<String>,
 }
 
-/// A page.
+/// Secrets of one namespace in their recovery windows, in pages.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "DeletedSecrets")]
 pub struct DeletedSecretsPage {
@@ -21,11 +21,11 @@ pub struct DeletedSecretsPage {
     /// What to send as `after` for the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// When this was so.
+    /// When the page was made (RFC 3339): as `deletedBefore` of a purge, it spares what was deleted later.
     pub time: Timestamp,
-    /// What the namespace has of the store.
+    /// What the namespace takes of the store.
     pub used: StoreUsage,
-    /// What it may have.
+    /// What the namespace may take of the store.
     pub limit: StoreLimit,
 }
 
@@ -33,17 +33,19 @@ pub struct DeletedSecretsPage {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "DeletedSecret")]
 pub struct DeletedSecretAnswer {
+    /// Name of the secret in the store.
     pub name: String,
-    /// When it was deleted.
+    /// When it was deleted (RFC 3339).
     pub deleted: Timestamp,
-    /// When its recovery window ends.
+    /// When its recovery window ends (RFC 3339).
     pub until: Timestamp,
+    /// Number of its versions.
     pub versions: usize,
     /// Bytes that it takes of the store.
     pub bytes: u64,
 }
 
-/// Some of the store.
+/// How much of the store a namespace takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Room")]
 pub struct StoreUsage {
@@ -53,17 +55,19 @@ pub struct StoreUsage {
     pub bytes: u64,
 }
 
-/// The end of that, where there is one.
+/// How much of the store a namespace may take; what is absent has no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "RoomLimit")]
 pub struct StoreLimit {
+    /// Secrets, those in recovery windows included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secrets: Option<u64>,
+    /// Bytes of their rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
 }
 
-/// What is sent.
+/// Which of the deleted secrets of a namespace are destroyed.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PurgeDeletedSecretsRequest {
@@ -71,7 +75,7 @@ pub struct PurgeDeletedSecretsRequest {
     pub deleted_before: Timestamp,
 }
 
-/// What comes of it.
+/// How much was destroyed.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Purged")]
 pub struct PurgeDeletedSecretsAnswer {

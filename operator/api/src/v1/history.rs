@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// From where on, and how much.
+/// Which page of the changes is answered.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GetSecretHistoryQuery {
@@ -17,7 +17,7 @@ pub struct GetSecretHistoryQuery {
     pub after: Option<String>,
 }
 
-/// A page of changes.
+/// Changes of one secret, in pages.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "History")]
 pub struct HistoryPage {
@@ -34,14 +34,15 @@ pub struct HistoryPage {
 pub struct HistoryRecord {
     /// Its number in the mutation chain, which is that of all secrets.
     pub sequence: u64,
+    /// When it was done or refused (RFC 3339).
     pub time: Timestamp,
-    /// Who did it.
+    /// Who did it: a principal, such as `serviceaccount shop/app` or `user jane`, or a controller.
     pub principal: String,
-    /// The operation.
+    /// Name of the audit action, such as `PutSecretValue` (docs/audit.md).
     pub action: String,
-    /// How it ended.
+    /// Whether it was done or refused.
     pub decision: HistoryDecision,
-    /// Why it was refused.
+    /// Code of the refusal (docs/reference/errors.md); absent where it was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// The id of the version.
@@ -53,7 +54,7 @@ pub struct HistoryRecord {
     /// Of what a controller did because of an object: who wrote that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requester: Option<HistoryRequester>,
-    /// More, where there is more.
+    /// What the fields do not say; absent where that is nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
 }

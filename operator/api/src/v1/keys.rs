@@ -6,26 +6,28 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A key to seal for.
+/// A key that one value can be sealed for (HPKE, RFC 9180).
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Made")]
 pub struct SealingKeyAnswer {
-    /// What to send with the sealed value.
+    /// What to send as `key` of the sealed value.
     pub id: String,
-    /// 1,216 bytes in base64url without padding.
+    /// The public key, 1,216 bytes in base64url without padding.
     pub key: String,
+    /// KEM, KDF and AEAD, as in `X-Wing,HKDF-SHA256,ChaCha20-Poly1305`.
     pub suite: Cow<'static, str>,
-    /// Seconds that it waits.
+    /// Seconds for which a value that is sealed for it is taken.
     pub valid_seconds: u64,
 }
 
-/// Texts by key of the value.
+/// The sealed texts of a manifest.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Texts")]
 pub struct SealedTexts {
     /// The secret's name in the store.
     pub name: String,
+    /// A text, `strongroom1.…`, for each key of the value.
     pub keys: BTreeMap<String, String>,
 }

@@ -12,13 +12,15 @@ use serde::{Deserialize, Serialize};
 pub struct ProblemDocument {
     /// `urn:strongroom:problem:` and the code.
     pub r#type: String,
+    /// The code in words.
     pub title: String,
+    /// Status code of HTTP (RFC 9110 section 15).
     pub status: u16,
     /// The stable code; docs/reference/errors.md has its causes.
     pub code: String,
-    /// What to do.
+    /// What went wrong, and what to do.
     pub detail: String,
-    /// Under which the attempt is on record.
+    /// Id of the request, under which the attempt is on record.
     pub request_id: String,
     /// SecretPolicies, as YAML, that would allow it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

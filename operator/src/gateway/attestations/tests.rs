@@ -9,15 +9,21 @@ use strongroom_store::vault::ObjectChange;
 use strongroom_testing::store::Fixture;
 
 use super::*;
+use crate::attestation::ATTESTATIONS_PATH;
+use crate::gateway::listen::{self, Admission};
+use crate::gateway::listener::{CertificateIssuer, GatewayListener};
+use crate::gateway::protocols::ATTESTATIONS;
+use crate::gateway::tests::World;
 use crate::gateway::tls::{
-    ATTESTATIONS_SERVER_NAME, ClientIdentity, GATEWAY_SERVER_NAME, GatewayClient, Issuer,
+    ATTESTATIONS_SERVER_NAME, CaStore, CertificateClient, ClientIdentity, ClientProcess, GATEWAY_SERVER_NAME,
+    GatewayClient, Issuer,
 };
 
 const WEBHOOK_CLIENT_NAME: &str = "webhook.attestations.strongroom.dev";
 
 /// A port that is served.
 struct Scene {
-    f: Fixture,
+    world: World,
     ours: Issuer,
     address: std::net::SocketAddr,
     shutdown: Shutdown,
@@ -32,30 +38,38 @@ impl Drop for Scene {
 async fn scene() -> Scene {
     // Two providers are in the program, and none is the default by itself.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let (f, ours) = (Fixture::new(), Issuer::new(Timestamp::now()));
+    let (world, ours) = (World::without_nodes(), Issuer::new(Timestamp::now()));
     let (chain, key) = ours.leaf(ATTESTATIONS_SERVER_NAME);
-    let door = Arc::new(MutualTlsConfig::default());
-    door.set(&chain, &key, &ours.bundle()).unwrap();
-    let listener = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (pending, shutdown) = (PendingAttestations::default(), Shutdown::default());
-    tokio::spawn(serve(
-        listener,
-        door,
-        (f.store.clone(), pending),
-        Admission::for_api_servers(),
-        shutdown.clone(),
-    ));
+    let client = CertificateClient::new(ClientProcess::Webhook);
+    client.config.set(&chain, &key, &ours.bundle()).unwrap();
+    let port = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = port.local_addr().unwrap();
+    let listener = GatewayListener {
+        name: "attestations",
+        port,
+        protocol: ATTESTATIONS,
+        certificate: None,
+        client,
+        admission: Admission::for_api_servers(),
+    };
+    let namespace = ("strongroom".to_owned(), "ns-9".to_owned());
+    let issuer = CertificateIssuer {
+        ca_store: CaStore::new(world.gateway.store.clone(), namespace),
+        bundle: tokio::sync::watch::Sender::new(String::new()),
+    };
+    let shutdown = Shutdown::default();
+    let listener = listener.start(&issuer, &shutdown).await.unwrap();
+    tokio::spawn(listener.serve(Arc::clone(&world.gateway), shutdown.clone()));
     Scene {
-        f,
+        world,
         ours,
         address,
         shutdown,
     }
 }
 
-/// Somebody with a certificate of this name by `issuer`, who trusts `trusts` and calls at the door.
-fn client(issuer: &Issuer, name: &str, trusts: &Issuer, door: &'static str) -> GatewayClient {
+/// Somebody with a certificate of this name by `issuer`, who trusts `trusts` and calls by `server_name`.
+fn client(issuer: &Issuer, name: &str, trusts: &Issuer, server_name: &'static str) -> GatewayClient {
     let (chain, key) = issuer.leaf(name);
     let part = |key: &str, bytes: Vec<u8>| (key.to_owned(), ByteString(bytes));
     let data = [
@@ -67,7 +81,10 @@ fn client(issuer: &Issuer, name: &str, trusts: &Issuer, door: &'static str) -> G
         data: Some(data.into()),
         ..Secret::default()
     };
-    ClientIdentity::from_secret(secret).unwrap().client(door).unwrap()
+    ClientIdentity::from_secret(secret)
+        .unwrap()
+        .client(server_name)
+        .unwrap()
 }
 
 fn handed(uid: &str) -> Json {
@@ -110,7 +127,7 @@ async fn what_the_webhook_hands_over_is_kept_when_it_is_acknowledged() {
         scene.hand(&webhook, &handed("u-1")).await,
         Some(StatusCode::NO_CONTENT)
     );
-    let kept = scene.f.store.pending_attestations().unwrap();
+    let kept = scene.world.gateway.store.pending_attestations().unwrap();
     assert_eq!(kept.len(), 1);
     assert_eq!(
         (kept[0].namespace.as_str(), kept[0].uid.as_str()),
@@ -118,7 +135,7 @@ async fn what_the_webhook_hands_over_is_kept_when_it_is_acknowledged() {
     );
     // The same again is one.
     scene.hand(&webhook, &handed("u-1")).await.unwrap();
-    assert_eq!(scene.f.store.pending_attestations().unwrap().len(), 1);
+    assert_eq!(scene.world.gateway.store.pending_attestations().unwrap().len(), 1);
     // Nothing else can be asked here.
     for path in ["/", "/healthz", "/v1/namespaces/shop/secrets"] {
         assert_eq!(
@@ -171,13 +188,21 @@ async fn nobody_but_the_webhook_is_let_in() {
             ),
         ),
         (
-            "the webhook at another door",
+            "the webhook by another name",
             client(&scene.ours, WEBHOOK_CLIENT_NAME, &scene.ours, GATEWAY_SERVER_NAME),
         ),
     ] {
         assert_eq!(scene.hand(&client, &handed("u-1")).await, None, "{who}");
     }
-    assert!(scene.f.store.pending_attestations().unwrap().is_empty());
+    assert!(
+        scene
+            .world
+            .gateway
+            .store
+            .pending_attestations()
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -206,7 +231,15 @@ async fn what_is_too_much_or_nonsense_is_refused() {
             "{field}"
         );
     }
-    assert!(scene.f.store.pending_attestations().unwrap().is_empty());
+    assert!(
+        scene
+            .world
+            .gateway
+            .store
+            .pending_attestations()
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -247,7 +280,8 @@ async fn what_another_process_was_told_waits_on() {
         .await
         .unwrap();
     let waiting = PendingAttestations::default();
-    found(&StoreHandle::new(f.store.clone()), &waiting).await;
+    let second = Attestations::new(StoreHandle::new(f.store.clone()), waiting.clone());
+    second.load().await;
     let long_after = Timestamp::now()
         .checked_add(jiff::SignedDuration::from_hours(1))
         .unwrap();

@@ -2,10 +2,8 @@
 //! nothing that the node says of it counts.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Instant;
 
-use jiff::Timestamp;
 use strongroom_api::stream::SECRETS;
 use strongroom_api::stream::proto::{Ended, Refusal, RequestedSecret, Subscribe, requested_secret};
 use strongroom_model::id::RequestId;
@@ -21,10 +19,12 @@ use super::node_view::{SubscribedSecret, Subscription};
 use super::unshown_changes::UnshownChanges;
 use crate::consumers::volumes::FollowedVersion;
 use crate::gateway::Gateway;
-use crate::gateway::authenticate::{Caller, ReviewBudget};
+use crate::gateway::authenticate::Caller;
 use crate::gateway::listen::Peer;
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::request::{NamespaceRef, RequestContext, SecretPath, record, unauthenticated_meta};
+use crate::gateway::request::{
+    Arrival, NamespaceRef, RequestContext, SecretPath, TokenOrigin, authenticate, record,
+};
 
 /// Longest id of a volume, in bytes.
 pub(super) const MAX_VOLUME_ID_BYTES: usize = 128;
@@ -44,34 +44,45 @@ pub(super) struct StreamOrigin {
 /// What the volume is told. It is on record.
 pub(super) async fn subscribe(
     gateway: &Gateway,
-    whence: &StreamOrigin,
+    origin: &StreamOrigin,
     mut message: Subscribe,
 ) -> Result<Subscription, DeliveryRefusal> {
     let token = Zeroizing::new(std::mem::take(&mut message.token));
-    let request = RequestId::generate().map_err(|_| unavailable("no request id can be generated"))?;
-    let asking = authenticate_pod(gateway, whence, &token, request).await?;
-    let of = asking.caller.pod.as_ref().map(|(_, uid)| uid.as_str());
+    let id = RequestId::generate().map_err(|_| unavailable("no request id can be generated"))?;
+    let request = authenticate_pod(gateway, origin, &token, id).await?;
+    let of = request.caller().pod.as_ref().map(|(_, uid)| uid.as_str());
     if !message.pod_uid.is_empty() && of != Some(message.pod_uid.as_str()) {
-        record_refusal(gateway, audit::Action::Authenticate, "OtherPod", asking.meta(&[])).await?;
+        record_refusal(
+            gateway,
+            audit::Action::Authenticate,
+            "OtherPod",
+            request.meta(&[]),
+        )
+        .await?;
         return Err(DeliveryRefusal {
             code: Refusal::Unauthenticated,
             ..invalid("the token belongs to another pod than the volume")
         });
     }
-    let wanted = parse(&message.secrets).map_err(|what| invalid(&what))?;
+    let requested = parse(&message.secrets).map_err(|what| invalid(&what))?;
     // What comes back after a reconnect is no new read.
-    if wanted.iter().any(|wanted| wanted.shown.is_none()) {
+    if requested.iter().any(|secret| secret.shown.is_none()) {
         gateway
             .limits
-            .take_read(&asking.caller.principal.identity)
+            .take_read(&request.caller().principal.identity)
             .map_err(refusal)?;
     }
-    let own = asking.caller.principal.identity.namespace().unwrap_or_default();
-    let mut wants = Vec::with_capacity(wanted.len());
-    for parsed in wanted {
-        let name_of = parsed.namespace.unwrap_or_else(|| own.to_owned());
-        let namespace = NamespaceRef::resolve(gateway, name_of).await.map_err(refusal)?;
-        wants.push(SubscribedSecret {
+    let own = request
+        .caller()
+        .principal
+        .identity
+        .namespace()
+        .unwrap_or_default();
+    let mut secrets = Vec::with_capacity(requested.len());
+    for parsed in requested {
+        let namespace = parsed.namespace.unwrap_or_else(|| own.to_owned());
+        let namespace = NamespaceRef::resolve(gateway, namespace).await.map_err(refusal)?;
+        secrets.push(SubscribedSecret {
             path: SecretPath::new(namespace, parsed.name),
             which: parsed.which,
             shown: parsed.shown,
@@ -79,13 +90,13 @@ pub(super) async fn subscribe(
         });
     }
     Ok(Subscription {
-        asking,
+        request,
         ends: end_of(&token),
         token,
         reviewed: Instant::now(),
         gone: false,
-        wanted: wants,
-        told: None,
+        secrets,
+        sent: None,
         unshown: UnshownChanges::default(),
         fetch: BTreeSet::new(),
     })
@@ -97,56 +108,35 @@ pub(super) async fn subscribe(
 /// What the volume is told. It is on record.
 pub(super) async fn authenticate_pod(
     gateway: &Gateway,
-    whence: &StreamOrigin,
+    origin: &StreamOrigin,
     token: &str,
-    request: RequestId,
+    id: RequestId,
 ) -> Result<RequestContext, DeliveryRefusal> {
-    let source = whence.peer.address.ip().to_canonical();
-    let (now, arrived) = (Timestamp::now(), Instant::now());
-    let caller = match gateway
-        .authenticator
-        .authenticate(token, ReviewBudget::Node)
+    let at = Instant::now();
+    let token_origin = TokenOrigin::Node {
+        address: origin.peer.address.ip().to_canonical(),
+        node: &origin.node,
+    };
+    let request = authenticate::by_token(gateway, token_origin, token, Arrival { id, at })
         .await
-    {
-        Ok(caller) => caller,
-        Err(problem) => {
-            let meta = unauthenticated_meta(source, Some(&whence.node), request, arrived);
-            record_refusal(
-                gateway,
-                audit::Action::Authenticate,
-                problem.code().as_str(),
-                meta,
-            )
-            .await?;
-            return Err(refusal(problem));
-        }
-    };
-    let asking = RequestContext {
-        caller,
-        source,
-        request,
-        now,
-        arrived,
-        pod_labels: None,
-        node_labels: None,
-    };
-    if !runs_on(&asking.caller, &whence.node) {
+        .map_err(refusal)?;
+    if !runs_on(request.caller(), &origin.node) {
         record_refusal(
             gateway,
             audit::Action::Authenticate,
             "OtherNode",
-            asking.meta(&[]),
+            request.meta(&[]),
         )
         .await?;
         return Err(DeliveryRefusal {
             code: Refusal::OtherNode,
             ..invalid(&format!(
                 "the token does not belong to a pod that runs on node `{}`",
-                whence.node
+                origin.node
             ))
         });
     }
-    Ok(asking)
+    Ok(request)
 }
 
 async fn record_refusal(
@@ -162,7 +152,7 @@ async fn record_refusal(
     record::later(gateway, note, meta).await.map_err(refusal)
 }
 
-fn runs_on(caller: &Arc<Caller>, node: &str) -> bool {
+fn runs_on(caller: &Caller, node: &str) -> bool {
     caller.pod.is_some() && caller.node.as_deref() == Some(node)
 }
 
@@ -180,8 +170,8 @@ fn parse(secrets: &[RequestedSecret]) -> Result<Vec<ParsedSecret>, String> {
     if secrets.is_empty() || secrets.len() > SECRETS {
         return Err(format!("a volume has 1 to {SECRETS} secrets"));
     }
-    let parse = |wanted: &RequestedSecret| {
-        let which = match &wanted.version {
+    let parse = |secret: &RequestedSecret| {
+        let which = match &secret.version {
             None => FollowedVersion::Stage(Stage::Current),
             Some(requested_secret::Version::Stage(stage)) => {
                 FollowedVersion::Stage(stage.parse().map_err(|error| format!("{error}"))?)
@@ -192,11 +182,11 @@ fn parse(secrets: &[RequestedSecret]) -> Result<Vec<ParsedSecret>, String> {
         };
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         Ok(ParsedSecret {
-            namespace: text(&wanted.namespace),
-            name: wanted.name.clone(),
+            namespace: text(&secret.namespace),
+            name: secret.name.clone(),
             which,
-            shown: text(&wanted.applied_version_id),
-            at_start: wanted.at_start.then(|| text(&wanted.first_version_id)),
+            shown: text(&secret.applied_version_id),
+            at_start: secret.at_start.then(|| text(&secret.first_version_id)),
         })
     };
     secrets.iter().map(parse).collect()
@@ -235,7 +225,7 @@ pub(super) fn unavailable(message: &str) -> DeliveryRefusal {
 mod tests {
     use super::*;
 
-    fn wanted(name: &str, version: Option<requested_secret::Version>) -> RequestedSecret {
+    fn requested(name: &str, version: Option<requested_secret::Version>) -> RequestedSecret {
         RequestedSecret {
             namespace: String::new(),
             name: name.to_owned(),
@@ -245,13 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_volume_wants_is_read_once() {
+    fn what_a_volume_asks_for_is_read_once() {
         let stage = requested_secret::Version::Stage("Previous".to_owned());
         let version = requested_secret::Version::VersionId("v-1".to_owned());
         let parsed = parse(&[
-            wanted("a", None),
-            wanted("b", Some(stage)),
-            wanted("c", Some(version)),
+            requested("a", None),
+            requested("b", Some(stage)),
+            requested("c", Some(version)),
         ])
         .unwrap();
         let which: Vec<_> = parsed.into_iter().map(|parsed| parsed.which).collect();
@@ -264,10 +254,10 @@ mod tests {
             ]
         );
         assert!(parse(&[]).is_err());
-        assert!(parse(&vec![wanted("a", None); SECRETS + 1]).is_err());
+        assert!(parse(&vec![requested("a", None); SECRETS + 1]).is_err());
         for bad in ["", "a b", &"x".repeat(65)] {
             assert!(
-                parse(&[wanted(
+                parse(&[requested(
                     "a",
                     Some(requested_secret::Version::Stage(bad.to_owned()))
                 )])

@@ -11,7 +11,7 @@ use super::node_view::{SentPointer, ValueKey};
 use crate::delivery_policy::DeliveryPolicy;
 use crate::gateway::problem::Code;
 
-/// What a secret looks like to whoever wants it.
+/// What a secret looks like to a pod that subscribes to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Evaluation {
     /// It may be read.
@@ -42,7 +42,7 @@ pub(super) struct ReadableVersion {
 pub(super) struct DeliveryRefusal {
     /// To a volume that asks.
     pub(super) code: Refusal,
-    /// To one that was told of it before.
+    /// To one that had it before.
     pub(super) ended: Ended,
     /// To people.
     pub(super) message: String,
@@ -65,73 +65,75 @@ pub(super) struct Diff {
     pub(super) deny: Option<usize>,
     /// Access to these has ended.
     pub(super) end: Vec<(usize, bool)>,
-    /// These are told.
+    /// Pointers to these are sent.
     pub(super) point: Vec<usize>,
-    /// They are told as all that was asked for.
+    /// They are sent as all that was asked for.
     pub(super) grant: bool,
     /// It is looked at again before long.
     pub(super) again: bool,
 }
 
-/// Compares what was told with what is.
-pub(super) fn diff(told: Option<&[SentPointer]>, seen: &[Evaluation]) -> Diff {
-    let Some(told) = told else {
-        let refused = seen
+/// Compares what was sent with what is.
+pub(super) fn diff(sent: Option<&[SentPointer]>, evaluations: &[Evaluation]) -> Diff {
+    let Some(sent) = sent else {
+        let refused = evaluations
             .iter()
-            .position(|seen| !matches!(seen, Evaluation::Readable(_)));
+            .position(|evaluation| !matches!(evaluation, Evaluation::Readable(_)));
         return match refused {
             Some(place) => Diff {
                 deny: Some(place),
                 ..Diff::default()
             },
             None => Diff {
-                point: (0..seen.len()).collect(),
+                point: (0..evaluations.len()).collect(),
                 grant: true,
                 ..Diff::default()
             },
         };
     };
-    let all = seen.iter().all(|seen| matches!(seen, Evaluation::Readable(_)));
-    if all && told.iter().any(|told| told.ended.is_some()) {
+    let all = evaluations
+        .iter()
+        .all(|evaluation| matches!(evaluation, Evaluation::Readable(_)));
+    if all && sent.iter().any(|sent| sent.ended.is_some()) {
         return Diff {
-            point: (0..seen.len()).collect(),
+            point: (0..evaluations.len()).collect(),
             grant: true,
             ..Diff::default()
         };
     }
-    let mut turn = Diff::default();
-    for (place, (told, seen)) in told.iter().zip(seen).enumerate() {
-        match seen {
+    let mut diff = Diff::default();
+    for (place, (sent, evaluation)) in sent.iter().zip(evaluations).enumerate() {
+        match evaluation {
             // Whoever lost access to one secret of a volume gets it back with all of them.
-            Evaluation::Readable(_) if told.ended.is_some() => {}
-            Evaluation::Readable(found) if told.key != found.key || told.terms != found.terms => {
-                turn.point.push(place)
+            Evaluation::Readable(_) if sent.ended.is_some() => {}
+            Evaluation::Readable(found) if sent.key != found.key || sent.terms != found.terms => {
+                diff.point.push(place)
             }
             Evaluation::Readable(_) => {}
             Evaluation::Refused(refused) => {
-                let wipe = refused.wipe.unwrap_or(told.terms.wipe);
-                if told.ended != Some(wipe) {
-                    turn.end.push((place, wipe));
+                let wipe = refused.wipe.unwrap_or(sent.terms.wipe);
+                if sent.ended != Some(wipe) {
+                    diff.end.push((place, wipe));
                 }
             }
-            Evaluation::Undecided(_) => turn.again = true,
+            Evaluation::Undecided(_) => diff.again = true,
         }
     }
-    turn
+    diff
 }
 
 /// Those of `point` whose value has to be sent, and those that are needed again.
 pub(super) fn values(
-    turn: &Diff,
-    seen: &[Evaluation],
+    diff: &Diff,
+    evaluations: &[Evaluation],
     fetch: &BTreeSet<usize>,
     has: impl Fn(&ValueKey) -> bool,
 ) -> Vec<usize> {
-    let found = |place: &usize| match seen.get(*place) {
+    let found = |place: &usize| match evaluations.get(*place) {
         Some(Evaluation::Readable(found)) => Some(found),
         _ => None,
     };
-    let needed = turn
+    let needed = diff
         .point
         .iter()
         .filter(|place| found(place).is_some_and(|found| !has(&found.key)));
@@ -175,7 +177,7 @@ mod tests {
         }
     }
 
-    fn told(version: &str, ended: Option<bool>) -> SentPointer {
+    fn sent(version: &str, ended: Option<bool>) -> SentPointer {
         SentPointer {
             key: key(version),
             terms: DeliveryPolicy::default(),
@@ -199,8 +201,8 @@ mod tests {
 
     #[test]
     fn what_is_as_it_was_told_says_nothing() {
-        assert_eq!(diff(Some(&[told("a", None)]), &[at("a")]), Diff::default());
-        let ended = [told("a", Some(false))];
+        assert_eq!(diff(Some(&[sent("a", None)]), &[at("a")]), Diff::default());
+        let ended = [sent("a", Some(false))];
         assert_eq!(
             diff(Some(&ended), &[Evaluation::Refused(refused(None))]),
             Diff::default()
@@ -209,23 +211,23 @@ mod tests {
 
     #[test]
     fn a_change_moves_only_what_changed() {
-        let moved = diff(Some(&[told("a", None), told("b", None)]), &[at("a"), at("c")]);
+        let moved = diff(Some(&[sent("a", None), sent("b", None)]), &[at("a"), at("c")]);
         assert_eq!((moved.grant, moved.point), (false, vec![1]));
         // What happens when access ends is told too.
         let mut wiping = at("a");
         if let Evaluation::Readable(found) = &mut wiping {
             found.terms.wipe = true;
         }
-        assert_eq!(diff(Some(&[told("a", None)]), &[wiping]).point, [0]);
+        assert_eq!(diff(Some(&[sent("a", None)]), &[wiping]).point, [0]);
     }
 
     #[test]
     fn access_ends_once_and_comes_back_whole() {
-        let both = [told("a", None), told("b", None)];
+        let both = [sent("a", None), sent("b", None)];
         let gone = diff(Some(&both), &[Evaluation::Refused(refused(Some(true))), at("c")]);
         assert_eq!((gone.end, gone.point), (vec![(0, true)], vec![1]));
         // The owner changes his mind about the files.
-        let ended = [told("a", Some(false)), told("b", None)];
+        let ended = [sent("a", Some(false)), sent("b", None)];
         assert_eq!(
             diff(Some(&ended), &[Evaluation::Refused(refused(Some(true))), at("b")]).end,
             [(0, true)]
@@ -233,7 +235,7 @@ mod tests {
         let back = diff(Some(&ended), &[at("a"), at("b")]);
         assert_eq!((back.grant, back.point), (true, vec![0, 1]));
         // Not while another one is refused.
-        let two = [told("a", Some(false)), told("b", Some(false))];
+        let two = [sent("a", Some(false)), sent("b", Some(false))];
         assert_eq!(
             diff(Some(&two), &[at("a"), Evaluation::Refused(refused(None))]),
             Diff::default()
@@ -243,7 +245,7 @@ mod tests {
     #[test]
     fn what_cannot_be_said_now_takes_nothing_away() {
         let turn = diff(
-            Some(&[told("a", None)]),
+            Some(&[sent("a", None)]),
             &[Evaluation::Undecided(refused(Some(true)))],
         );
         assert!(turn.again && turn.end.is_empty());

@@ -32,35 +32,32 @@ fn dispatch_one(gateway: &Gateway, view: &mut NodeView, volume: &str, messages: 
     let Some(subscription) = view.get(volume) else {
         return;
     };
-    let asking = RequestContext {
-        now: jiff::Timestamp::now(),
-        ..subscription.asking.clone()
-    };
+    let request = subscription.request.again_at(jiff::Timestamp::now());
     let lately = subscription.reviewed.elapsed() < super::MAX_REVIEW_AGE;
-    let mut seen: Vec<Evaluation> = if subscription.expired(asking.now.as_second()) {
-        subscription.wanted.iter().map(|_| expired()).collect()
+    let mut evaluations: Vec<Evaluation> = if subscription.expired(request.now().as_second()) {
+        subscription.secrets.iter().map(|_| expired()).collect()
     } else if subscription.gone {
-        subscription.wanted.iter().map(|_| gone()).collect()
+        subscription.secrets.iter().map(|_| gone()).collect()
     } else if !lately && gateway.nodes.presence().is_broken() {
-        subscription.wanted.iter().map(|_| not_known()).collect()
+        subscription.secrets.iter().map(|_| not_known()).collect()
     } else {
-        let look = |want| evaluate(gateway, &asking, want);
-        subscription.wanted.iter().map(look).collect()
+        let look = |subscribed| evaluate(gateway, &request, subscribed);
+        subscription.secrets.iter().map(look).collect()
     };
     // Each pass either ends or finds one secret less that may be read.
     loop {
         let Some(subscription) = view.get(volume) else {
             return;
         };
-        let turn = diff(subscription.told.as_deref(), &seen);
-        if let Some(place) = turn.deny {
-            return deny(gateway, view, volume, &asking, (place, &seen), messages);
+        let diff = diff(subscription.sent.as_deref(), &evaluations);
+        if let Some(place) = diff.deny {
+            return deny(gateway, view, volume, &request, (place, &evaluations), messages);
         }
-        match send_diff(gateway, view, volume, &asking, (&turn, &seen), messages) {
+        match send_diff(gateway, view, volume, &request, (&diff, &evaluations), messages) {
             Ok(()) => return,
             Err((place, problem)) => {
-                if let Some(seen) = seen.get_mut(place) {
-                    *seen = from_problem(&problem);
+                if let Some(evaluation) = evaluations.get_mut(place) {
+                    *evaluation = from_problem(&problem);
                 }
             }
         }
@@ -99,18 +96,18 @@ fn deny(
     gateway: &Gateway,
     view: &mut NodeView,
     volume: &str,
-    asking: &RequestContext,
-    (place, seen): (usize, &[Evaluation]),
+    request: &RequestContext,
+    (place, evaluations): (usize, &[Evaluation]),
     messages: &mut Vec<Message>,
 ) {
-    let want = view
+    let subscribed = view
         .get(volume)
-        .and_then(|subscription| subscription.wanted.get(place));
-    if let (Some(want), Some(Evaluation::Refused(refused) | Evaluation::Undecided(refused))) =
-        (want, seen.get(place))
+        .and_then(|subscription| subscription.secrets.get(place));
+    if let (Some(subscribed), Some(Evaluation::Refused(refused) | Evaluation::Undecided(refused))) =
+        (subscribed, evaluations.get(place))
     {
         let mut refused = refused.clone();
-        if let Err(problem) = record_refusal(gateway, asking, want, &refused)
+        if let Err(problem) = record_refusal(gateway, request, subscribed, &refused)
             && let Evaluation::Refused(instead) | Evaluation::Undecided(instead) = from_problem(&problem)
         {
             // What cannot be recorded is not answered either.
@@ -134,7 +131,7 @@ pub(super) fn denied(volume: &str, place: Option<usize>, refused: DeliveryRefusa
     }
 }
 
-/// Says what a turn comes to.
+/// Says what has changed.
 ///
 /// # Errors
 /// The place of a secret that may not be read after all, and why. Nothing that points at anything was said
@@ -143,16 +140,16 @@ fn send_diff(
     gateway: &Gateway,
     view: &mut NodeView,
     volume: &str,
-    asking: &RequestContext,
-    (turn, seen): (&Diff, &[Evaluation]),
+    request: &RequestContext,
+    (diff, evaluations): (&Diff, &[Evaluation]),
     messages: &mut Vec<Message>,
 ) -> Result<(), (usize, Problem)> {
-    end(gateway, view, volume, asking, (turn, seen), messages);
+    end(gateway, view, volume, request, (diff, evaluations), messages);
     let Some(subscription) = view.get(volume) else {
         return Ok(());
     };
-    let needed = values(turn, seen, &subscription.fetch, |key| view.has_sent(key));
-    let found = |place: usize| match seen.get(place) {
+    let needed = values(diff, evaluations, &subscription.fetch, |key| view.has_sent(key));
+    let found = |place: usize| match evaluations.get(place) {
         Some(Evaluation::Readable(found)) => Some(found),
         _ => None,
     };
@@ -163,7 +160,7 @@ fn send_diff(
             view.wait(volume);
             return Ok(());
         }
-        let value = read(gateway, asking, found).map_err(|problem| (*place, problem))?;
+        let value = read(gateway, request, found).map_err(|problem| (*place, problem))?;
         let bytes = value
             .keys
             .iter()
@@ -179,14 +176,14 @@ fn send_diff(
         return Ok(());
     };
     // What the node has already is read by this pod too; what the volume shows already is not read again.
-    for place in turn.point.iter().filter(|place| !needed.contains(place)) {
-        if let (Some(found), Some(want)) = (found(*place), subscription.wanted.get(*place))
-            && !shows(subscription, *place, want, &found.key)
+    for place in diff.point.iter().filter(|place| !needed.contains(place)) {
+        if let (Some(found), Some(subscribed)) = (found(*place), subscription.secrets.get(*place))
+            && !shows(subscription, *place, subscribed, &found.key)
         {
-            record_read(gateway, asking, want, found).map_err(|problem| (*place, problem))?;
+            record_read(gateway, request, subscribed, found).map_err(|problem| (*place, problem))?;
         }
     }
-    let pointers = turn.point.iter().filter_map(|place| {
+    let pointers = diff.point.iter().filter_map(|place| {
         let found = found(*place)?;
         Some(Pointer {
             secret: index(*place),
@@ -200,7 +197,7 @@ fn send_diff(
     let pointers: Vec<Pointer> = pointers.collect();
     if !pointers.is_empty() {
         let subscription = volume.to_owned();
-        messages.push(if turn.grant {
+        messages.push(if diff.grant {
             Message::Granted(Granted {
                 subscription,
                 pointers,
@@ -212,8 +209,8 @@ fn send_diff(
             })
         });
     }
-    record_sent(gateway, view, volume, turn, seen);
-    if turn.again {
+    record_sent(gateway, view, volume, diff, evaluations);
+    if diff.again {
         view.wait(volume);
     }
     Ok(())
@@ -224,16 +221,18 @@ fn end(
     gateway: &Gateway,
     view: &mut NodeView,
     volume: &str,
-    asking: &RequestContext,
-    (turn, seen): (&Diff, &[Evaluation]),
+    request: &RequestContext,
+    (diff, evaluations): (&Diff, &[Evaluation]),
     messages: &mut Vec<Message>,
 ) {
-    for (place, wipe) in &turn.end {
-        let Some(Evaluation::Refused(refused)) = seen.get(*place) else {
+    for (place, wipe) in &diff.end {
+        let Some(Evaluation::Refused(refused)) = evaluations.get(*place) else {
             continue;
         };
-        if let Some(want) = view.get(volume).and_then(|it| it.wanted.get(*place))
-            && let Err(problem) = record_refusal(gateway, asking, want, refused)
+        if let Some(subscribed) = view
+            .get(volume)
+            .and_then(|subscription| subscription.secrets.get(*place))
+            && let Err(problem) = record_refusal(gateway, request, subscribed, refused)
         {
             tracing::warn!(volume, code = problem.code().as_str(), "audit append failed");
         }
@@ -250,31 +249,39 @@ fn end(
         };
         // Nobody waits for it any more.
         subscription.unshown.shown(*place);
-        let told = subscription.told.as_mut();
-        if let Some(told) = told.and_then(|told| told.get_mut(*place)) {
-            told.ended = Some(*wipe);
+        let sent = subscription.sent.as_mut();
+        if let Some(sent) = sent.and_then(|sent| sent.get_mut(*place)) {
+            sent.ended = Some(*wipe);
         }
     }
 }
 
 /// Keeps what was said.
-fn record_sent(gateway: &Gateway, view: &mut NodeView, volume: &str, turn: &Diff, seen: &[Evaluation]) {
+fn record_sent(
+    gateway: &Gateway,
+    view: &mut NodeView,
+    volume: &str,
+    diff: &Diff,
+    evaluations: &[Evaluation],
+) {
     let Some(subscription) = view.get_mut(volume) else {
         return;
     };
     let mut left = Vec::new();
-    let before = subscription.told.take().unwrap_or_default();
-    let (wanted, unshown) = (&subscription.wanted, &mut subscription.unshown);
-    let told = seen.iter().enumerate().filter_map(|(place, seen)| {
+    let before = subscription.sent.take().unwrap_or_default();
+    let (secrets, unshown) = (&subscription.secrets, &mut subscription.unshown);
+    let sent = evaluations.iter().enumerate().filter_map(|(place, evaluation)| {
         let before = before.get(place);
-        match seen {
-            Evaluation::Readable(found) if turn.point.contains(&place) => {
+        match evaluation {
+            Evaluation::Readable(found) if diff.point.contains(&place) => {
                 if let Some(before) = before.filter(|before| before.key != found.key) {
                     left.push(before.key.clone());
                 }
                 let shown = match before {
                     Some(before) => Some(before.key.1.as_str()),
-                    None => wanted.get(place).and_then(|want| want.shown.as_deref()),
+                    None => secrets
+                        .get(place)
+                        .and_then(|subscribed| subscribed.shown.as_deref()),
                 };
                 if shown.is_some_and(|shown| shown != found.key.1.as_str()) && unshown.told(place, found.made)
                 {
@@ -289,27 +296,27 @@ fn record_sent(gateway: &Gateway, view: &mut NodeView, volume: &str, turn: &Diff
             _ => before.cloned(),
         }
     });
-    let told = told.collect();
-    if !turn.again {
+    let sent = sent.collect();
+    if !diff.again {
         unshown.looked_at();
     }
-    subscription.told = Some(told);
+    subscription.sent = Some(sent);
     for key in left {
         view.unsent(&key);
     }
 }
 
-fn shows(subscription: &Subscription, place: usize, want: &SubscribedSecret, key: &ValueKey) -> bool {
-    let told = subscription.told.as_ref().and_then(|told| told.get(place));
-    match told {
+fn shows(subscription: &Subscription, place: usize, subscribed: &SubscribedSecret, key: &ValueKey) -> bool {
+    let sent = subscription.sent.as_ref().and_then(|sent| sent.get(place));
+    match sent {
         // What was wiped is read anew.
-        Some(told) => told.key == *key && told.ended != Some(true),
-        None => want.shown.as_deref() == Some(key.1.as_str()),
+        Some(sent) => sent.key == *key && sent.ended != Some(true),
+        None => subscribed.shown.as_deref() == Some(key.1.as_str()),
     }
 }
 
 /// Reads a value for a pod.
-fn read(gateway: &Gateway, asking: &RequestContext, found: &ReadableVersion) -> Result<Value, Problem> {
+fn read(gateway: &Gateway, request: &RequestContext, found: &ReadableVersion) -> Result<Value, Problem> {
     let get = GetValue {
         secret: found.key.0,
         version: Some(found.key.1.clone()),
@@ -317,7 +324,7 @@ fn read(gateway: &Gateway, asking: &RequestContext, found: &ReadableVersion) -> 
         durability: gateway.durability,
         detail: String::new(),
     };
-    let read = gateway.store.value(&get, &asking.meta(&found.statements))?;
+    let read = gateway.store.value(&get, &request.meta(&found.statements))?;
     let keys = read.value.into_keys();
     Ok(Value {
         secret_id: found.key.0.as_bytes().to_vec(),
@@ -336,39 +343,39 @@ fn read(gateway: &Gateway, asking: &RequestContext, found: &ReadableVersion) -> 
 /// Puts on record that a pod gets a value that its node has already.
 fn record_read(
     gateway: &Gateway,
-    asking: &RequestContext,
-    want: &SubscribedSecret,
+    request: &RequestContext,
+    subscribed: &SubscribedSecret,
     found: &ReadableVersion,
 ) -> Result<(), Problem> {
     let note = AuditNote {
-        namespace: want.path.namespace().parsed().cloned(),
-        secret: want.path.parsed().cloned(),
+        namespace: subscribed.path.namespace().parsed().cloned(),
+        secret: subscribed.path.parsed().cloned(),
         secret_id: Some(found.key.0),
         version: Some(found.key.1.clone()),
         ..AuditNote::new(audit::Action::GetSecretValue)
     };
     Ok(gateway
         .store
-        .record_request(note, &asking.meta(&found.statements), gateway.durability)?)
+        .record_request(note, &request.meta(&found.statements), gateway.durability)?)
 }
 
 fn record_refusal(
     gateway: &Gateway,
-    asking: &RequestContext,
-    want: &SubscribedSecret,
+    request: &RequestContext,
+    subscribed: &SubscribedSecret,
     refused: &DeliveryRefusal,
 ) -> Result<(), Problem> {
     let note = AuditNote {
         outcome: AuditOutcome::Refused(refused.record.as_str().to_owned()),
-        namespace: want.path.namespace().parsed().cloned(),
-        secret: want.path.parsed().cloned(),
+        namespace: subscribed.path.namespace().parsed().cloned(),
+        secret: subscribed.path.parsed().cloned(),
         secret_id: refused.secret,
-        detail: about_impossible_name(&want.path),
+        detail: about_impossible_name(&subscribed.path),
         ..AuditNote::new(audit::Action::GetSecretValue)
     };
     Ok(gateway
         .store
-        .record_request(note, &asking.meta(&refused.statements), gateway.durability)?)
+        .record_request(note, &request.meta(&refused.statements), gateway.durability)?)
 }
 
 fn index(place: usize) -> u32 {

@@ -9,24 +9,29 @@ use super::diff::{DeliveryRefusal, Evaluation, ReadableVersion};
 use super::node_view::SubscribedSecret;
 use crate::consumers::volumes::FollowedVersion;
 use crate::gateway::Gateway;
+use crate::gateway::authenticate::Caller;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::request::authorise::{decide, may_describe, short_denial};
 use crate::gateway::request::{AccessRequest, RequestContext, find};
 
 /// Whether a volume may have a secret now, and which version.
-pub(super) fn evaluate(gateway: &Gateway, asking: &RequestContext, want: &SubscribedSecret) -> Evaluation {
-    try_evaluate(gateway, asking, want).unwrap_or_else(|problem| from_problem(&problem))
+pub(super) fn evaluate(
+    gateway: &Gateway,
+    request: &RequestContext,
+    subscribed: &SubscribedSecret,
+) -> Evaluation {
+    try_evaluate(gateway, request, subscribed).unwrap_or_else(|problem| from_problem(&problem))
 }
 
 fn try_evaluate(
     gateway: &Gateway,
-    asking: &RequestContext,
-    want: &SubscribedSecret,
+    request: &RequestContext,
+    subscribed: &SubscribedSecret,
 ) -> Result<Evaluation, Problem> {
-    let (namespace, name) = (want.path.namespace().name(), want.path.name());
-    let found = find::secret(gateway, &want.path)?;
+    let (namespace, name) = (subscribed.path.namespace().name(), subscribed.path.name());
+    let found = find::secret(gateway, &subscribed.path)?;
     let secret = found.view();
-    let version = secret.and_then(|secret| version_of(secret, &want.which));
+    let version = secret.and_then(|secret| version_of(secret, &subscribed.which));
     let facts = RequestFacts {
         stages: version
             .iter()
@@ -34,13 +39,13 @@ fn try_evaluate(
             .map(ToString::to_string)
             .collect(),
         version: version.map(|version| version.id.to_string()),
-        ..asking.facts()
+        ..request.facts()
     };
-    let wanted = AccessRequest::of_found(Action::GetSecretValue, &found, &facts);
-    let decision = decide(gateway, asking, Action::GetSecretValue, &wanted)?;
+    let access = AccessRequest::of_found(Action::GetSecretValue, &found, &facts);
+    let decision = decide(gateway, request.caller(), Action::GetSecretValue, &access)?;
     let owner = secret.and_then(|secret| secret.object.as_ref());
     let owner = owner.map(|object| object.uid.as_str());
-    let terms = gateway.terms.for_secret(namespace, name, owner);
+    let terms = gateway.delivery_policies.for_secret(namespace, name, owner);
     let wipe = terms.wipe;
     let refused = |code, ended, record, message: String| DeliveryRefusal {
         code,
@@ -54,7 +59,7 @@ fn try_evaluate(
         secret: secret.map(|secret| secret.id),
     };
     if !decision.allowed {
-        let (message, missing) = why_not(gateway, asking, &wanted, &decision)?;
+        let (message, missing) = why_not(gateway, request.caller(), &access, &decision)?;
         return Ok(Evaluation::Refused(DeliveryRefusal {
             missing,
             wipe: Some(wipe),
@@ -89,7 +94,7 @@ fn try_evaluate(
         return Ok(Evaluation::Refused(ended));
     }
     let Some(version) = version else {
-        let (code, what) = match &want.which {
+        let (code, what) = match &subscribed.which {
             FollowedVersion::Stage(stage) => (Code::StageNotFound, format!("version with stage `{stage}`")),
             FollowedVersion::Version(id) => (Code::VersionNotFound, format!("version `{id}`")),
         };
@@ -120,28 +125,28 @@ fn version_of<'a>(secret: &'a SecretView, which: &FollowedVersion) -> Option<&'a
 /// policy for a secret of that name would have to say.
 fn why_not(
     gateway: &Gateway,
-    asking: &RequestContext,
-    wanted: &AccessRequest<'_>,
+    caller: &Caller,
+    access: &AccessRequest<'_>,
     decision: &Decision,
 ) -> Result<(String, Vec<String>), Problem> {
-    let (namespace, name) = (wanted.path.namespace().name(), wanted.path.name());
-    if may_describe(gateway, asking, wanted)? {
-        let object = wanted.secret.and_then(|secret| secret.object.as_ref());
+    let (namespace, name) = (access.path.namespace().name(), access.path.name());
+    if may_describe(gateway, caller, access)? {
+        let object = access.secret.and_then(|secret| secret.object.as_ref());
         let object = object.map_or(name, |object| object.name.as_str());
-        return short_denial(gateway, asking, wanted, decision, object);
+        return short_denial(gateway, caller, access, decision, object);
     }
     let unknown = AccessRequest {
         secret: None,
-        ..wanted.clone()
+        ..access.clone()
     };
-    let decision = decide(gateway, asking, wanted.action, &unknown)?;
+    let decision = decide(gateway, caller, access.action, &unknown)?;
     if decision.allowed {
         let none = format!(
             "there is no secret `{name}` in namespace `{namespace}` that the pod may read; ask an admin of `{namespace}`"
         );
         return Ok((none, Vec::new()));
     }
-    short_denial(gateway, asking, &unknown, &decision, name)
+    short_denial(gateway, caller, &unknown, &decision, name)
 }
 
 /// What a problem of the gateway means to a volume.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use jiff::Timestamp;
 use strongroom_api::stream::proto::Hello;
 use strongroom_model::id::{RequestId, SecretId};
 use strongroom_store::audit::{self, AuditOutcome};
@@ -14,12 +13,11 @@ use zeroize::Zeroizing;
 
 use super::node_view::ValueKey;
 use crate::gateway::Gateway;
-use crate::gateway::authenticate::{Caller, ReviewBudget};
+use crate::gateway::authenticate::Caller;
 use crate::gateway::listen::{Connection, Peer};
-use crate::gateway::problem::Code;
-use crate::gateway::request::authenticate::count_failure;
+use crate::gateway::problem::{Code, Problem};
 use crate::gateway::request::{
-    LimitScope, LimitedResource, RefusalReason, RequestContext, Slot, record, unauthenticated_meta,
+    Arrival, LimitScope, LimitedResource, RefusalReason, Slot, TokenOrigin, authenticate, record,
 };
 
 /// Whoever opens a stream, and what that holds meanwhile.
@@ -62,66 +60,51 @@ pub(in crate::gateway) struct NodePlugin {
 /// How the stream ends: unauthenticated, no node, or not to be said now. It is on record.
 pub(super) async fn handshake(
     gateway: &Gateway,
-    visitor: &StreamPeer,
+    stream: &StreamPeer,
     token: Zeroizing<String>,
 ) -> Result<NodePlugin, Status> {
-    let refused = |code: Code, detail: &str| match code {
-        Code::Unauthenticated => Status::unauthenticated(detail),
-        _ => Status::unavailable(detail),
+    let arrival = Arrival {
+        id: RequestId::generate().map_err(|_| Status::unavailable("no request id can be generated"))?,
+        at: Instant::now(),
     };
-    let request = RequestId::generate().map_err(|_| Status::unavailable("no request id can be generated"))?;
-    let source = visitor.peer.address.ip().to_canonical();
-    let asker = ReviewBudget::Stranger(source);
-    let caller = match gateway.authenticator.authenticate(&token, asker).await {
-        Ok(caller) => caller,
-        Err(problem) => {
-            count_failure(gateway, source, &problem)
-                .map_err(|problem| Status::resource_exhausted(problem.detail()))?;
-            let note = AuditNote {
-                outcome: AuditOutcome::Refused(problem.code().as_str().to_owned()),
-                ..AuditNote::new(audit::Action::Authenticate)
-            };
-            let meta = unauthenticated_meta(source, None, request, Instant::now());
-            record::later(gateway, note, meta)
-                .await
-                .map_err(|problem| refused(problem.code(), problem.detail()))?;
-            return Err(refused(problem.code(), problem.detail()));
-        }
-    };
-    let Some(node) = gateway.nodes.node_of(&caller).map(str::to_owned) else {
+    let origin = TokenOrigin::Address(stream.peer.address.ip().to_canonical());
+    let request = authenticate::by_token(gateway, origin, &token, arrival)
+        .await
+        .map_err(|problem| status(&problem))?;
+    let Some(node) = gateway.nodes.node_of(request.caller()).map(str::to_owned) else {
         gateway.capacity.refusals().refused(
             LimitedResource::Node,
             LimitScope::Principal,
             RefusalReason::NotANode,
         );
-        let asking = RequestContext {
-            caller,
-            source,
-            request,
-            now: Timestamp::now(),
-            arrived: Instant::now(),
-            pod_labels: None,
-            node_labels: None,
-        };
         let note = AuditNote {
             outcome: AuditOutcome::Refused("NotANode".to_owned()),
             ..AuditNote::new(audit::Action::Authenticate)
         };
-        record::later(gateway, note, asking.meta(&[]))
+        record::later(gateway, note, request.meta(&[]))
             .await
-            .map_err(|problem| refused(problem.code(), problem.detail()))?;
+            .map_err(|problem| status(&problem))?;
         return Err(Status::permission_denied(
             "the token does not belong to a node plugin of this release, or is not bound to its pod and node",
         ));
     };
     gateway
         .capacity
-        .prove_node(&visitor.slot, visitor.connection.as_ref(), &node)
+        .prove_node(&stream.slot, stream.connection.as_ref(), &node)
         .map_err(|problem| Status::unavailable(problem.detail()))?;
     Ok(NodePlugin {
         node,
-        caller,
+        caller: Arc::clone(request.caller()),
         token,
         reviewed: Instant::now(),
     })
+}
+
+/// How a stream ends whose token proves nothing.
+fn status(problem: &Problem) -> Status {
+    match problem.code() {
+        Code::Unauthenticated => Status::unauthenticated(problem.detail()),
+        Code::TooManyRequests => Status::resource_exhausted(problem.detail()),
+        _ => Status::unavailable(problem.detail()),
+    }
 }

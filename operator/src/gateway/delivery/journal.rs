@@ -98,24 +98,24 @@ impl PendingJournal {
 /// Where one cannot be recorded; it and those after it are told again.
 pub(super) fn record_entries(
     gateway: &Gateway,
-    whence: &StreamOrigin,
+    origin: &StreamOrigin,
     known: u64,
     entries: &[JournalEntry],
 ) -> Result<u64, Problem> {
     let mut last = known;
     for entry in entries {
         if entry.sequence > last {
-            record_entry(gateway, whence, entry)?;
+            record_entry(gateway, origin, entry)?;
             last = entry.sequence;
         }
     }
     Ok(last)
 }
 
-fn record_entry(gateway: &Gateway, whence: &StreamOrigin, entry: &JournalEntry) -> Result<(), Problem> {
+fn record_entry(gateway: &Gateway, origin: &StreamOrigin, entry: &JournalEntry) -> Result<(), Problem> {
     let id: Option<[u8; 16]> = entry.secret_id.as_slice().try_into().ok();
     let id = id.map(SecretId::from_bytes);
-    let granted = id.is_some_and(|id| gateway.nodes.was_granted(&whence.node, id));
+    let granted = id.is_some_and(|id| gateway.nodes.was_granted(&origin.node, id));
     // One that was destroyed meanwhile is known by its id alone.
     let secret = id.and_then(|id| gateway.store.describe(id).ok());
     let namespace = secret
@@ -151,14 +151,14 @@ fn record_entry(gateway: &Gateway, whence: &StreamOrigin, entry: &JournalEntry) 
     let request = RequestId::generate()
         .map_err(|_| Problem::new(Code::StoreUnavailable, "no request id can be generated"))?;
     let meta = Meta {
-        actor: Actor::Principal(format!("node {}", whence.node)),
+        actor: Actor::Principal(format!("node {}", origin.node)),
         request,
         now: store_time(jiff::Timestamp::now()),
         asked: Some(Box::new(ExternalRequest {
             arrived: Instant::now(),
             circumstances: Circumstances {
-                source: Some(whence.peer.address.ip().to_canonical()),
-                node: Some(whence.node.clone()),
+                source: Some(origin.peer.address.ip().to_canonical()),
+                node: Some(origin.node.clone()),
                 offline: true,
                 ..Circumstances::default()
             },

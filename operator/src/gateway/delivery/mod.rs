@@ -2,7 +2,7 @@
 //! node's pods, and what became of them.
 //!
 //! ```text
-//! node ─▶ session ─▶ authenticate_pod (who asks) ─▶ node_view (what the node was told, pure)
+//! node ─▶ session ─▶ authenticate_pod (who asks) ─▶ node_view (what was sent to the node, pure)
 //!                                                         │ due
 //!                                                         ▼
 //!                              evaluate (policies, store) ─▶ diff (pure) ─▶ dispatch (read, on record) ─▶ node
@@ -114,24 +114,24 @@ impl Delivery for DeliveryService {
     ) -> Result<Response<Self::AttachStream>, Status> {
         let extensions = request.extensions();
         let missing = || Status::internal("the request has no source");
-        let visitor = StreamPeer {
+        let stream = StreamPeer {
             peer: *extensions.get::<Peer>().ok_or_else(missing)?,
             slot: Arc::clone(extensions.get::<Arc<Slot>>().ok_or_else(missing)?),
             connection: extensions.get::<Arc<Connection>>().cloned(),
         };
         let token = bearer(request.metadata().as_ref()).map(|token| Zeroizing::new(token.to_owned()));
         let plugin = match token {
-            Some(token) => Some(handshake::handshake(&self.0, &visitor, token).await?),
+            Some(token) => Some(handshake::handshake(&self.0, &stream, token).await?),
             // What comes of its first message is kept until it is whole.
             None => {
-                let kept = self.0.capacity.reserve(&visitor.slot, HELLO_BYTES.into());
+                let kept = self.0.capacity.reserve(&stream.slot, HELLO_BYTES.into());
                 kept.map_err(|problem| Status::resource_exhausted(problem.detail()))?;
                 None
             }
         };
         let (outgoing, messages) = mpsc::channel(OUTGOING_QUEUE);
         let (gateway, incoming) = (Arc::clone(&self.0), request.into_inner());
-        tokio::spawn(session::run(gateway, visitor, plugin, incoming, outgoing));
+        tokio::spawn(session::run(gateway, stream, plugin, incoming, outgoing));
         let messages = futures::stream::unfold(messages, async |mut messages| {
             let message = messages.recv().await?;
             Some((message, messages))

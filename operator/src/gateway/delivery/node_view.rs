@@ -1,4 +1,4 @@
-//! What a node was told, and what it may have to be told. No I/O.
+//! What was sent to a node, and what may have to be sent. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ pub(super) const VALUE_BYTES: usize = 65_536;
 /// A version of a secret.
 pub(super) type ValueKey = (SecretId, VersionId);
 
-/// A secret that a volume wants.
+/// A secret that a volume subscribes to.
 #[derive(Clone, Debug)]
 pub(super) struct SubscribedSecret {
     /// Where it is, with the namespace as it was when the volume asked.
@@ -37,7 +37,7 @@ pub(super) struct SubscribedSecret {
     pub(super) at_start: Option<Option<String>>,
 }
 
-/// What a volume was told of a secret.
+/// What was sent to a volume of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SentPointer {
     /// The version.
@@ -48,11 +48,11 @@ pub(super) struct SentPointer {
     pub(super) ended: Option<bool>,
 }
 
-/// What one volume wants.
+/// What one volume subscribes to.
 #[derive(Debug)]
 pub(super) struct Subscription {
     /// Who asks.
-    pub(super) asking: RequestContext,
+    pub(super) request: RequestContext,
     /// The pod's token, to be reviewed again.
     pub(super) token: Zeroizing<String>,
     /// When it was reviewed last.
@@ -62,9 +62,9 @@ pub(super) struct Subscription {
     /// When the pod's token ends, in seconds since the Unix epoch.
     pub(super) ends: Option<i64>,
     /// The secrets of its volume, in the order in which it named them.
-    pub(super) wanted: Vec<SubscribedSecret>,
-    /// What it was told, for each secret; none: it is not answered yet.
-    pub(super) told: Option<Vec<SentPointer>>,
+    pub(super) secrets: Vec<SubscribedSecret>,
+    /// What it was sent, for each secret; none: it is not answered yet.
+    pub(super) sent: Option<Vec<SentPointer>>,
     /// What it has still to show of that.
     pub(super) unshown: UnshownChanges,
     /// Places of secrets whose value is needed again.
@@ -80,12 +80,12 @@ impl Subscription {
     /// Its node acknowledges what its files show. Answers since when they should have shown it, for each
     /// secret that they were late with.
     pub(super) fn shown(&mut self, applied: &Applied) -> Vec<Timestamp> {
-        let (told, unshown) = (self.told.as_deref().unwrap_or_default(), &mut self.unshown);
+        let (sent, unshown) = (self.sent.as_deref().unwrap_or_default(), &mut self.unshown);
         let shown = applied.secrets.iter().filter_map(|shown| {
             let place = usize::try_from(shown.secret).ok()?;
-            let told = told.get(place)?;
+            let sent = sent.get(place)?;
             match &shown.outcome {
-                Some(Outcome::VersionId(version)) if version == told.key.1.as_str() => unshown.shown(place),
+                Some(Outcome::VersionId(version)) if version == sent.key.1.as_str() => unshown.shown(place),
                 _ => None,
             }
         });
@@ -93,7 +93,7 @@ impl Subscription {
     }
 }
 
-/// What one node wants, was told, and has.
+/// What one node subscribes to, was sent, and has.
 #[derive(Debug)]
 pub(super) struct NodeView {
     subscriptions: BTreeMap<String, Subscription>,
@@ -122,7 +122,7 @@ impl NodeView {
         }
     }
 
-    /// A volume wants this now, in place of what it wanted before.
+    /// A volume subscribes to this, in place of what it had before.
     pub(super) fn put(&mut self, volume: &str, subscription: Subscription) {
         self.remove(volume);
         self.subscriptions.insert(volume.to_owned(), subscription);
@@ -132,8 +132,8 @@ impl NodeView {
     /// The volume is gone, or refused.
     pub(super) fn remove(&mut self, volume: &str) {
         if let Some(gone) = self.subscriptions.remove(volume) {
-            for told in gone.told.into_iter().flatten() {
-                self.unsent(&told.key);
+            for sent in gone.sent.into_iter().flatten() {
+                self.unsent(&sent.key);
             }
         }
         self.waiting.remove(volume);
@@ -164,10 +164,10 @@ impl NodeView {
     pub(super) fn touch_secret(&mut self, secret: SecretId, at: Timestamp) {
         let has = |subscription: &Subscription| {
             subscription
-                .told
+                .sent
                 .iter()
                 .flatten()
-                .any(|told| told.key.0 == secret)
+                .any(|sent| sent.key.0 == secret)
         };
         for subscription in self.subscriptions.values_mut().filter(|it| has(it)) {
             subscription.unshown.notice(at);
@@ -184,10 +184,10 @@ impl NodeView {
     pub(super) fn touch_expired(&mut self, now: i64) {
         self.touch_where(|subscription| {
             let live = subscription
-                .told
+                .sent
                 .iter()
                 .flatten()
-                .any(|told| told.ended.is_none());
+                .any(|sent| sent.ended.is_none());
             live && subscription.expired(now)
         });
     }
@@ -195,7 +195,7 @@ impl NodeView {
     /// Those of what is gone have to be looked at, and get nothing more.
     pub(super) fn end_subscriptions_of(&mut self, gone: &GoneHolder) {
         for subscription in self.subscriptions.values_mut() {
-            subscription.gone |= is_gone(&subscription.asking.caller, gone);
+            subscription.gone |= is_gone(subscription.request.caller(), gone);
         }
         self.touch_where(|subscription| subscription.gone);
     }
@@ -300,8 +300,8 @@ impl NodeView {
         let pointed = self
             .subscriptions
             .values()
-            .flat_map(|subscription| subscription.told.iter().flatten())
-            .any(|told| told.key == *key);
+            .flat_map(|subscription| subscription.sent.iter().flatten())
+            .any(|sent| sent.key == *key);
         if !pointed {
             self.sent.remove(key);
         }

@@ -6,12 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use strongroom_rules::policy::Identity;
 use tokio::sync::Notify;
 
 use crate::gateway::authenticate::Caller;
+use crate::kube::watch::ListedObjects;
 
 /// What a token is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,10 +36,8 @@ pub(super) struct HolderRef {
 }
 
 /// What a watch tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(in crate::gateway) enum PresenceEvent<'a> {
-    /// A complete list begins.
-    ListStarted,
     /// An object was listed or changed.
     Present {
         namespace: &'a str,
@@ -46,8 +46,8 @@ pub(in crate::gateway) enum PresenceEvent<'a> {
     },
     /// An object was deleted.
     Gone { namespace: &'a str, name: &'a str },
-    /// What was not named since [`PresenceEvent::ListStarted`] does not exist.
-    ListComplete,
+    /// A list is complete: whatever else was held for before it began does not exist.
+    Listed(&'a ListedObjects),
     /// The watch broke off; it begins again with a list.
     WatchBroken,
 }
@@ -98,12 +98,11 @@ impl GoneQueue {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Holder {
     uid: Option<String>,
-    /// The complete list that lacks it counts only if it began later.
-    before_list: bool,
-    in_list: bool,
+    /// A complete list that lacks it counts only if it began later.
+    since: Instant,
     sessions: Vec<Weak<GoneQueue>>,
 }
 
@@ -134,7 +133,11 @@ impl Presence {
             // Whoever held for the former one hears of it here, before the watch says so.
             state.gone(&place, uid);
         }
-        let holder = state.holders.entry(place).or_default();
+        let holder = state.holders.entry(place).or_insert_with(|| Holder {
+            uid: None,
+            since: Instant::now(),
+            sessions: Vec::new(),
+        });
         holder.uid = holder.uid.take().or_else(|| uid.map(str::to_owned));
         holder.sessions.retain(|session| session.strong_count() > 0);
         if !holder
@@ -158,27 +161,19 @@ impl Presence {
     }
 
     /// Takes in what a watch tells.
-    pub(in crate::gateway) fn observe(&self, kind: HolderKind, told: &PresenceEvent<'_>) {
+    pub(in crate::gateway) fn observe(&self, kind: HolderKind, event: &PresenceEvent<'_>) {
         let mut state = self.0.lock();
         let place = |namespace: &str, name: &str| HolderRef {
             kind,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         };
-        match told {
-            PresenceEvent::ListStarted => {
-                for (place, holder) in &mut state.holders {
-                    if place.kind == kind {
-                        (holder.before_list, holder.in_list) = (true, false);
-                    }
-                }
-            }
+        match event {
             PresenceEvent::Present { namespace, name, uid } => {
                 let place = place(namespace, name);
                 let Some(holder) = state.holders.get_mut(&place) else {
                     return;
                 };
-                holder.in_list = true;
                 match &holder.uid {
                     Some(known) if known != uid => state.gone(&place, Some(uid)),
                     Some(_) => {}
@@ -186,9 +181,10 @@ impl Presence {
                 }
             }
             PresenceEvent::Gone { namespace, name } => state.gone(&place(namespace, name), None),
-            PresenceEvent::ListComplete => {
+            PresenceEvent::Listed(listed) => {
                 let lacking = |(place, holder): (&HolderRef, &Holder)| {
-                    (place.kind == kind && holder.before_list && !holder.in_list).then(|| place.clone())
+                    let lacks = || !listed.contains(&place.namespace, &place.name);
+                    (place.kind == kind && holder.since < listed.began() && lacks()).then(|| place.clone())
                 };
                 let gone: Vec<HolderRef> = state.holders.iter().filter_map(lacking).collect();
                 for place in gone {
@@ -213,7 +209,9 @@ impl Presence {
 
 impl State {
     fn gone(&mut self, place: &HolderRef, but: Option<&str>) {
-        let holder = self.holders.remove(place).unwrap_or_default();
+        let Some(holder) = self.holders.remove(place) else {
+            return;
+        };
         for session in holder.sessions.iter().filter_map(Weak::upgrade) {
             session.tell(place, but);
         }
@@ -223,6 +221,8 @@ impl State {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::core::PartialObjectMeta;
 
     use super::*;
 
@@ -246,6 +246,18 @@ mod tests {
     fn gone(ends: &GoneQueue) -> Vec<HolderRef> {
         let gone = ends.next().now_or_never().into_iter().flatten();
         gone.map(|(place, _)| place).collect()
+    }
+
+    /// A list that begins now, and has these pods.
+    fn listed(names: &[&str]) -> ListedObjects {
+        let pods: Vec<PartialObjectMeta<Pod>> = names
+            .iter()
+            .map(|name| {
+                let metadata = serde_json::json!({"name": name, "namespace": "shop"});
+                serde_json::from_value(serde_json::json!({"metadata": metadata})).unwrap()
+            })
+            .collect();
+        pods.iter().collect()
     }
 
     fn told(presence: &Presence, all: &[PresenceEvent<'_>]) {
@@ -287,19 +299,14 @@ mod tests {
         let (presence, ends) = (Presence::default(), Arc::default());
         presence.hold(pod("a"), Some("u-1"), &ends);
         presence.hold(pod("b"), Some("u-2"), &ends);
-        told(&presence, &[PresenceEvent::ListStarted, there("b", "u-2")]);
+        let listed = listed(&["b"]);
+        told(&presence, &[there("b", "u-2")]);
         // It came after the list began: a page that is past does not have it.
         presence.hold(pod("c"), Some("u-3"), &ends);
-        told(&presence, &[PresenceEvent::ListComplete]);
+        told(&presence, &[PresenceEvent::Listed(&listed)]);
         assert_eq!(gone(&ends), [pod("a")]);
-        told(
-            &presence,
-            &[
-                PresenceEvent::ListStarted,
-                there("b", "u-2"),
-                PresenceEvent::ListComplete,
-            ],
-        );
+        let listed = self::listed(&["b"]);
+        told(&presence, &[there("b", "u-2"), PresenceEvent::Listed(&listed)]);
         assert_eq!(gone(&ends), [pod("c")]);
     }
 
@@ -311,7 +318,7 @@ mod tests {
         assert!(presence.is_broken());
         for kind in HolderKind::ALL {
             assert!(presence.is_broken());
-            presence.observe(kind, &PresenceEvent::ListComplete);
+            presence.observe(kind, &PresenceEvent::Listed(&listed(&[])));
         }
         assert!(!presence.is_broken());
         presence.observe(HolderKind::Node, &PresenceEvent::WatchBroken);

@@ -1,5 +1,5 @@
 //! The watches behind [`super::presence`]: metadata of pods, ServiceAccounts and nodes of the whole cluster,
-//! of which nothing is kept here.
+//! of which nothing is kept here but the names of a list while it comes.
 
 use std::sync::Arc;
 
@@ -7,13 +7,12 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use kube::api::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::Event;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use strongroom_process::Shutdown;
 
 use super::presence::{HolderKind, Presence, PresenceEvent};
-use crate::kube::watch::{Selection, watcher};
+use crate::kube::watch::{Selection, WatchChange, changes, watcher};
 use crate::kube::watch_in_words;
 
 /// Watches until the shutdown begins.
@@ -48,46 +47,40 @@ where
     M: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
     let events = watcher(api, Selection::metadata()).default_backoff();
-    let mut events = std::pin::pin!(events);
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => tell(presence, kind, &event),
-            Err(error) => {
-                tracing::warn!(?kind, error = watch_in_words(&error), "watch failed");
-                presence.observe(kind, &PresenceEvent::WatchBroken);
-            }
-        }
-    }
+    let events = events.filter_map(|event| {
+        let event = event.inspect_err(|error| {
+            tracing::warn!(?kind, error = watch_in_words(error), "watch failed");
+            presence.observe(kind, &PresenceEvent::WatchBroken);
+        });
+        std::future::ready(event.ok())
+    });
+    let each = changes(events).for_each(|change| {
+        observe(presence, kind, &change);
+        std::future::ready(())
+    });
+    each.await;
 }
 
-fn tell<M: Resource>(presence: &Presence, kind: HolderKind, event: &Event<M>) {
-    let name = |object: &M| {
-        let meta = object.meta();
-        (
-            meta.namespace.clone().unwrap_or_default(),
-            meta.name.clone().unwrap_or_default(),
-            meta.uid.clone().unwrap_or_default(),
-        )
-    };
-    match event {
-        Event::Init => presence.observe(kind, &PresenceEvent::ListStarted),
-        Event::InitDone => presence.observe(kind, &PresenceEvent::ListComplete),
-        Event::Apply(object) | Event::InitApply(object) => {
-            let (namespace, name, uid) = name(object);
-            let there = PresenceEvent::Present {
+fn observe<M: Resource>(presence: &Presence, kind: HolderKind, change: &WatchChange<M>) {
+    let place = |object: &M| (object.namespace().unwrap_or_default(), object.name_any());
+    match change {
+        WatchChange::Applied { object, .. } => {
+            let (namespace, name) = place(object);
+            let present = PresenceEvent::Present {
                 namespace: &namespace,
                 name: &name,
-                uid: &uid,
+                uid: object.meta().uid.as_deref().unwrap_or_default(),
             };
-            presence.observe(kind, &there);
+            presence.observe(kind, &present);
         }
-        Event::Delete(object) => {
-            let (namespace, name, _) = name(object);
+        WatchChange::Deleted(object) => {
+            let (namespace, name) = place(object);
             let gone = PresenceEvent::Gone {
                 namespace: &namespace,
                 name: &name,
             };
             presence.observe(kind, &gone);
         }
+        WatchChange::Listed(listed) => presence.observe(kind, &PresenceEvent::Listed(listed)),
     }
 }

@@ -81,23 +81,23 @@ impl Follower {
     /// Follows for as long as the process lives. What was right stays in force while something is wrong.
     pub(super) async fn follow(self) {
         let mut changes = pin!(self.changes());
-        let (mut in_force, mut said) = (ActiveState::default(), None);
+        let (mut in_force, mut last_error) = (ActiveState::default(), None);
         loop {
             let wait = match self.look(&mut in_force).await {
                 Ok(()) => {
-                    said = None;
+                    last_error = None;
                     self.health.set("front", Check::Ready);
                     CHECK_INTERVAL
                 }
                 Err(failure) => {
                     let text = failure.to_string();
-                    if said.as_ref() != Some(&text) {
+                    if last_error.as_ref() != Some(&text) {
                         tracing::warn!(error = text, "extension API not ready");
                     }
                     if in_force.standing.is_none() {
                         self.health.set("front", Check::Waiting(text.clone()));
                     }
-                    said = Some(text);
+                    last_error = Some(text);
                     RETRY_INTERVAL
                 }
             };
@@ -149,7 +149,7 @@ impl Follower {
         let map = maps.get_opt(AUTHENTICATION_CONFIG_MAP).await?;
         let authentication = RequestHeaderConfig::from_config_map(map)?;
         let link = self.link().await?;
-        let told = self.publish_ca_bundle(&certificate, link.as_ref()).await;
+        let published = self.publish_ca_bundle(&certificate, link.as_ref()).await;
         let same = in_force.certificate.as_ref() == Some(&certificate)
             && in_force.authentication.as_ref() == Some(&authentication)
             && link
@@ -172,7 +172,7 @@ impl Follower {
             in_force.authentication = Some(authentication);
             tracing::info!("requestheader CA loaded");
         }
-        let standing = told?;
+        let standing = published?;
         if standing == ApiServiceState::Elsewhere && in_force.standing != Some(standing) {
             tracing::warn!(
                 api_service = API_SERVICE,
@@ -238,7 +238,7 @@ impl Follower {
             let owner = owner
                 .clone()
                 .ok_or_else(|| Failure::NoService(self.service.clone()))?;
-            let wanted = changed.unwrap_or(held);
+            let certificate = changed.unwrap_or(held);
             let mut secret = Secret {
                 metadata: ObjectMeta {
                     name: Some(self.own()),
@@ -256,7 +256,7 @@ impl Follower {
                     ..ObjectMeta::default()
                 },
                 type_: Some("kubernetes.io/tls".to_owned()),
-                data: Some(wanted.data()),
+                data: Some(certificate.data()),
                 ..Secret::default()
             };
             // By force: what somebody else changed in it is put back.
@@ -267,7 +267,7 @@ impl Follower {
                 Ok(mut written) => {
                     wipe(written.data.take());
                     tracing::info!(secret = self.own(), "certificate issued");
-                    return Ok(wanted);
+                    return Ok(certificate);
                 }
                 Err(kube::Error::Api(answer)) if answer.code == 409 && turn < MAX_WRITE_ATTEMPTS => turn += 1,
                 Err(error) => return Err(error.into()),

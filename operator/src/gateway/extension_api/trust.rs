@@ -89,15 +89,15 @@ pub(super) struct RequestHeaderConfig {
 impl RequestHeaderConfig {
     /// From the ConfigMap.
     pub(super) fn from_config_map(map: Option<ConfigMap>) -> Result<Self, TrustError> {
-        let mut said: BTreeMap<String, String> = map.and_then(|map| map.data).unwrap_or_default();
-        let mut said = |key: &'static str| said.remove(key).ok_or(TrustError::Authentication(key));
-        let authorities = said("requestheader-client-ca-file")?;
-        let allowed = serde_json::from_str(&said("requestheader-allowed-names")?)
+        let mut fields: BTreeMap<String, String> = map.and_then(|map| map.data).unwrap_or_default();
+        let mut field = |key: &'static str| fields.remove(key).ok_or(TrustError::Authentication(key));
+        let authorities = field("requestheader-client-ca-file")?;
+        let allowed = serde_json::from_str(&field("requestheader-allowed-names")?)
             .map_err(|_| TrustError::Authentication("requestheader-allowed-names"))?;
         let headers = HeaderNames::parse(
-            &said("requestheader-username-headers")?,
-            &said("requestheader-group-headers")?,
-            &said("requestheader-extra-headers-prefix")?,
+            &field("requestheader-username-headers")?,
+            &field("requestheader-group-headers")?,
+            &field("requestheader-extra-headers-prefix")?,
         )
         .ok_or(TrustError::Authentication("requestheader-username-headers"))?;
         Ok(Self {

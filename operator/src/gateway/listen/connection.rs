@@ -1,7 +1,7 @@
 //! What is known of one connection, and when it ends: what it waits for, what it holds, and since when.
 //!
-//! A connection begins as a stranger's, at the expense of its address. Once a request on it has proven who
-//! asks, it leaves the strangers' account at once. [`judge`] decides from facts and the time alone.
+//! A connection begins unauthenticated, at the expense of its address. Once a request on it has proven who
+//! asks, it leaves that account at once. [`judge`] decides from facts and the time alone.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -16,11 +16,12 @@ use tokio::time::Instant;
 use super::Admission;
 use crate::gateway::request::{RefusalMetrics, Share, ShareExhausted};
 
-/// Bytes of memory that a stranger's connection counts for: TLS, and a head of HTTP/1.1 or a frame of HTTP/2.
-const STRANGER_CONNECTION_BYTES: u64 = 32 << 10;
+/// Bytes of memory that an unauthenticated connection counts for: TLS, and a head of HTTP/1.1 or a frame of
+/// HTTP/2.
+const UNAUTHENTICATED_CONNECTION_BYTES: u64 = 32 << 10;
 /// What it counts for in addition once it has sent more than [`LITTLE_TRAFFIC_BYTES`]: a window of HTTP/2 and
 /// a header block.
-const STRANGER_TRAFFIC_BYTES: u64 = 96 << 10;
+const UNAUTHENTICATED_TRAFFIC_BYTES: u64 = 96 << 10;
 /// Bytes that the first amount covers.
 const LITTLE_TRAFFIC_BYTES: u64 = 16 << 10;
 
@@ -57,7 +58,7 @@ impl Default for ConnectionTimeouts {
 /// Why a connection is ended by this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::gateway) enum EndReason {
-    /// A stranger was silent.
+    /// Who has not proven who it is was silent.
     Silent,
     /// Nothing was asked for long.
     Idle,
@@ -65,7 +66,7 @@ pub(in crate::gateway) enum EndReason {
     Head,
     /// An answer was not taken.
     Answer,
-    /// A stranger holds too much.
+    /// Who has not proven who it is holds too much.
     Share(ShareExhausted),
 }
 
@@ -85,7 +86,7 @@ impl EndReason {
 /// What decides whether a connection goes on.
 #[derive(Clone, Copy, Debug)]
 struct Facts {
-    stranger: bool,
+    unauthenticated: bool,
     http1: bool,
     /// Requests whose answers are not taken whole.
     busy: usize,
@@ -114,12 +115,12 @@ fn judge(facts: &Facts, timeouts: &ConnectionTimeouts, now: Instant) -> Verdict 
         (facts.stalled, timeouts.answer, EndReason::Answer),
         (facts.head, timeouts.head, EndReason::Head),
         (
-            (idle && facts.stranger).then_some(facts.quiet),
+            (idle && facts.unauthenticated).then_some(facts.quiet),
             timeouts.silence,
             EndReason::Silent,
         ),
         (
-            (idle && !facts.stranger && facts.http1).then_some(facts.quiet),
+            (idle && !facts.unauthenticated && facts.http1).then_some(facts.quiet),
             timeouts.idle,
             EndReason::Idle,
         ),
@@ -138,7 +139,7 @@ fn judge(facts: &Facts, timeouts: &ConnectionTimeouts, now: Instant) -> Verdict 
 /// At whose expense a connection is.
 enum Payer {
     /// Its address: memory, and one connection.
-    Stranger {
+    Unauthenticated {
         memory: Share<IpAddr>,
         _connection: Share<IpAddr>,
     },
@@ -176,7 +177,7 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// What a stranger's address pays before the handshake.
+/// What the address of a connection pays before the handshake.
 pub(super) struct ConnectionShare {
     memory: Share<IpAddr>,
     connection: Share<IpAddr>,
@@ -193,9 +194,9 @@ impl ConnectionShare {
         Ok(Self {
             connection: connections.take_within(of(connections.all()), address, 1)?,
             memory: memory.take_within(
-                of(memory.all()).max(STRANGER_CONNECTION_BYTES + STRANGER_TRAFFIC_BYTES),
+                of(memory.all()).max(UNAUTHENTICATED_CONNECTION_BYTES + UNAUTHENTICATED_TRAFFIC_BYTES),
                 address,
-                STRANGER_CONNECTION_BYTES,
+                UNAUTHENTICATED_CONNECTION_BYTES,
             )?,
         })
     }
@@ -214,7 +215,7 @@ impl Connection {
             http1,
             timeouts: admission.timeouts,
             state: Mutex::new(State {
-                payer: Payer::Stranger {
+                payer: Payer::Unauthenticated {
                     memory,
                     _connection: connection,
                 },
@@ -240,7 +241,7 @@ impl Connection {
     /// Bytes came.
     ///
     /// # Errors
-    /// [`ShareExhausted`]: a stranger has no room for more.
+    /// [`ShareExhausted`]: the address has no room for more.
     pub(super) fn received(&self, bytes: usize) -> Result<(), ShareExhausted> {
         let mut state = self.state.lock();
         let before = state.received;
@@ -250,8 +251,8 @@ impl Connection {
         }
         let much = before <= LITTLE_TRAFFIC_BYTES && state.received > LITTLE_TRAFFIC_BYTES;
         match &mut state.payer {
-            Payer::Stranger { memory, .. } if much => memory.grow(STRANGER_TRAFFIC_BYTES),
-            Payer::Stranger { .. } | Payer::Proven(_) => Ok(()),
+            Payer::Unauthenticated { memory, .. } if much => memory.grow(UNAUTHENTICATED_TRAFFIC_BYTES),
+            Payer::Unauthenticated { .. } | Payer::Proven(_) => Ok(()),
         }
     }
 
@@ -277,7 +278,7 @@ impl Connection {
     /// Who asks has proven who it is: from now on the connection is at the expense of what `take` takes.
     ///
     /// # Errors
-    /// What `take` returns; it stays a stranger's.
+    /// What `take` returns; it stays at the expense of its address.
     pub(in crate::gateway) fn prove<E>(
         &self,
         take: impl FnOnce() -> Result<Box<dyn Any + Send>, E>,
@@ -303,7 +304,7 @@ impl Connection {
             let verdict = {
                 let state = self.state.lock();
                 let facts = Facts {
-                    stranger: matches!(state.payer, Payer::Stranger { .. }),
+                    unauthenticated: matches!(state.payer, Payer::Unauthenticated { .. }),
                     http1: self.http1,
                     busy: state.busy,
                     quiet: state.quiet,
@@ -355,65 +356,4 @@ impl Drop for RequestGuard {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_kind_of_waiting_has_its_own_end() {
-        let start = Instant::now();
-        let timeouts = ConnectionTimeouts::default();
-        let quiet = Facts {
-            stranger: true,
-            http1: true,
-            busy: 0,
-            quiet: start,
-            head: None,
-            piece: None,
-            stalled: None,
-        };
-        let after =
-            |facts: &Facts, seconds: u64| judge(facts, &timeouts, start + Duration::from_secs(seconds));
-        assert_eq!(after(&quiet, 9), Verdict::Until(start + Duration::from_secs(10)));
-        assert_eq!(after(&quiet, 10), Verdict::End(EndReason::Silent));
-        let proven = Facts {
-            stranger: false,
-            ..quiet
-        };
-        assert_eq!(
-            after(&proven, 10),
-            Verdict::Until(start + Duration::from_secs(15))
-        );
-        assert_eq!(after(&proven, 60), Verdict::End(EndReason::Idle));
-        // Whoever speaks HTTP/2 is asked whether it is alive.
-        let second = Facts {
-            http1: false,
-            ..proven
-        };
-        assert_eq!(
-            after(&second, 600),
-            Verdict::Until(start + Duration::from_secs(605))
-        );
-        let head = Facts {
-            head: Some(start),
-            ..proven
-        };
-        assert_eq!(after(&head, 10), Verdict::End(EndReason::Head));
-        // What is under way has a time of its own.
-        let asked = Facts { busy: 1, ..quiet };
-        assert_eq!(after(&asked, 29), Verdict::Until(start + Duration::from_secs(34)));
-        for unread in [
-            Facts {
-                piece: Some(start),
-                ..asked
-            },
-            Facts {
-                stalled: Some(start),
-                busy: 1,
-                ..second
-            },
-        ] {
-            assert_eq!(after(&unread, 9), Verdict::Until(start + Duration::from_secs(10)));
-            assert_eq!(after(&unread, 10), Verdict::End(EndReason::Answer));
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The port: connections, TLS and HTTP, with a bound on everything that a stranger can make large or slow.
+//! The port: connections, TLS and HTTP, with a bound on everything that anybody can make large or slow.
 
 mod connection;
 mod fair_executor;
@@ -93,7 +93,7 @@ impl Admission {
         Self {
             addresses,
             connections: Shares::new(each, limits::MAX_CONNECTIONS),
-            memory: Shares::new(each, limits::MAX_STRANGER_BYTES),
+            memory: Shares::new(each, limits::MAX_UNAUTHENTICATED_BYTES),
             timeouts: ConnectionTimeouts::default(),
             refusals,
         }

@@ -1,7 +1,7 @@
 //! The port against clients that behave, and clients that do not.
 
 mod heads;
-mod strangers;
+mod unauthenticated;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,9 @@ use tokio_rustls::client::TlsStream;
 use crate::gateway::limits;
 use crate::gateway::listen::ConnectionTimeouts;
 use crate::gateway::tests::{World, token};
-use crate::gateway::tls::{CertResolver, GatewayConfigResolver, test_certificate};
+use crate::gateway::tls::{
+    CertResolver, CertificateClient, ClientProcess, PortConfigResolver, test_certificate,
+};
 
 struct Port {
     world: World,
@@ -59,14 +61,14 @@ impl Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::default();
-        let doors = GatewayConfigResolver {
-            everybody: Arc::new(served.config()),
-            extension_api: Arc::default(),
+        let resolver = PortConfigResolver {
+            everybody: Some(Arc::new(served.config())),
+            client: CertificateClient::new(ClientProcess::ExtensionApi),
         };
         let admission = world.admission.clone().with_timeouts(timeouts);
         let task = tokio::spawn(super::serve(
             listener,
-            Arc::new(doors),
+            Arc::new(resolver),
             router,
             admission,
             shutdown.clone(),

@@ -33,13 +33,13 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<NamespaceRef, NoQuery, BatchGetSecretValueRequest>,
 ) -> Result<Answer, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let Input {
         path: namespace,
         body: BatchGetSecretValueRequest { secrets },
         ..
     } = input;
-    if asking.caller.via_extension_api {
+    if request.caller().via_extension_api {
         return Err(sealed_required("read one at a time"));
     }
     let different: BTreeSet<(&str, Option<&str>, Option<&str>)> = secrets
@@ -51,7 +51,7 @@ pub(super) async fn run(
     }
     // Each of them is a read; the first one is paid for.
     for _ in secrets.iter().skip(1) {
-        limit::limit(&gateway, &asking, Cost::Read)?;
+        limit::limit(&gateway, &request, Cost::Read)?;
     }
     blocking(move || {
         let mut values: Vec<Zeroizing<Vec<u8>>> = Vec::new();
@@ -68,14 +68,14 @@ pub(super) async fn run(
                 ..GetSecretValueQuery::default()
             };
             let path = SecretPath::new(namespace.clone(), name);
-            match read(&gateway, &asking, &path, &which, &[]) {
+            match read(&gateway, &request, &path, &which, &[]) {
                 Ok(ReadOutcome::Value(read)) => {
                     values.push(shape::value(path.namespace().name(), path.name(), &read)?);
                 }
                 // Nothing is held, so nothing is unchanged.
                 Ok(ReadOutcome::Unchanged(_)) => {}
                 Err(problem) => failures.push(BatchFailure {
-                    problem: problem.to_document(&asking.request),
+                    problem: problem.to_document(&request.id()),
                     name: path.parsed().map(SecretName::to_string),
                 }),
             }

@@ -17,7 +17,7 @@ use crate::gateway::{Gateway, blocking};
 #[derive(Clone, Debug)]
 pub(super) struct SecretChange {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) asking: RequestContext,
+    pub(super) request: RequestContext,
     pub(super) path: SecretPath,
     /// The secret, where there is one.
     pub(super) secret: Option<Arc<SecretView>>,
@@ -80,20 +80,20 @@ impl SecretChange {
         new_under: Option<KeyView>,
         exists: bool,
     ) -> Result<Self, Problem> {
-        let OperationContext { gateway, asking, .. } = context;
+        let OperationContext { gateway, request, .. } = context;
         let secret = find::secret(&gateway, &path)?.into_view();
         let mut change = Self {
             gateway,
-            asking,
+            request,
             path,
             secret,
             action,
             new_under,
             statements: Vec::new(),
         };
-        let facts = change.asking.facts();
+        let facts = change.request.facts();
         let exists = exists || change.secret.is_some();
-        let decision = permit(&change.gateway, &change.asking, &change.wanted(&facts), exists)?;
+        let decision = permit(&change.gateway, &change.request, &change.access(&facts), exists)?;
         change.statements = decision.statements;
         Ok(change)
     }
@@ -107,8 +107,8 @@ impl SecretChange {
     pub(super) async fn also(mut self, action: Action) -> Result<Self, Problem> {
         blocking(move || {
             self.action = action;
-            let facts = self.asking.facts();
-            let decision = permit(&self.gateway, &self.asking, &self.wanted(&facts), true)?;
+            let facts = self.request.facts();
+            let decision = permit(&self.gateway, &self.request, &self.access(&facts), true)?;
             for statement in decision.statements {
                 if !self.statements.contains(&statement) {
                     self.statements.push(statement);
@@ -119,7 +119,7 @@ impl SecretChange {
         .await
     }
 
-    fn wanted<'a>(&'a self, facts: &'a RequestFacts) -> AccessRequest<'a> {
+    fn access<'a>(&'a self, facts: &'a RequestFacts) -> AccessRequest<'a> {
         AccessRequest {
             action: self.action,
             path: &self.path,
@@ -137,7 +137,7 @@ impl SecretChange {
     where
         C::Reply: Send,
     {
-        self.run_as(command, self.asking.request).await
+        self.run_as(command, self.request.id()).await
     }
 
     /// A change of the store beside the one that was asked for, under an id of its own.
@@ -163,7 +163,7 @@ impl SecretChange {
         let store = self.gateway.store.clone();
         let meta = Meta {
             request,
-            ..self.asking.meta(&self.statements)
+            ..self.request.meta(&self.statements)
         };
         blocking(move || Ok(store.run(command, meta).map_err(Problem::from)))
             .await?
@@ -179,7 +179,7 @@ impl SecretChange {
             detail: detail.to_owned(),
             ..AuditNote::new(audit_action(self.action))
         };
-        let meta = self.asking.meta(&self.statements);
+        let meta = self.request.meta(&self.statements);
         record::later(&self.gateway, note, meta)
             .await
             .map_err(ChangeError::Recorded)
@@ -191,11 +191,11 @@ impl SecretChange {
             Ok(done) => Ok(done),
             Err(ChangeError::Recorded(problem)) => Err(problem),
             Err(ChangeError::Unrecorded(problem)) => Err(blocking(move || {
-                let facts = self.asking.facts();
+                let facts = self.request.facts();
                 record::refuse(
                     &self.gateway,
-                    &self.asking,
-                    &self.wanted(&facts),
+                    &self.request,
+                    &self.access(&facts),
                     &self.statements,
                     problem,
                 )

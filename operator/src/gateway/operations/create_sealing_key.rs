@@ -17,9 +17,9 @@ pub(super) async fn run(
     context: OperationContext,
     _: Input<NamespaceText>,
 ) -> Result<SealingKeyAnswer, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     blocking(move || {
-        let (id, key) = gateway.sealing_keys.make(&asking.caller.principal.identity)?;
+        let (id, key) = gateway.sealing_keys.make(&request.caller().principal.identity)?;
         Ok(SealingKeyAnswer {
             id,
             key: key.to_string(),

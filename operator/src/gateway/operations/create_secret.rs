@@ -79,11 +79,11 @@ pub(super) async fn run(
             "no part of a name may be `.` or `..`: clients remove those from a path",
         ));
     }
-    let wanted_key = body.encryption_key;
-    let key = key(&context.gateway, &namespace, wanted_key.clone()).await?;
+    let key_name = body.encryption_key;
+    let key = key(&context.gateway, &namespace, key_name.clone()).await?;
     let path = SecretPath::new(namespace, body.name);
     let change = SecretChange::for_new_secret(context, path, key.clone()).await?;
-    let outcome = create(&change, new, wanted_key.as_deref(), key).await;
+    let outcome = create(&change, new, key_name.as_deref(), key).await;
     change.settle(outcome).await
 }
 
@@ -104,7 +104,7 @@ async fn key(
 async fn create(
     change: &SecretChange,
     new: NewSecret,
-    wanted_key: Option<&str>,
+    key_name: Option<&str>,
     key: Option<KeyView>,
 ) -> Result<SecretAnswer, ChangeError> {
     if let Some(secret) = &change.secret {
@@ -114,12 +114,12 @@ async fn create(
         }
         .into());
     }
-    if let (Some(name), None) = (wanted_key, &key) {
+    if let (Some(name), None) = (key_name, &key) {
         return Err(Problem::no_encryption_key(name).into());
     }
     let namespace = namespace(change).await?;
     has_room(change, namespace, &new.value).await?;
-    let object = object(change, &new, wanted_key).await?;
+    let object = object(change, &new, key_name).await?;
     let command = CreateSecret {
         id: SecretId::generate()
             .map_err(|_| StoreError::NotCommitted)
@@ -142,7 +142,7 @@ async fn create(
     let written = change.run(command).await?;
     change
         .gateway
-        .declared
+        .external_sources
         .notify_changed(change.namespace(), &object.name_any());
     Ok(shape::secret(change.namespace(), &written.secret, key.as_ref()))
 }
@@ -188,8 +188,8 @@ async fn object(
         labels: &new.labels,
         key,
     };
-    let wanted = external_managed_secret(&name, &declared);
-    if let Some(made) = objects.create(&wanted).await? {
+    let manifest = external_managed_secret(&name, &declared);
+    if let Some(made) = objects.create(&manifest).await? {
         return Ok(made);
     }
     let found = objects.find(&name).await?;

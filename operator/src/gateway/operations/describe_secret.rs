@@ -13,9 +13,9 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<SecretPath>,
 ) -> Result<SecretAnswer, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let what = (Action::DescribeSecret, "");
-    metadata::answer_blocking(gateway, asking, input.path, what, |gateway, _, authorised| {
+    metadata::answer_blocking(gateway, request, input.path, what, |gateway, _, authorised| {
         let (namespace, secret) = (authorised.path().namespace().name(), authorised.secret());
         let key = gateway.key(secret)?;
         Ok(shape::secret(namespace, secret, key.as_ref()))

@@ -4,8 +4,6 @@
 //! Without `principal` it is about the caller. Whoever may not see the secret may not explain it. Labels of
 //! pods and the address of another principal are not known here, and count so.
 
-use std::sync::Arc;
-
 use strongroom_api::v1::{ExplainAccessAnswer, ExplainAccessQuery};
 use strongroom_rules::policy::{Action, Identity, Principal, RequestFacts};
 use strongroom_store::audit::{self, AuditOutcome};
@@ -23,7 +21,7 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<SecretPath, ExplainAccessQuery>,
 ) -> Result<ExplainAccessAnswer, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let Input {
         path,
         query: question,
@@ -36,27 +34,28 @@ pub(super) async fn run(
             .filter(|action| !action.uses_key())
             .ok_or_else(|| invalid("`action` is like `GetSecretValue`"))?,
     };
-    blocking(move || answer(&gateway, &asking, &path, action, &question)).await
+    blocking(move || answer(&gateway, &request, &path, action, &question)).await
 }
 
 fn answer(
     gateway: &Gateway,
-    asking: &RequestContext,
+    request: &RequestContext,
     path: &SecretPath,
     action: Action,
     question: &ExplainAccessQuery,
 ) -> Result<ExplainAccessAnswer, Problem> {
     let namespace = path.namespace().name();
     let found = find::secret(gateway, path)?;
-    let facts = asking.facts();
+    let facts = request.facts();
     let sees = AccessRequest::of_found(Action::DescribeSecret, &found, &facts);
-    let authorised = authorise(gateway, asking, &sees)?;
+    let authorised = authorise(gateway, request, &sees)?;
     let (knows, view) = (authorised.decision(), authorised.secret());
+    let caller = &**request.caller();
     let subject = match &question.principal {
-        None => asking.clone(),
-        Some(text) => about(asking, text),
+        None => caller.clone(),
+        Some(text) => named(text),
     };
-    if knows.rbac && !asks_by_rbac(asking, &subject, namespace) {
+    if knows.rbac && !asks_by_rbac(caller, &subject, namespace) {
         let why = format!(
             "RBAC lets you ask about yourself and about ServiceAccounts of namespace `{namespace}`; to ask about others, a SecretPolicy has to \
              allow you secrets:DescribeSecret on secret `{}`",
@@ -64,13 +63,23 @@ fn answer(
         );
         return Err(record::refuse(
             gateway,
-            asking,
+            request,
             &sees,
             &[],
             Problem::new(Code::PolicyDenied, why),
         )?);
     }
     let stage = question.stage.as_deref().unwrap_or("Current");
+    let known = request.facts();
+    let known = match question.principal {
+        None => known,
+        Some(_) => RequestFacts {
+            pod_labels: None,
+            node_labels: None,
+            source: None,
+            ..known
+        },
+    };
     let facts = RequestFacts {
         stages: [stage.to_owned()].into(),
         version: stage
@@ -78,28 +87,27 @@ fn answer(
             .ok()
             .and_then(|stage| view.stages.get(&stage))
             .map(ToString::to_string),
-        source: question.principal.is_none().then_some(asking.source),
-        ..subject.facts()
+        ..known
     };
-    let wanted = AccessRequest {
+    let access = AccessRequest {
         action,
         facts: &facts,
         ..sees
     };
-    let decision = decide(gateway, &subject, action, &wanted)?;
-    let explanation = explain_decision(gateway, (asking, &subject), &wanted, (&decision, knows))?;
+    let decision = decide(gateway, &subject, action, &access)?;
+    let explanation = explain_decision(gateway, (caller, &subject), &access, (&decision, knows))?;
     let note = AuditNote {
         outcome: AuditOutcome::Done,
         namespace: path.namespace().parsed().cloned(),
         secret: Some(view.name.clone()),
         secret_id: Some(view.id),
-        detail: format!("{action} for {}", subject.caller.principal.identity),
+        detail: format!("{action} for {}", subject.principal.identity),
         ..AuditNote::new(audit::Action::ExplainAccess)
     };
-    record::now(gateway, note, &asking.meta(&[]))?;
+    record::now(gateway, note, &request.meta(&[]))?;
     Ok(ExplainAccessAnswer {
         allowed: decision.allowed,
-        principal: subject.caller.principal.identity.to_string(),
+        principal: subject.principal.identity.to_string(),
         action: action.as_str().into(),
         explanation: explanation.text,
         statements: explanation.statements,
@@ -131,13 +139,13 @@ fn answer(
 
 /// Whether somebody who knows of the secret by RBAC alone may ask about this one: about oneself, and about
 /// ServiceAccounts of the namespace.
-fn asks_by_rbac(asking: &RequestContext, subject: &RequestContext, namespace: &str) -> bool {
-    let identity = &subject.caller.principal.identity;
-    *identity == asking.caller.principal.identity || identity.namespace() == Some(namespace)
+fn asks_by_rbac(caller: &Caller, subject: &Caller, namespace: &str) -> bool {
+    let identity = &subject.principal.identity;
+    *identity == caller.principal.identity || identity.namespace() == Some(namespace)
 }
 
 /// Somebody else, of whom only the name is known.
-fn about(asking: &RequestContext, principal: &str) -> RequestContext {
+fn named(principal: &str) -> Caller {
     let identity = match principal.split_once('/') {
         Some((namespace, name)) if !principal.contains(':') => Identity::ServiceAccount {
             namespace: namespace.to_owned(),
@@ -153,17 +161,12 @@ fn about(asking: &RequestContext, principal: &str) -> RequestContext {
         ],
         Identity::User(_) => vec!["system:authenticated".to_owned()],
     };
-    RequestContext {
-        caller: Arc::new(Caller {
-            principal: Principal { identity, groups },
-            pod: None,
-            node: None,
-            offline: false,
-            via_extension_api: false,
-            may_get: None,
-        }),
-        pod_labels: None,
-        node_labels: None,
-        ..asking.clone()
+    Caller {
+        principal: Principal { identity, groups },
+        pod: None,
+        node: None,
+        offline: false,
+        via_extension_api: false,
+        may_get: None,
     }
 }

@@ -73,20 +73,20 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<SecretPath, GetSecretHistoryQuery>,
 ) -> Result<HistoryPage, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let Input { path, query, .. } = input;
-    let wanted = PageRequest::from_query(&query)?;
-    let identity = &asking.caller.principal.identity;
+    let page = PageRequest::from_query(&query)?;
+    let identity = &request.caller().principal.identity;
     let turn = identity
         .namespace()
         .map_or_else(|| identity.to_string(), str::to_owned);
     let scans = gateway.scans.clone();
     let work = move || {
         let action = (Action::DescribeSecret, "history");
-        metadata::answer(&gateway, &asking, &path, action, |authorised| {
+        metadata::answer(&gateway, &request, &path, action, |authorised| {
             // As consumers and statements of other namespaces are not shown to somebody who only has RBAC.
             let only = authorised.decision().rbac.then_some(path.namespace().name());
-            history(&gateway.store, authorised.secret().id, wanted, only)
+            history(&gateway.store, authorised.secret().id, page, only)
         })?
     };
     let answer = scans.run(&turn, work).await;
@@ -96,11 +96,11 @@ pub(super) async fn run(
 fn history(
     store: &Store,
     secret: SecretId,
-    wanted: PageRequest,
+    page: PageRequest,
     only: Option<&str>,
 ) -> Result<HistoryPage, Problem> {
     let read = |after: u64, limit: usize| store.mutations_after(after, limit);
-    let found = scan(read, secret, wanted, SCAN_BUDGET)?;
+    let found = scan(read, secret, page, SCAN_BUDGET)?;
     Ok(HistoryPage {
         records: found
             .entries
@@ -124,18 +124,18 @@ struct ScanResult {
 fn scan(
     mut read: impl FnMut(u64, usize) -> Result<Vec<(u64, Entry)>, StoreError>,
     secret: SecretId,
-    wanted: PageRequest,
+    page: PageRequest,
     budget: ScanBudget,
 ) -> Result<ScanResult, StoreError> {
     let began = Instant::now();
-    let (mut entries, mut last, mut examined) = (Vec::new(), wanted.after, 0);
+    let (mut entries, mut last, mut examined) = (Vec::new(), page.after, 0);
     loop {
         let batch = read(last, SCAN_BATCH)?;
         let ends = batch.len() < SCAN_BATCH;
         examined += batch.len();
         for (sequence, entry) in batch {
             if entry.secret_id == Some(secret) {
-                if entries.len() == wanted.limit {
+                if entries.len() == page.limit {
                     let next = Some(last);
                     return Ok(ScanResult { entries, next });
                 }

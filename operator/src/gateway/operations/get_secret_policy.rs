@@ -18,9 +18,9 @@ use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, S
 use crate::gateway::{Gateway, blocking};
 
 pub(super) async fn run(context: OperationContext, input: Input<SecretPath>) -> Result<OwnPolicy, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let path = input.path;
-    let (decided, asked, at) = (Arc::clone(&gateway), asking.clone(), path.clone());
+    let (decided, asked, at) = (Arc::clone(&gateway), request.clone(), path.clone());
     let (secret, statements) = blocking(move || permitted(&decided, &asked, &at)).await?;
     let name = policy_name(&secret);
     let policy = policy(&gateway, &path, &secret, &name).await;
@@ -28,15 +28,15 @@ pub(super) async fn run(context: OperationContext, input: Input<SecretPath>) -> 
         let policy = match policy {
             Ok(policy) => policy,
             Err(problem) => {
-                let facts = asking.facts();
-                let wanted = AccessRequest {
+                let facts = request.facts();
+                let access = AccessRequest {
                     action: Action::GetSecretPolicy,
                     path: &path,
                     secret: Some(&secret),
                     new_under: None,
                     facts: &facts,
                 };
-                return Err(record::refuse(&gateway, &asking, &wanted, &statements, problem)?);
+                return Err(record::refuse(&gateway, &request, &access, &statements, problem)?);
             }
         };
         let note = AuditNote {
@@ -46,7 +46,7 @@ pub(super) async fn run(context: OperationContext, input: Input<SecretPath>) -> 
             detail: format!("SecretPolicy `{name}`"),
             ..AuditNote::new(audit_action(Action::GetSecretPolicy))
         };
-        record::now(&gateway, note, &asking.meta(&statements))?;
+        record::now(&gateway, note, &request.meta(&statements))?;
         Ok(policy)
     })
     .await
@@ -55,13 +55,16 @@ pub(super) async fn run(context: OperationContext, input: Input<SecretPath>) -> 
 /// The secret, if the caller may see its policy, and what allows it.
 fn permitted(
     gateway: &Gateway,
-    asking: &RequestContext,
+    request: &RequestContext,
     path: &SecretPath,
 ) -> Result<(Arc<SecretView>, Vec<StatementRef>), Problem> {
     let found = find::secret(gateway, path)?;
-    let facts = asking.facts();
-    let wanted = AccessRequest::of_found(Action::GetSecretPolicy, &found, &facts);
-    let statements = authorise(gateway, asking, &wanted)?.decision().statements.clone();
+    let facts = request.facts();
+    let access = AccessRequest::of_found(Action::GetSecretPolicy, &found, &facts);
+    let statements = authorise(gateway, request, &access)?
+        .decision()
+        .statements
+        .clone();
     let secret = found.into_view().ok_or_else(|| Problem::no_secret(path))?;
     Ok((secret, statements))
 }

@@ -23,7 +23,7 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<SecretPath, GetSecretValueQuery>,
 ) -> Result<Answer, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let Input {
         path,
         query: which,
@@ -34,12 +34,12 @@ pub(super) async fn run(
     let key = key.transpose().map_err(invalid)?;
     let recipient = which.recipient.as_deref().map(str::parse::<SealingKey>);
     let recipient = recipient.transpose().map_err(invalid)?;
-    if recipient.is_none() && asking.caller.via_extension_api {
+    if recipient.is_none() && request.caller().via_extension_api {
         return Err(sealed_required("name a `recipient`, as kubectl strongroom does"));
     }
     let at_hand = find::is_value_cached(&gateway, &path);
     let answer = move || {
-        let (version, read) = match read(&gateway, &asking, &path, &which, &cached.versions)? {
+        let (version, read) = match read(&gateway, &request, &path, &which, &cached.versions)? {
             ReadOutcome::Unchanged(version) => {
                 return Ok(Answer {
                     version: Some(version),

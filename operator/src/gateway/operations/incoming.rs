@@ -21,7 +21,7 @@ pub(super) fn read_value(
     sealed: Option<SealedData>,
     about: &VersionContext<'_>,
 ) -> Result<Value, Problem> {
-    let caller = &context.asking.caller;
+    let caller = context.request.caller();
     match (data, sealed) {
         (Some(_), None) if caller.via_extension_api => Err(sealed_required(
             "send `sealed`, for a key from `POST …/sealingkeys`, as kubectl strongroom does",

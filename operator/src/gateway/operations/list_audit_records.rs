@@ -41,9 +41,9 @@ async fn list(
     namespace: Option<String>,
     since: ListAuditRecordsQuery,
 ) -> Result<Answer, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let after = since.after.as_deref().map(place).transpose()?;
-    blocking(move || answer(&gateway, &asking, namespace.as_deref(), after)).await
+    blocking(move || answer(&gateway, &request, namespace.as_deref(), after)).await
 }
 
 /// A place as `next` says it.
@@ -60,7 +60,7 @@ fn place(text: &str) -> Result<AuditPosition, Problem> {
 
 fn answer(
     gateway: &Gateway,
-    asking: &RequestContext,
+    request: &RequestContext,
     namespace: Option<&str>,
     after: Option<AuditPosition>,
 ) -> Result<Answer, Problem> {
@@ -70,20 +70,20 @@ fn answer(
             namespace: namespace.and_then(|name| name.parse().ok()),
             ..AuditNote::new(audit::Action::ReadAudit)
         };
-        record::now(gateway, note, &asking.meta(&[]))?;
+        record::now(gateway, note, &request.meta(&[]))?;
     }
     let from = after.unwrap_or_default();
     let (lines, next) = if from.is_end(&gateway.store) {
         (Vec::new(), from)
     } else {
-        let told = |line: &mut AuditRecord| {
+        let is_shown = |line: &mut AuditRecord| {
             if let Some(namespace) = namespace {
                 own_statements(line, namespace);
             }
             line.action != "Checkpoint" && (namespace.is_none() || line.namespace.as_deref() == namespace)
         };
         let page =
-            page(&gateway.store, from, told).map_err(|why| Problem::new(Code::StoreUnavailable, why))?;
+            page(&gateway.store, from, is_shown).map_err(|why| Problem::new(Code::StoreUnavailable, why))?;
         (page.lines, page.next)
     };
     let mut body = b"{\"records\":[".to_vec();
@@ -94,7 +94,7 @@ fn answer(
         body.extend_from_slice(&line.json);
     }
     body.extend_from_slice(format!("],\"next\":\"{}.{}\"", next.changes, next.reads).as_bytes());
-    if let Some(hours) = gateway.held.hours() {
+    if let Some(hours) = gateway.audit_hours.hours() {
         body.extend_from_slice(format!(",\"heldHours\":{hours:.1}").as_bytes());
     }
     body.push(b'}');

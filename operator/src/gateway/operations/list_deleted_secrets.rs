@@ -28,11 +28,11 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<NamespaceText, ListDeletedSecretsQuery>,
 ) -> Result<DeletedSecretsPage, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let namespace: NamespaceName = input.path.0.parse().map_err(invalid)?;
     let after = input.query.after.map(|after| after.parse()).transpose();
     let after: Option<SecretName> = after.map_err(invalid)?;
-    blocking(move || page(&gateway, &asking, namespace, after.as_ref())).await
+    blocking(move || page(&gateway, &request, namespace, after.as_ref())).await
 }
 
 /// The end of what a namespace may have, where there is one.
@@ -47,7 +47,7 @@ fn store_limit(quota: Option<Quota>) -> StoreLimit {
 
 fn page(
     gateway: &Gateway,
-    asking: &RequestContext,
+    request: &RequestContext,
     namespace: NamespaceName,
     after: Option<&SecretName>,
 ) -> Result<DeletedSecretsPage, Problem> {
@@ -58,12 +58,12 @@ fn page(
             detail: "what is in recovery windows".to_owned(),
             ..AuditNote::new(Action::ListSecrets)
         };
-        record::now(gateway, note, &asking.meta(&[]))?;
+        record::now(gateway, note, &request.meta(&[]))?;
     }
     let mut page = DeletedSecretsPage {
         secrets: Vec::new(),
         next: None,
-        time: asking.now,
+        time: request.now(),
         used: StoreUsage::default(),
         limit: StoreLimit::default(),
     };

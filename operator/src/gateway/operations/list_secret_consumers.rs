@@ -18,19 +18,19 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<SecretPath>,
 ) -> Result<ConsumersAnswer, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let what = (Action::DescribeSecret, "consumers");
     metadata::answer_blocking(
         gateway,
-        asking,
+        request,
         input.path,
         what,
-        |gateway, asking, authorised| {
+        |gateway, request, authorised| {
             let (known, secret) = (&gateway.consumers, authorised.secret());
             let previous = secret.stages.get(&Stage::Previous).map(VersionId::as_str);
-            let volumes = known.volume_consumers(secret.id, previous, asking.now);
+            let volumes = known.volume_consumers(secret.id, previous, request.now());
             let readers = known.readers().for_secret(secret.id);
-            let pods = known.pods().for_secret(secret.id, asking.now);
+            let pods = known.pods().for_secret(secret.id, request.now());
             let all = volumes.into_iter().map(volume);
             let all = all.chain(readers.into_iter().map(reader));
             let all = all.chain(pods.into_iter().map(pod));

@@ -13,10 +13,10 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<SecretPath, ListSecretVersionIdsQuery>,
 ) -> Result<VersionsAnswer, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let all = input.query.include_deprecated;
     let what = (Action::ListSecretVersionIds, "");
-    metadata::answer_blocking(gateway, asking, input.path, what, move |_, _, authorised| {
+    metadata::answer_blocking(gateway, request, input.path, what, move |_, _, authorised| {
         let versions = authorised.secret().versions.iter().rev();
         let shown = versions.filter(|version| all || !version.stages.is_empty());
         Ok(VersionsAnswer {

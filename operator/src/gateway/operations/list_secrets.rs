@@ -71,20 +71,20 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<NamespaceRef, ListFilter>,
 ) -> Result<SecretsPage, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let Input {
         path: namespace,
         query: filter,
         ..
     } = input;
     blocking(move || {
-        let page = page(&gateway, &asking, &namespace, &filter)?;
+        let page = page(&gateway, &request, &namespace, &filter)?;
         let note = AuditNote {
             namespace: namespace.parsed().cloned(),
             detail: format!("{} secrets", page.secrets.len()),
             ..AuditNote::new(audit::Action::ListSecrets)
         };
-        record::now(&gateway, note, &asking.meta(&[]))?;
+        record::now(&gateway, note, &request.meta(&[]))?;
         Ok(page)
     })
     .await
@@ -92,7 +92,7 @@ pub(super) async fn run(
 
 fn page(
     gateway: &Gateway,
-    asking: &RequestContext,
+    request: &RequestContext,
     namespace: &NamespaceRef,
     filter: &ListFilter,
 ) -> Result<SecretsPage, Problem> {
@@ -107,7 +107,7 @@ fn page(
     let after = filter.after.clone().map(|name| (id, name));
     let found = gateway.store.list(Some(id), after.as_ref(), MAX_EXAMINED)?;
     let all = found.len() < MAX_EXAMINED;
-    let facts = asking.facts();
+    let facts = request.facts();
     let mut last = None;
     for secret in &found {
         if page.secrets.len() == limit {
@@ -119,14 +119,14 @@ fn page(
             continue;
         }
         let path = SecretPath::of_stored(namespace.clone(), secret);
-        let wanted = AccessRequest {
+        let access = AccessRequest {
             action: Action::ListSecrets,
             path: &path,
             secret: Some(secret),
             new_under: None,
             facts: &facts,
         };
-        if decide(gateway, asking, Action::ListSecrets, &wanted)?.allowed {
+        if decide(gateway, request.caller(), Action::ListSecrets, &access)?.allowed {
             let key = gateway.key(secret)?;
             page.secrets
                 .push(shape::secret(namespace.name(), secret, key.as_ref()));

@@ -32,13 +32,13 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<NamespaceText, NoQuery, PurgeDeletedSecretsRequest>,
 ) -> Result<PurgeDeletedSecretsAnswer, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let namespace: NamespaceName = input.path.0.parse().map_err(invalid)?;
     let deleted_before = input.body.deleted_before.as_millisecond();
     blocking(move || {
         let purge = Purge {
             gateway: &gateway,
-            asking: &asking,
+            request: &request,
             before: strongroom_model::time::Timestamp::from_millis(deleted_before),
             until: Instant::now() + TIME_BUDGET,
         };
@@ -49,7 +49,7 @@ pub(super) async fn run(
 
 struct Purge<'a> {
     gateway: &'a Gateway,
-    asking: &'a RequestContext,
+    request: &'a RequestContext,
     before: strongroom_model::time::Timestamp,
     until: Instant,
 }
@@ -67,7 +67,7 @@ impl Purge<'_> {
                 detail: "no secret that can be destroyed is in a recovery window".to_owned(),
                 ..AuditNote::new(Action::PurgeSecret)
             };
-            record::now(self.gateway, note, &self.asking.meta(&[]))?;
+            record::now(self.gateway, note, &self.request.meta(&[]))?;
         }
         Ok(purged)
     }
@@ -103,7 +103,7 @@ impl Purge<'_> {
     fn commit(&self, namespace: NamespaceId, secrets: BTreeSet<SecretId>) -> Result<Usage, StoreError> {
         let meta = Meta {
             request: RequestId::generate().map_err(|_| StoreError::NotCommitted)?,
-            ..self.asking.meta(&[])
+            ..self.request.meta(&[])
         };
         let command = PurgeSecrets {
             namespace,

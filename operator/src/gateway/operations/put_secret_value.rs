@@ -62,14 +62,14 @@ pub(super) async fn run(
             stages: stages.map_err(invalid)?,
             recovery,
         };
-        write(&context.gateway, &context.asking, &path, put)
+        write(&context.gateway, &context.request, &path, put)
     })
     .await
 }
 
 fn write(
     gateway: &Gateway,
-    asking: &RequestContext,
+    request: &RequestContext,
     path: &SecretPath,
     put: Put,
 ) -> Result<Succeeded<VersionAnswer>, Problem> {
@@ -77,9 +77,10 @@ fn write(
     let found = find::secret(gateway, path)?;
     let secret = found.view();
     let owner = secret.and_then(|secret| secret.object.as_ref());
-    let declaration = gateway
-        .declared
-        .for_secret(namespace, name, owner.map(|object| object.uid.as_str()));
+    let declaration =
+        gateway
+            .external_sources
+            .for_secret(namespace, name, owner.map(|object| object.uid.as_str()));
     let under = new_key(gateway, path, secret, declaration.as_ref())?;
     let current = [Stage::Current];
     let stages = if put.stages.is_empty() {
@@ -90,9 +91,9 @@ fn write(
     let facts = RequestFacts {
         stages: stages.iter().map(ToString::to_string).collect(),
         version: Some(put.version.to_string()),
-        ..asking.facts()
+        ..request.facts()
     };
-    let wanted = AccessRequest {
+    let access = AccessRequest {
         action: Action::PutSecretValue,
         path,
         secret,
@@ -104,11 +105,11 @@ fn write(
     };
     let decision = permit(
         gateway,
-        asking,
-        &wanted,
+        request,
+        &access,
         secret.is_some() || declaration.is_some(),
     )?;
-    let refused = |problem| record::refuse(gateway, asking, &wanted, &decision.statements, problem);
+    let refused = |problem| record::refuse(gateway, request, &access, &decision.statements, problem);
     let Some(declaration) = declaration else {
         return Err(refused(not_external(name))?);
     };
@@ -122,8 +123,8 @@ fn write(
         return Err(refused(invalid(why))?);
     }
     let id = put.version.clone();
-    let meta = asking.meta(&decision.statements);
-    let mut may_compare = may_compare(gateway, asking, &wanted, &id)?;
+    let meta = request.meta(&decision.statements);
+    let mut may_compare = may_compare(gateway, request, &access, &id)?;
     let is_there = |secret: &&SecretView| secret.versions.iter().any(|version| version.id == id);
     if !may_compare && secret.as_ref().is_some_and(is_there) {
         return Err(refused(version_conflict())?);
@@ -153,12 +154,14 @@ fn write(
         }
     };
     if written.created {
-        gateway.declared.notify_changed(namespace, &declaration.object);
+        gateway
+            .external_sources
+            .notify_changed(namespace, &declaration.object);
         gateway.puts.remember(
-            &asking.caller.principal.identity,
+            &request.caller().principal.identity,
             written.secret.id,
             &id,
-            asking.now,
+            request.now(),
         );
     } else if !may_compare {
         // Another request put it in between, and with which value is not told.
@@ -198,15 +201,15 @@ fn write(
 /// or put it himself.
 fn may_compare(
     gateway: &Gateway,
-    asking: &RequestContext,
-    wanted: &AccessRequest<'_>,
+    request: &RequestContext,
+    access: &AccessRequest<'_>,
     version: &VersionId,
 ) -> Result<bool, Problem> {
-    let Some(secret) = wanted.secret else {
+    let Some(secret) = access.secret else {
         return Ok(true);
     };
-    let identity = &asking.caller.principal.identity;
-    if gateway.puts.contains(identity, secret.id, version, asking.now) {
+    let identity = &request.caller().principal.identity;
+    if gateway.puts.contains(identity, secret.id, version, request.now()) {
         return Ok(true);
     }
     let there = secret.versions.iter().find(|known| known.id == *version);
@@ -216,14 +219,14 @@ fn may_compare(
             .flat_map(|version| &version.stages)
             .map(ToString::to_string)
             .collect(),
-        ..wanted.facts.clone()
+        ..access.facts.clone()
     };
     let reads = AccessRequest {
         action: Action::GetSecretValue,
         facts: &facts,
-        ..wanted.clone()
+        ..access.clone()
     };
-    Ok(decide(gateway, asking, Action::GetSecretValue, &reads)?.allowed)
+    Ok(decide(gateway, request.caller(), Action::GetSecretValue, &reads)?.allowed)
 }
 
 /// The answer to a version that is there, whatever its value is.
@@ -251,7 +254,7 @@ fn new_key(
         return Ok(NewKey::Default);
     };
     let required = gateway
-        .declared
+        .external_sources
         .required_key(path.namespace().name(), path.name());
     if let Some(required) = required.filter(|required| Some(required) != declaration.key.as_ref()) {
         return Ok(NewKey::Required(required));

@@ -21,7 +21,7 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<NamespaceText, NoQuery, SealedTexts>,
 ) -> Result<SealedTexts, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let Input {
         path: NamespaceText(namespace),
         body: texts,
@@ -47,7 +47,7 @@ pub(super) async fn run(
             secret,
             ..AuditNote::new(audit::Action::RenewSealedValues)
         };
-        record::now(&gateway, note, &asking.meta(&[]))?;
+        record::now(&gateway, note, &request.meta(&[]))?;
         let keys = outcome?;
         Ok(SealedTexts { keys, ..texts })
     })

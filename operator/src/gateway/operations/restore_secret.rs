@@ -67,6 +67,6 @@ async fn restore(change: &SecretChange, secret: &SecretView) -> Result<SecretAns
         object: binding(&object),
     };
     let view = change.run_beside(bind).await?;
-    gateway.declared.notify_changed(change.namespace(), &name);
+    gateway.external_sources.notify_changed(change.namespace(), &name);
     Ok(shape::secret(change.namespace(), &view, key.as_ref()))
 }

@@ -34,7 +34,7 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<SecretPath, NoQuery, RotateSecretRequest>,
 ) -> Result<Succeeded<RotateSecretAnswer>, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let Input {
         path,
         body: RotateSecretRequest { token },
@@ -46,7 +46,7 @@ pub(super) async fn run(
             "`token` must have 1 to 64 printable ASCII characters and no spaces",
         ));
     }
-    let (decided, asked, at) = (Arc::clone(&gateway), asking.clone(), path.clone());
+    let (decided, asked, at) = (Arc::clone(&gateway), request.clone(), path.clone());
     let (view, statements) = blocking(move || permitted(&decided, &asked, &at)).await?;
     let version_id = Cause::Now {
         annotation: token.clone(),
@@ -70,15 +70,15 @@ pub(super) async fn run(
     };
     blocking(move || {
         if let Err(problem) = outcome {
-            let facts = asking.facts();
-            let wanted = AccessRequest {
+            let facts = request.facts();
+            let access = AccessRequest {
                 action: Action::RotateSecret,
                 path: &path,
                 secret: Some(&view),
                 new_under: None,
                 facts: &facts,
             };
-            return Err(record::refuse(&gateway, &asking, &wanted, &statements, problem)?);
+            return Err(record::refuse(&gateway, &request, &access, &statements, problem)?);
         }
         let note = AuditNote {
             namespace: path.namespace().parsed().cloned(),
@@ -88,7 +88,7 @@ pub(super) async fn run(
             detail: detail.to_owned(),
             ..AuditNote::new(audit_action(Action::RotateSecret))
         };
-        record::now(&gateway, note, &asking.meta(&statements))?;
+        record::now(&gateway, note, &request.meta(&statements))?;
         Ok(Succeeded(success, RotateSecretAnswer { version_id, done }))
     })
     .await
@@ -97,13 +97,13 @@ pub(super) async fn run(
 /// The secret, if the caller may have it rotated and neither its state nor its key's forbids it.
 fn permitted(
     gateway: &Gateway,
-    asking: &RequestContext,
+    request: &RequestContext,
     path: &SecretPath,
 ) -> Result<(SecretView, Vec<StatementRef>), Problem> {
     let found = find::secret(gateway, path)?;
-    let facts = asking.facts();
-    let wanted = AccessRequest::of_found(Action::RotateSecret, &found, &facts);
-    let authorised = authorise(gateway, asking, &wanted)?;
+    let facts = request.facts();
+    let access = AccessRequest::of_found(Action::RotateSecret, &found, &facts);
+    let authorised = authorise(gateway, request, &access)?;
     let (view, statements) = (authorised.secret(), authorised.decision().statements.clone());
     let refusal = match (view.state, gateway.key(view)?.map(|key| key.state)) {
         (SecretState::PendingDeletion { until, .. }, _) => Some(Refusal::InRecoveryWindow { until }),
@@ -116,7 +116,7 @@ fn permitted(
     };
     if let Some(refusal) = refusal {
         let problem = StoreError::Refused(refusal).into();
-        return Err(record::refuse(gateway, asking, &wanted, &statements, problem)?);
+        return Err(record::refuse(gateway, request, &access, &statements, problem)?);
     }
     Ok((view.clone(), statements))
 }

@@ -18,7 +18,7 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<(SecretPath, String), NoQuery, UpdateSecretVersionStageRequest>,
 ) -> Result<SecretAnswer, Problem> {
-    let OperationContext { gateway, asking, .. } = context;
+    let OperationContext { gateway, request, .. } = context;
     let Input {
         path: (path, stage),
         body,
@@ -36,20 +36,20 @@ pub(super) async fn run(
         let facts = RequestFacts {
             stages: [stage.to_string()].into(),
             version: move_to.as_ref().or(remove_from.as_ref()).map(ToString::to_string),
-            ..asking.facts()
+            ..request.facts()
         };
-        let wanted = AccessRequest::of_found(Action::UpdateSecretVersionStage, &found, &facts);
-        let authorised = authorise(&gateway, &asking, &wanted)?;
+        let access = AccessRequest::of_found(Action::UpdateSecretVersionStage, &found, &facts);
+        let authorised = authorise(&gateway, &request, &access)?;
         let update = UpdateStage {
             secret: authorised.secret().id,
             stage,
             move_to,
             remove_from,
         };
-        let view = gateway.store.run(update, authorised.meta(&asking))?;
+        let view = gateway.store.run(update, authorised.meta(&request))?;
         let namespace = path.namespace().name();
         if let Some(object) = &view.object {
-            gateway.declared.notify_changed(namespace, &object.name);
+            gateway.external_sources.notify_changed(namespace, &object.name);
         }
         let key = gateway.key(&view)?;
         Ok(shape::secret(namespace, &view, key.as_ref()))

@@ -28,7 +28,7 @@ pub(super) enum ReadOutcome {
 /// anew, about the one that has the stage now.
 pub(super) fn read(
     gateway: &Gateway,
-    asking: &RequestContext,
+    request: &RequestContext,
     path: &SecretPath,
     which: &GetSecretValueQuery,
     held: &[String],
@@ -60,10 +60,10 @@ pub(super) fn read(
                 .map(ToString::to_string)
                 .collect(),
             version: found.map(|version| version.id.to_string()),
-            ..asking.facts()
+            ..request.facts()
         };
-        let wanted = AccessRequest::of_found(Action::GetSecretValue, &looked, &facts);
-        let authorised = authorise(gateway, asking, &wanted)?;
+        let access = AccessRequest::of_found(Action::GetSecretValue, &looked, &facts);
+        let authorised = authorise(gateway, request, &access)?;
         let secret = authorised.secret();
         let get = match asked.opening(secret, found, gateway.durability) {
             Ok(get) => get,
@@ -72,17 +72,17 @@ pub(super) fn read(
                 let refusal = unusable(gateway, secret)?.unwrap_or(refusal);
                 let problem = StoreError::Refused(refusal).into();
                 let statements = &authorised.decision().statements;
-                return Err(record::refuse(gateway, asking, &wanted, statements, problem)?);
+                return Err(record::refuse(gateway, request, &access, statements, problem)?);
             }
         };
         if let Some(version) = found
             && held.iter().any(|id| id == version.id.as_str())
         {
-            record_reader(gateway, asking, path, secret.id, &version.id);
+            record_reader(gateway, request, path, secret.id, &version.id);
             return Ok(ReadOutcome::Unchanged(version.id.clone()));
         }
-        let read = gateway.store.value(&get, &authorised.meta(asking))?;
-        record_reader(gateway, asking, path, secret.id, &read.version.id);
+        let read = gateway.store.value(&get, &authorised.meta(request))?;
+        record_reader(gateway, request, path, secret.id, &read.version.id);
         Ok(ReadOutcome::Value(read))
     })
 }
@@ -109,12 +109,12 @@ fn retry_if_overtaken<T>(
 /// The caller counts among the consumers of a version.
 fn record_reader(
     gateway: &Gateway,
-    asking: &RequestContext,
+    request: &RequestContext,
     path: &SecretPath,
     secret: SecretId,
     version: &VersionId,
 ) {
-    let caller = &asking.caller;
+    let caller = request.caller();
     let who = ReaderIdentity {
         identity: &caller.principal.identity,
         pod: caller.pod.as_ref().map(|(name, _)| name.as_str()),
@@ -123,7 +123,7 @@ fn record_reader(
     if gateway
         .consumers
         .readers()
-        .record_read(secret, version, who, asking.now)
+        .record_read(secret, version, who, request.now())
     {
         gateway
             .consumers

@@ -37,13 +37,13 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// One who watches.
 struct Watcher {
     gateway: Arc<Gateway>,
-    asking: RequestContext,
+    request: RequestContext,
     path: SecretPath,
     stage: Stage,
     secret: SecretId,
     changes: Receiver<StoreChange>,
     /// The version that was told last.
-    told: Option<String>,
+    last_version: Option<String>,
     until: Instant,
     ended: bool,
 }
@@ -54,7 +54,7 @@ pub(super) async fn run(
 ) -> Result<Answer, Problem> {
     let OperationContext {
         gateway,
-        asking,
+        request,
         slot,
     } = context;
     let Input {
@@ -62,21 +62,23 @@ pub(super) async fn run(
     } = input;
     let stage = query.stage.as_deref().unwrap_or("Current");
     let stage = stage.parse().map_err(invalid)?;
-    gateway.capacity.watch(&slot, &asking.caller.principal.identity)?;
+    gateway
+        .capacity
+        .watch(&slot, &request.caller().principal.identity)?;
     // From before the first look, so that nothing is missed in between.
     let changes = gateway.changes.subscribe();
     let watcher = blocking(move || {
         let action = (Action::DescribeSecret, "watch");
         let id = |authorised: &Authorised<'_>| authorised.secret().id;
-        let secret = metadata::answer(&gateway, &asking, &path, action, id)?;
+        let secret = metadata::answer(&gateway, &request, &path, action, id)?;
         Ok(Watcher {
             gateway,
-            asking,
+            request,
             path,
             stage,
             secret,
             changes,
-            told: cached.event,
+            last_version: cached.event,
             until: Instant::now() + STREAM_LIFETIME,
             ended: false,
         })
@@ -90,8 +92,8 @@ pub(super) async fn run(
 }
 
 /// An event; none where it cannot be written, which ends the stream.
-fn event(kind: &'static str, id: Option<String>, told: &impl Serialize) -> Option<StreamEvent> {
-    let data = serde_json::to_string(told).ok()?;
+fn event(kind: &'static str, id: Option<String>, data: &impl Serialize) -> Option<StreamEvent> {
+    let data = serde_json::to_string(data).ok()?;
     Some(StreamEvent { kind, id, data })
 }
 
@@ -110,13 +112,13 @@ impl Watcher {
                 return None;
             }
             match self.look().await {
-                WatchStep::Version(id) if self.told.as_ref() != Some(&id) => {
-                    self.told = Some(id.clone());
-                    let told = VersionEvent {
+                WatchStep::Version(id) if self.last_version.as_ref() != Some(&id) => {
+                    self.last_version = Some(id.clone());
+                    let data = VersionEvent {
                         version_id: id.clone(),
                         stage: self.stage.to_string(),
                     };
-                    return event("version", Some(id), &told);
+                    return event("version", Some(id), &data);
                 }
                 WatchStep::Version(_) => {}
                 WatchStep::End(code) => {
@@ -147,17 +149,14 @@ impl Watcher {
     }
 
     async fn look(&self) -> WatchStep {
-        let (gateway, asking) = (Arc::clone(&self.gateway), self.asking.clone());
+        let gateway = Arc::clone(&self.gateway);
+        let request = self.request.again_at(jiff::Timestamp::now());
         let (path, stage) = (self.path.clone(), self.stage.clone());
-        let asking = RequestContext {
-            now: jiff::Timestamp::now(),
-            ..asking
-        };
         let looked = blocking(move || {
             let found = find::secret(&gateway, &path)?;
-            let facts = asking.facts();
-            let wanted = AccessRequest::of_found(Action::DescribeSecret, &found, &facts);
-            let allowed = decide(&gateway, &asking, Action::DescribeSecret, &wanted)?.allowed;
+            let facts = request.facts();
+            let access = AccessRequest::of_found(Action::DescribeSecret, &found, &facts);
+            let allowed = decide(&gateway, request.caller(), Action::DescribeSecret, &access)?.allowed;
             Ok(match found.view() {
                 Some(secret) if allowed => match (&secret.state, secret.stages.get(&stage)) {
                     (SecretState::PendingDeletion { .. }, _) => {

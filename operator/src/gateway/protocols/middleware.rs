@@ -42,10 +42,7 @@ async fn bounded(
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let arrived_at = Instant::now();
-    request.extensions_mut().insert(Arrival {
-        request: id,
-        at: arrived_at,
-    });
+    request.extensions_mut().insert(Arrival { id, at: arrived_at });
     let called = CalledOperation::default();
     request.extensions_mut().insert(called.clone());
     let arrived = match request.extensions().get::<Peer>() {

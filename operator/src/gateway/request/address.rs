@@ -1,5 +1,5 @@
-//! Which part of what all strangers share one address may have. Behind some addresses many come: a proxy, a
-//! load balancer that hides who calls.
+//! Which part of what all unauthenticated clients share one address may have. Behind some addresses many
+//! come: a proxy, a load balancer that hides who calls.
 
 use std::net::IpAddr;
 use std::str::FromStr;

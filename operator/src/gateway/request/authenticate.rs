@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use strongroom_store::audit::{self, AuditOutcome};
 use strongroom_store::vault::AuditNote;
 
@@ -27,6 +26,20 @@ pub(in crate::gateway) enum Credentials<'a> {
     Verified(Arc<Caller>, Option<IpAddr>),
 }
 
+/// Where a token comes from.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gateway) enum TokenOrigin<'a> {
+    /// Somebody at this address, who has not said yet who it is.
+    Address(IpAddr),
+    /// The plugin of a node, which has: the token is of a pod there.
+    Node {
+        /// The other end of the plugin's connection.
+        address: IpAddr,
+        /// The node's name.
+        node: &'a str,
+    },
+}
+
 /// What a request is a part of, as the port knows it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::gateway) struct Incoming<'a> {
@@ -44,54 +57,32 @@ pub(in crate::gateway) struct Incoming<'a> {
 pub(in crate::gateway) async fn authenticate(
     gateway: &Gateway,
     incoming: Incoming<'_>,
-    said: Result<Credentials<'_>, Problem>,
+    credentials: Result<Credentials<'_>, Problem>,
 ) -> Result<RequestContext, Problem> {
     let Incoming {
-        arrival: Arrival { request, at: arrived },
+        arrival,
         peer,
         slot,
         connection,
     } = incoming;
-    let source = peer.address.ip().to_canonical();
-    let now = Timestamp::now();
-    let found = match (said, peer.proven) {
-        (Ok(Credentials::Token(token)), false) => {
-            let asker = ReviewBudget::Stranger(source);
-            let found = gateway.authenticator.authenticate(token, asker).await;
-            found.map(|caller| (caller, source))
+    let address = peer.address.ip().to_canonical();
+    let origin = TokenOrigin::Address(address);
+    let mut context = match (credentials, peer.proven) {
+        (Ok(Credentials::Token(token)), false) => by_token(gateway, origin, token, arrival).await?,
+        (Ok(Credentials::Verified(caller, from)), true) => {
+            RequestContext::new(caller, from.unwrap_or(address), arrival)
         }
-        (Ok(Credentials::Verified(caller, from)), true) => Ok((caller, from.unwrap_or(source))),
         // INVARIANT: only the extension API speaks for others, and it speaks for itself never.
-        (Ok(_), _) => Err(Problem::new(
-            Code::Unauthenticated,
-            "the connection does not fit what is said of the caller",
-        )),
-        (Err(problem), _) => Err(problem),
-    };
-    let (caller, source) = match found {
-        Ok(found) => found,
-        Err(problem) => {
-            count_failure(gateway, source, &problem)?;
-            let meta = unauthenticated_meta(source, None, request, arrived);
-            // What ails the audit may name a system that is no stranger's business.
-            record::later(gateway, refused(&problem), meta)
-                .await
-                .map_err(|failed| {
-                    Problem::new(failed.code(), "the request cannot be audited now").retry_after(1)
-                })?;
-            return Err(problem);
+        (Ok(_), _) => {
+            let problem = Problem::new(
+                Code::Unauthenticated,
+                "the connection does not fit what is said of the caller",
+            );
+            return Err(refuse_unproven(gateway, origin, arrival, problem).await);
         }
+        (Err(problem), _) => return Err(refuse_unproven(gateway, origin, arrival, problem).await),
     };
-    let mut context = RequestContext {
-        caller,
-        source,
-        request,
-        now,
-        arrived,
-        pod_labels: None,
-        node_labels: None,
-    };
-    let identity = &context.caller.principal.identity;
+    let identity = &context.caller().principal.identity;
     if peer.proven {
         gateway.capacity.prove_person(slot, identity)?;
         if let Err(problem) = gateway.front_accounts.admit(identity) {
@@ -101,20 +92,64 @@ pub(in crate::gateway) async fn authenticate(
         gateway.capacity.prove(slot, connection, identity)?;
     }
     if gateway.policies.asks_labels() {
-        (context.pod_labels, context.node_labels) = gateway.labels.for_caller(&context.caller).await;
+        context.look_up_labels(&gateway.labels).await;
     }
     Ok(context)
+}
+
+/// Finds out whose a token is, of a request or of a stream. Nothing is held for it.
+///
+/// # Errors
+/// What is answered. It is on record, but where it happens too often.
+pub(in crate::gateway) async fn by_token(
+    gateway: &Gateway,
+    origin: TokenOrigin<'_>,
+    token: &str,
+    arrival: Arrival,
+) -> Result<RequestContext, Problem> {
+    let (source, budget) = match origin {
+        TokenOrigin::Address(address) => (address, ReviewBudget::Address(address)),
+        TokenOrigin::Node { address, .. } => (address, ReviewBudget::Node),
+    };
+    match gateway.authenticator.authenticate(token, budget).await {
+        Ok(caller) => Ok(RequestContext::new(caller, source, arrival)),
+        Err(problem) => Err(refuse_unproven(gateway, origin, arrival, problem).await),
+    }
+}
+
+/// Puts on record that somebody did not prove who it is, and counts that at the expense of its address.
+/// What is answered.
+async fn refuse_unproven(
+    gateway: &Gateway,
+    origin: TokenOrigin<'_>,
+    arrival: Arrival,
+    problem: Problem,
+) -> Problem {
+    let (source, node) = match origin {
+        TokenOrigin::Address(address) => (address, None),
+        TokenOrigin::Node { address, node } => (address, Some(node)),
+    };
+    if node.is_none()
+        && let Err(too_often) = count_failure(gateway, source, &problem)
+    {
+        return too_often;
+    }
+    let meta = unauthenticated_meta(source, node, arrival);
+    match record::later(gateway, refused(&problem), meta).await {
+        Ok(()) => problem,
+        // What ails the audit may name a system that is nobody's business who is unknown.
+        Err(failed) if node.is_none() => {
+            Problem::new(failed.code(), "the request cannot be audited now").retry_after(1)
+        }
+        Err(failed) => failed,
+    }
 }
 
 /// Counts somebody at this address who could not say who it is.
 ///
 /// # Errors
 /// What is answered instead, without a record: it happens too often.
-pub(in crate::gateway) fn count_failure(
-    gateway: &Gateway,
-    source: IpAddr,
-    problem: &Problem,
-) -> Result<(), Problem> {
+fn count_failure(gateway: &Gateway, source: IpAddr, problem: &Problem) -> Result<(), Problem> {
     let count = |reason| {
         let refusals = gateway.capacity.refusals();
         refusals.refused(LimitedResource::Request, LimitScope::Address, reason);

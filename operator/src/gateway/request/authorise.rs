@@ -9,6 +9,7 @@ use strongroom_store::vault::{KeyView, Meta, SecretView};
 use super::context::RequestContext;
 use super::find::{FoundSecret, SecretPath};
 use super::record;
+use crate::gateway::authenticate::Caller;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::state::Gateway;
 use crate::policies::DecisionError;
@@ -69,26 +70,26 @@ impl<'a> Authorised<'a> {
     }
 
     /// Who asks and what allowed it, for the store and its record.
-    pub(in crate::gateway) fn meta(&self, asking: &RequestContext) -> Meta {
-        asking.meta(&self.decision.statements)
+    pub(in crate::gateway) fn meta(&self, request: &RequestContext) -> Meta {
+        request.meta(&self.decision.statements)
     }
 }
 
 /// Decides, and puts a refusal on record. The answer of an allowed request is recorded by whoever gives it.
 pub(in crate::gateway) fn authorise<'a>(
     gateway: &Gateway,
-    asking: &RequestContext,
-    wanted: &AccessRequest<'a>,
+    request: &RequestContext,
+    access: &AccessRequest<'a>,
 ) -> Result<Authorised<'a>, Problem> {
-    let decision = permit(gateway, asking, wanted, wanted.secret.is_some())?;
-    match wanted.secret {
+    let decision = permit(gateway, request, access, access.secret.is_some())?;
+    match access.secret {
         Some(secret) => Ok(Authorised {
-            action: wanted.action,
-            path: wanted.path,
+            action: access.action,
+            path: access.path,
             secret,
             decision,
         }),
-        None => Err(Problem::no_secret(wanted.path)),
+        None => Err(Problem::no_secret(access.path)),
     }
 }
 
@@ -98,15 +99,16 @@ pub(in crate::gateway) fn authorise<'a>(
 /// tells nobody which it is.
 pub(in crate::gateway) fn permit(
     gateway: &Gateway,
-    asking: &RequestContext,
-    wanted: &AccessRequest<'_>,
+    request: &RequestContext,
+    access: &AccessRequest<'_>,
     exists: bool,
 ) -> Result<Decision, Problem> {
-    let decided = decide(gateway, asking, wanted.action, wanted).and_then(|decision| {
+    let caller = request.caller();
+    let decided = decide(gateway, caller, access.action, access).and_then(|decision| {
         if exists && decision.allowed {
             return Ok((decision, None));
         }
-        let knows = decide(gateway, asking, Action::DescribeSecret, wanted)?;
+        let knows = decide(gateway, caller, Action::DescribeSecret, access)?;
         Ok((decision, Some(knows)))
     });
     let (code, statements, problem) = match decided {
@@ -115,43 +117,43 @@ pub(in crate::gateway) fn permit(
         // A caller that may not know of the secret is not told, the record is.
         Ok((decision, Some(knows))) if exists => {
             let problem = if knows.allowed {
-                denied(gateway, asking, wanted, (&decision, &knows))?
+                denied(gateway, caller, access, (&decision, &knows))?
             } else {
-                Problem::no_secret(wanted.path)
+                Problem::no_secret(access.path)
             };
             (Code::PolicyDenied, decision.statements, problem)
         }
         Ok((decision, Some(_))) => {
-            let problem = Problem::no_secret(wanted.path);
+            let problem = Problem::no_secret(access.path);
             (problem.code(), decision.statements, problem)
         }
     };
-    record::refusal(gateway, asking, wanted, &statements, code)?;
+    record::refusal(gateway, request, access, &statements, code)?;
     Err(problem)
 }
 
-/// Decides alone.
+/// Decides alone, about a caller or about somebody who is asked about.
 ///
 /// INVARIANT: policies are asked about names that can be. What is none is no secret, whatever anybody may,
 /// and costs no decision.
 pub(in crate::gateway) fn decide(
     gateway: &Gateway,
-    asking: &RequestContext,
+    caller: &Caller,
     action: Action,
-    wanted: &AccessRequest<'_>,
+    access: &AccessRequest<'_>,
 ) -> Result<Decision, Problem> {
-    if !wanted.path.is_possible() {
-        return Err(Problem::no_secret(wanted.path));
+    if !access.path.is_possible() {
+        return Err(Problem::no_secret(access.path));
     }
-    let key = used_key(gateway, action, wanted)?;
-    let request = request(asking, action, wanted, key.as_ref());
+    let key = used_key(gateway, action, access)?;
+    let request = policy_request(caller, action, access, key.as_ref());
     let decision = gateway.policies.decide(&request).map_err(|error| match error {
         DecisionError::NotLoaded => Problem::new(Code::PoliciesUnavailable, error.to_string()).retry_after(1),
         DecisionError::EvaluationError(_) => Problem::new(Code::PolicyDenied, error.to_string()),
     })?;
-    let by_rbac = wanted.secret.is_some_and(|secret| {
-        let may_get = asking.caller.may_get.as_ref();
-        may_get.is_some_and(|may_get| may_get.covers(wanted.path.namespace().name(), secret))
+    let by_rbac = access.secret.is_some_and(|secret| {
+        let may_get = caller.may_get.as_ref();
+        may_get.is_some_and(|may_get| may_get.covers(access.path.namespace().name(), secret))
     });
     Ok(if by_rbac {
         decision.or_by_rbac(action)
@@ -185,97 +187,93 @@ const fn use_of_key(action: Action) -> Option<Action> {
 fn used_key(
     gateway: &Gateway,
     action: Action,
-    wanted: &AccessRequest<'_>,
+    access: &AccessRequest<'_>,
 ) -> Result<Option<(Action, KeyView)>, Problem> {
     let Some(use_of_key) = use_of_key(action) else {
         return Ok(None);
     };
-    let key = match wanted.secret {
+    let key = match access.secret {
         Some(secret) => gateway.key(secret)?,
-        None => wanted.new_under.cloned(),
+        None => access.new_under.cloned(),
     };
     Ok(key.map(|key| (use_of_key, key)))
 }
 
-fn request<'a>(
-    asking: &'a RequestContext,
+fn policy_request<'a>(
+    caller: &'a Caller,
     action: Action,
-    wanted: &AccessRequest<'a>,
+    access: &AccessRequest<'a>,
     key: Option<&'a (Action, KeyView)>,
 ) -> Request<'a> {
     Request {
-        principal: &asking.caller.principal,
+        principal: &caller.principal,
         action,
         secret: SecretRef {
-            namespace: wanted.path.namespace().name(),
-            name: wanted.path.name(),
+            namespace: access.path.namespace().name(),
+            name: access.path.name(),
         },
         key: key.map(|(use_of_key, key)| (*use_of_key, key.name.as_str())),
-        owner: wanted
+        owner: access
             .secret
             .and_then(|secret| secret.object.as_ref())
             .map(|object| object.uid.as_str()),
-        facts: wanted.facts,
+        facts: access.facts,
     }
 }
 
 /// Whether the caller may know that the secret exists.
 pub(in crate::gateway) fn may_describe(
     gateway: &Gateway,
-    asking: &RequestContext,
-    wanted: &AccessRequest<'_>,
+    caller: &Caller,
+    access: &AccessRequest<'_>,
 ) -> Result<bool, Problem> {
-    Ok(decide(gateway, asking, Action::DescribeSecret, wanted)?.allowed)
+    Ok(decide(gateway, caller, Action::DescribeSecret, access)?.allowed)
 }
 
 /// The namespace whose statements a caller is shown: its own. Whoever has none, or knows of the secret by
 /// RBAC, is shown those of the secret's.
-fn visible_namespace<'a>(
-    asking: &'a RequestContext,
-    wanted: &AccessRequest<'a>,
-    knows: &Decision,
-) -> &'a str {
-    let own = asking.caller.principal.identity.namespace();
+fn visible_namespace<'a>(caller: &'a Caller, access: &AccessRequest<'a>, knows: &Decision) -> &'a str {
+    let own = caller.principal.identity.namespace();
     own.filter(|_| !knows.rbac)
-        .unwrap_or(wanted.path.namespace().name())
+        .unwrap_or(access.path.namespace().name())
 }
 
-/// The decision about a subject, in words for whoever asks and knows of the secret by `knows`.
+/// The decision about a subject, in words for a caller that knows of the secret by `knows`.
 pub(in crate::gateway) fn explain_decision(
     gateway: &Gateway,
-    (asking, subject): (&RequestContext, &RequestContext),
-    wanted: &AccessRequest<'_>,
+    (caller, subject): (&Caller, &Caller),
+    access: &AccessRequest<'_>,
     (decision, knows): (&Decision, &Decision),
 ) -> Result<Explanation, Problem> {
-    let key = used_key(gateway, wanted.action, wanted)?;
+    let key = used_key(gateway, access.action, access)?;
     Ok(explain(
-        &request(subject, wanted.action, wanted, key.as_ref()),
+        &policy_request(subject, access.action, access, key.as_ref()),
         decision,
-        visible_namespace(asking, wanted, knows),
+        visible_namespace(caller, access, knows),
     ))
 }
 
 /// The denial in one sentence, for a program, and the policies that would allow it.
 pub(in crate::gateway) fn short_denial(
     gateway: &Gateway,
-    asking: &RequestContext,
-    wanted: &AccessRequest<'_>,
+    caller: &Caller,
+    access: &AccessRequest<'_>,
     decision: &Decision,
     object: &str,
 ) -> Result<(String, Vec<String>), Problem> {
-    let key = used_key(gateway, wanted.action, wanted)?;
-    let request = request(asking, wanted.action, wanted, key.as_ref());
-    let yaml = explain(&request, decision, wanted.path.namespace().name()).yaml;
+    let key = used_key(gateway, access.action, access)?;
+    let request = policy_request(caller, access.action, access, key.as_ref());
+    let yaml = explain(&request, decision, access.path.namespace().name()).yaml;
     Ok((denial(&request, decision, object), yaml))
 }
 
 fn denied(
     gateway: &Gateway,
-    asking: &RequestContext,
-    wanted: &AccessRequest<'_>,
+    caller: &Caller,
+    access: &AccessRequest<'_>,
     decisions: (&Decision, &Decision),
 ) -> Result<Problem, Problem> {
-    let explanation = explain_decision(gateway, (asking, asking), wanted, decisions)?;
+    let explanation = explain_decision(gateway, (caller, caller), access, decisions)?;
     let detail = explanation.text.trim_end().replace('\n', "; ");
     Ok(Problem::new(Code::PolicyDenied, detail).with_missing(explanation.yaml))
 }

@@ -1,4 +1,4 @@
-//! Everything that there is room for, and what one request holds of it: a stranger at the expense of its
+//! Everything that there is room for, and what one request holds of it: who is unproven at the expense of its
 //! address, a proven caller at the expense of its principal and of that principal's namespace, a node and a
 //! person at the expense of all of their kind.
 //!
@@ -19,8 +19,9 @@ use crate::gateway::listen::{Admission, Connection, Peer};
 use crate::gateway::metrics::GatewayGauges;
 use crate::gateway::problem::{Code, Problem};
 
-/// What a request of a stranger counts for besides its head, in bytes: its answer, and what is kept of it.
-const STRANGER_REQUEST_BYTES: u64 = 2 << 10;
+/// What a request without a proven caller counts for besides its head, in bytes: its answer, and what is kept
+/// of it.
+const UNAUTHENTICATED_REQUEST_BYTES: u64 = 2 << 10;
 /// Streams of one node: the newest, and those that it ends.
 const MAX_STREAMS_PER_NODE: u64 = 3;
 /// Streams of all nodes together, at the same time.
@@ -70,7 +71,7 @@ impl TenantShares {
 #[derive(Debug)]
 pub(in crate::gateway) struct Capacity {
     admission: Admission,
-    strangers: Arc<Shares<IpAddr>>,
+    unauthenticated: Arc<Shares<IpAddr>>,
     requests: TenantShares,
     watches: TenantShares,
     connections: TenantShares,
@@ -84,7 +85,7 @@ pub(in crate::gateway) struct Capacity {
 #[expect(dead_code, reason = "held, not looked at")]
 enum SlotState {
     Nothing,
-    Stranger {
+    Unauthenticated {
         request: Option<Share<IpAddr>>,
         memory: Share<IpAddr>,
     },
@@ -123,7 +124,7 @@ impl Capacity {
         Self {
             admission,
             // Each address has its part of all.
-            strangers: Shares::new(0, limits::MAX_STRANGER_REQUESTS),
+            unauthenticated: Shares::new(0, limits::MAX_UNAUTHENTICATED_REQUESTS),
             requests: TenantShares::new(
                 limits::MAX_REQUESTS_PER_PRINCIPAL,
                 limits::MAX_REQUESTS_PER_NAMESPACE,
@@ -151,8 +152,9 @@ impl Capacity {
     }
 
     /// Publishes how many bytes the connections without a proven caller count for.
-    pub(in crate::gateway) fn publish_stranger_bytes(&self) {
-        self.refusals.strangers(self.admission.memory().in_use());
+    pub(in crate::gateway) fn publish_unauthenticated_bytes(&self) {
+        self.refusals
+            .unauthenticated_bytes(self.admission.memory().in_use());
     }
 
     /// Publishes how many streams there are.
@@ -216,7 +218,7 @@ impl Capacity {
         let address = peer.address.ip().to_canonical();
         let addresses = self.admission.addresses();
         let memory = self.admission.memory();
-        let bytes = STRANGER_REQUEST_BYTES.saturating_add(head_bytes(request));
+        let bytes = UNAUTHENTICATED_REQUEST_BYTES.saturating_add(head_bytes(request));
         let memory = match memory.take_within(addresses.limit_of(address, memory.all()), address, bytes) {
             Ok(memory) => memory,
             Err(full) => {
@@ -228,27 +230,27 @@ impl Capacity {
                 return AdmissionOutcome::Dropped(full);
             }
         };
-        let each = addresses.limit_of(address, self.strangers.all());
-        match self.strangers.take_within(each, address, 1) {
-            Ok(request) => AdmissionOutcome::Admitted(Slot::new(SlotState::Stranger {
+        let each = addresses.limit_of(address, self.unauthenticated.all());
+        match self.unauthenticated.take_within(each, address, 1) {
+            Ok(request) => AdmissionOutcome::Admitted(Slot::new(SlotState::Unauthenticated {
                 request: Some(request),
                 memory,
             })),
             Err(full) => {
                 let request = None;
                 let problem = self.full(LimitedResource::Request, LimitScope::from_address(full));
-                AdmissionOutcome::Refused(Slot::new(SlotState::Stranger { request, memory }), problem)
+                AdmissionOutcome::Refused(Slot::new(SlotState::Unauthenticated { request, memory }), problem)
             }
         }
     }
 
-    /// So many bytes of a stranger's request are kept before anybody knows who it is.
+    /// So many bytes of a request are kept before anybody knows who asks.
     ///
     /// # Errors
     /// Its address or all addresses have no room for them.
     pub(in crate::gateway) fn reserve(&self, slot: &Slot, bytes: u64) -> Result<(), Problem> {
         match &mut *slot.0.lock() {
-            SlotState::Stranger { memory, .. } => memory
+            SlotState::Unauthenticated { memory, .. } => memory
                 .grow(bytes)
                 .map_err(|full| self.full(LimitedResource::Request, LimitScope::from_address(full))),
             SlotState::Nothing | SlotState::Caller(_) | SlotState::Person(_) | SlotState::Node(_) => Ok(()),
@@ -346,102 +348,4 @@ fn head_bytes<B>(request: &Request<B>) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gateway::request::AddressShares;
-
-    fn room() -> Capacity {
-        let admission = Admission::new(AddressShares::default(), RefusalMetrics::default());
-        Capacity::new(admission, RefusalMetrics::default())
-    }
-
-    fn peer(address: &str) -> Peer {
-        Peer {
-            address: address.parse().unwrap(),
-            proven: false,
-        }
-    }
-
-    fn account(namespace: &str, name: &str) -> Identity {
-        Identity::from_username(&format!("system:serviceaccount:{namespace}:{name}"))
-    }
-
-    #[test]
-    fn a_caller_uses_up_its_own_share_and_nobody_elses() {
-        let room = room();
-        let request = Request::new(());
-        let (one, other) = (peer("10.0.0.1:1"), peer("10.0.0.2:1"));
-        let arrive = |peer: &Peer| match room.admit(peer, &request) {
-            AdmissionOutcome::Admitted(slot) => Ok(slot),
-            AdmissionOutcome::Refused(_, problem) => Err(problem.detail().to_owned()),
-            AdmissionOutcome::Dropped(full) => panic!("{full:?}"),
-        };
-        // Strangers of one address.
-        let mut held: Vec<_> = (0..limits::MAX_STRANGER_REQUESTS * 5 / 100)
-            .map(|_| arrive(&one).unwrap())
-            .collect();
-        assert!(arrive(&one).unwrap_err().contains("your address"));
-        let slot = arrive(&other).unwrap();
-        // Whoever proves who it is makes room at once.
-        let first = held.pop().unwrap();
-        room.prove(&first, None, &account("shop", "a")).unwrap();
-        drop(arrive(&one).unwrap());
-        let mut proven = vec![first];
-        for _ in 1..limits::MAX_REQUESTS_PER_PRINCIPAL {
-            let slot = arrive(&other).unwrap();
-            room.prove(&slot, None, &account("shop", "a")).unwrap();
-            proven.push(slot);
-        }
-        let refused = room.prove(&slot, None, &account("shop", "a")).unwrap_err();
-        assert!(refused.detail().contains("of you"), "{refused:?}");
-        room.prove(&slot, None, &account("pay", "b")).unwrap();
-        for _ in proven.len()..usize::try_from(limits::MAX_REQUESTS_PER_NAMESPACE).unwrap() {
-            let slot = arrive(&other).unwrap();
-            room.prove(&slot, None, &account("shop", "b")).unwrap();
-            proven.push(slot);
-        }
-        let refused = room.prove(&slot, None, &account("shop", "c")).unwrap_err();
-        assert!(refused.detail().contains("of your namespace"), "{refused:?}");
-        // People and nodes have room of their own.
-        let jane = Identity::User("jane".to_owned());
-        let slots: Vec<_> = (0..MAX_REQUESTS_PER_PERSON)
-            .map(|_| Slot::new(SlotState::Nothing))
-            .collect();
-        for slot in &slots {
-            room.prove_person(slot, &jane).unwrap();
-        }
-        assert!(room.prove_person(&slot, &jane).is_err());
-        room.prove_person(&slot, &Identity::User("jack".to_owned()))
-            .unwrap();
-        let streams: Vec<_> = (0..MAX_STREAMS_PER_NODE)
-            .map(|_| Slot::new(SlotState::Nothing))
-            .collect();
-        for slot in &streams {
-            room.prove_node(slot, None, "n-1").unwrap();
-        }
-        assert!(room.prove_node(&slot, None, "n-1").is_err());
-        room.prove_node(&slot, None, "n-2").unwrap();
-    }
-
-    #[test]
-    fn watches_are_counted_by_principal_and_by_namespace() {
-        let room = room();
-        let mut held = Vec::new();
-        let mut watch = |room: &Capacity, principal: &Identity| {
-            let slot = Slot::new(SlotState::Nothing);
-            room.watch(&slot, principal).map(|()| held.push(slot))
-        };
-        for _ in 0..limits::MAX_WATCHES_PER_PRINCIPAL {
-            watch(&room, &account("shop", "a")).unwrap();
-        }
-        let refused = watch(&room, &account("shop", "a")).unwrap_err();
-        assert_eq!(refused.code(), Code::Overloaded);
-        assert!(refused.detail().contains("watches of you"), "{refused:?}");
-        for number in limits::MAX_WATCHES_PER_PRINCIPAL..limits::MAX_WATCHES_PER_NAMESPACE {
-            watch(&room, &account("shop", &format!("b-{}", number / 64))).unwrap();
-        }
-        let refused = watch(&room, &account("shop", "c")).unwrap_err();
-        assert!(refused.detail().contains("of your namespace"), "{refused:?}");
-        watch(&room, &account("pay", "a")).unwrap();
-    }
-}
+mod tests;

@@ -14,39 +14,83 @@ use strongroom_store::vault::{ExternalRequest, Meta};
 
 use super::capacity::Slot;
 use crate::gateway::authenticate::Caller;
+use crate::gateway::labels::LabelCache;
 use crate::gateway::state::Gateway;
 
 /// A request as it arrived.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::gateway) struct Arrival {
-    pub(in crate::gateway) request: RequestId,
+    /// Names the request in the answer and in its record.
+    pub(in crate::gateway) id: RequestId,
     /// By the monotonic clock.
     pub(in crate::gateway) at: Instant,
 }
 
-/// One request of one caller.
+/// One request of one caller, who has proven who it is. Only the first station makes one, for whatever
+/// listener and stream; what it says of the caller is never changed.
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct RequestContext {
-    pub(in crate::gateway) caller: Arc<Caller>,
-    pub(in crate::gateway) source: IpAddr,
-    pub(in crate::gateway) request: RequestId,
-    pub(in crate::gateway) now: Timestamp,
-    /// When it arrived, by the monotonic clock.
-    pub(in crate::gateway) arrived: Instant,
-    pub(in crate::gateway) pod_labels: Option<BTreeMap<String, String>>,
-    pub(in crate::gateway) node_labels: Option<BTreeMap<String, String>>,
+    caller: Arc<Caller>,
+    source: IpAddr,
+    arrival: Arrival,
+    now: Timestamp,
+    pod_labels: Option<BTreeMap<String, String>>,
+    node_labels: Option<BTreeMap<String, String>>,
 }
 
 /// What an operation has besides its input.
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct OperationContext {
     pub(in crate::gateway) gateway: Arc<Gateway>,
-    pub(in crate::gateway) asking: RequestContext,
+    pub(in crate::gateway) request: RequestContext,
     /// What the request holds of the service.
     pub(in crate::gateway) slot: Arc<Slot>,
 }
 
 impl RequestContext {
+    /// A request of a caller that has just proven who it is, at this address. No labels are known of it.
+    pub(super) fn new(caller: Arc<Caller>, source: IpAddr, arrival: Arrival) -> Self {
+        Self {
+            caller,
+            source,
+            arrival,
+            now: Timestamp::now(),
+            pod_labels: None,
+            node_labels: None,
+        }
+    }
+
+    /// Whoever asks, as it has proven.
+    pub(in crate::gateway) const fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    /// Names the request in the answer and in its record.
+    pub(in crate::gateway) const fn id(&self) -> RequestId {
+        self.arrival.id
+    }
+
+    /// When it is decided about.
+    pub(in crate::gateway) const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The same request, to be decided about once more at another time.
+    pub(in crate::gateway) fn again_at(&self, now: Timestamp) -> Self {
+        Self { now, ..self.clone() }
+    }
+
+    /// The same caller as part of an earlier request, whose records it goes on.
+    pub(in crate::gateway) const fn continuing(mut self, earlier: RequestId) -> Self {
+        self.arrival.id = earlier;
+        self
+    }
+
+    /// Looks up the labels of the caller's pod and node, which policies ask for.
+    pub(in crate::gateway) async fn look_up_labels(&mut self, labels: &LabelCache) {
+        (self.pod_labels, self.node_labels) = labels.for_caller(&self.caller).await;
+    }
+
     /// Who asks, and what allowed or denied it, for the store and its record.
     pub(in crate::gateway) fn meta(&self, statements: &[StatementRef]) -> Meta {
         let Caller {
@@ -59,10 +103,10 @@ impl RequestContext {
         } = &*self.caller;
         Meta {
             actor: Actor::Principal(principal.identity.to_string()),
-            request: self.request,
+            request: self.arrival.id,
             now: strongroom_model::time::Timestamp::from_millis(self.now.as_millisecond()),
             asked: Some(Box::new(ExternalRequest {
-                arrived: self.arrived,
+                arrived: self.arrival.at,
                 circumstances: Circumstances {
                     source: Some(self.source),
                     pod: pod.as_ref().map(|(name, _)| name.clone()),
@@ -105,18 +149,13 @@ impl RequestContext {
 }
 
 /// What a record says of somebody whose token proves nothing.
-pub(in crate::gateway) fn unauthenticated_meta(
-    source: IpAddr,
-    node: Option<&str>,
-    request: RequestId,
-    arrived: Instant,
-) -> Meta {
+pub(super) fn unauthenticated_meta(source: IpAddr, node: Option<&str>, arrival: Arrival) -> Meta {
     Meta {
         actor: Actor::Principal("unknown".to_owned()),
-        request,
+        request: arrival.id,
         now: strongroom_model::time::Timestamp::from_millis(Timestamp::now().as_millisecond()),
         asked: Some(Box::new(ExternalRequest {
-            arrived,
+            arrived: arrival.at,
             circumstances: Circumstances {
                 source: Some(source),
                 node: node.map(str::to_owned),

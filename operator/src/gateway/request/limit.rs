@@ -33,7 +33,7 @@ pub(in crate::gateway) fn limit<'a>(
     context: &'a RequestContext,
     cost: Cost,
 ) -> Result<Limited<'a>, Problem> {
-    let identity = &context.caller.principal.identity;
+    let identity = &context.caller().principal.identity;
     match cost {
         Cost::Read => gateway.limits.take_read(identity)?,
         Cost::Write => gateway.limits.take_write(identity)?,

@@ -11,7 +11,7 @@
 //! | [`authorise`] | may the caller? |
 //! | [`record`] | nothing leaves before it is on record |
 //! | [`share`] | an account of what each holds of something |
-//! | [`address`] | which part of what strangers share one address may have |
+//! | [`address`] | which part of what unauthenticated clients share one address may have |
 //! | [`capacity`] | everything that there is room for, and what a request holds of it |
 //! | [`failures`] | how often an address may fail to say who it is |
 //! | [`refusals`] | what was refused, counted |
@@ -31,10 +31,10 @@ mod share;
 pub(in crate::gateway) mod token;
 
 pub(crate) use self::address::{AddressShare, AddressShares};
-pub(in crate::gateway) use self::authenticate::Credentials;
+pub(in crate::gateway) use self::authenticate::{Credentials, TokenOrigin};
 pub(in crate::gateway) use self::authorise::{AccessRequest, Authorised};
 pub(in crate::gateway) use self::capacity::{AdmissionOutcome, Capacity, Slot};
-pub(in crate::gateway) use self::context::{Arrival, OperationContext, RequestContext, unauthenticated_meta};
+pub(in crate::gateway) use self::context::{Arrival, OperationContext, RequestContext};
 pub(in crate::gateway) use self::failures::AuthFailures;
 pub(in crate::gateway) use self::find::{NamespaceRef, SecretPath};
 pub(in crate::gateway) use self::limit::{Cost, Limited};

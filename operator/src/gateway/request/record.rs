@@ -28,7 +28,7 @@ pub(in crate::gateway) async fn later(gateway: &Gateway, note: AuditNote, meta: 
 /// Puts on record that something of a secret is answered which is not its value.
 pub(in crate::gateway) fn answered(
     gateway: &Gateway,
-    asking: &RequestContext,
+    request: &RequestContext,
     authorised: &Authorised<'_>,
     detail: &str,
 ) -> Result<(), Problem> {
@@ -40,38 +40,38 @@ pub(in crate::gateway) fn answered(
         detail: detail.to_owned(),
         ..AuditNote::new(audit_action(authorised.action()))
     };
-    now(gateway, note, &asking.meta_for(authorised.decision()))
+    now(gateway, note, &request.meta_for(authorised.decision()))
 }
 
 /// Puts on record that a request which policies allow is refused for another reason.
 pub(in crate::gateway) fn refuse(
     gateway: &Gateway,
-    asking: &RequestContext,
-    wanted: &AccessRequest<'_>,
+    request: &RequestContext,
+    access: &AccessRequest<'_>,
     statements: &[StatementRef],
     problem: Problem,
 ) -> Result<Problem, Problem> {
-    refusal(gateway, asking, wanted, statements, problem.code())?;
+    refusal(gateway, request, access, statements, problem.code())?;
     Ok(problem)
 }
 
 /// Puts a refusal on record.
 pub(super) fn refusal(
     gateway: &Gateway,
-    asking: &RequestContext,
-    wanted: &AccessRequest<'_>,
+    request: &RequestContext,
+    access: &AccessRequest<'_>,
     statements: &[StatementRef],
     code: Code,
 ) -> Result<(), Problem> {
     let note = AuditNote {
         outcome: AuditOutcome::Refused(code.as_str().to_owned()),
-        namespace: wanted.path.namespace().parsed().cloned(),
-        secret: wanted.path.parsed().cloned(),
-        secret_id: wanted.secret.map(|secret| secret.id),
-        detail: about_impossible_name(wanted.path),
-        ..AuditNote::new(audit_action(wanted.action))
+        namespace: access.path.namespace().parsed().cloned(),
+        secret: access.path.parsed().cloned(),
+        secret_id: access.secret.map(|secret| secret.id),
+        detail: about_impossible_name(access.path),
+        ..AuditNote::new(audit_action(access.action))
     };
-    now(gateway, note, &asking.meta(statements))
+    now(gateway, note, &request.meta(statements))
 }
 
 /// What the record of a refusal says of a name that can be no secret's: the field of the secret's name cannot

@@ -24,7 +24,7 @@ strongroom_process::metrics! {
         /// all plugins are replaced.
         nodes_with_token_in_hello: Gauge = "gateway_nodes_with_token_in_hello",
         /// Bytes that connections without a proven caller count for, updated once a minute.
-        strangers_bytes: Gauge = "gateway_strangers_bytes",
+        unauthenticated_bytes: Gauge = "gateway_unauthenticated_bytes",
     }
 }
 
@@ -132,7 +132,7 @@ impl RefusalMetrics {
         self.refused.get_or_create(&labels).inc();
     }
 
-    /// A stranger's connection was refused.
+    /// A connection was refused before anybody proved who it is.
     pub(in crate::gateway) fn connection(&self, full: ShareExhausted) {
         self.refused(
             LimitedResource::Connection,
@@ -151,9 +151,10 @@ impl RefusalMetrics {
         self.tokenreviews.inc();
     }
 
-    /// What strangers count for.
-    pub(in crate::gateway) fn strangers(&self, bytes: u64) {
-        self.strangers_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    /// What connections without a proven caller count for.
+    pub(in crate::gateway) fn unauthenticated_bytes(&self, bytes: u64) {
+        self.unauthenticated_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// A node whose token was in its Hello is attached, until this is dropped.

@@ -19,7 +19,7 @@ async fn whoever_may_know_of_it_is_told_why_not_and_nobody_else_is() {
         record("serviceaccount shop/app", "GetSecretValue", "PolicyDenied")
     );
 
-    let strip = |answer: Answer, name: &str| {
+    let strip = |answer: TestAnswer, name: &str| {
         let mut body = answer.json();
         body["requestId"] = json!("");
         body["detail"] = json!(body["detail"].as_str().unwrap().replace(name, "NAME"));

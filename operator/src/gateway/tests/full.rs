@@ -17,7 +17,7 @@ fn secret(name: &str) -> String {
 }
 
 /// A request of an administrator, or of whoever else comes over the extension API.
-async fn over_the_front(world: &World, method: &str, path: &str, body: Json) -> Answer {
+async fn over_the_front(world: &World, method: &str, path: &str, body: Json) -> TestAnswer {
     let request = Request::builder()
         .method(method)
         .uri(format!("/v1/namespaces/{path}"))

@@ -1,10 +1,10 @@
-//! Changes that go through the custom resources: made, changed, deleted, restored; and what somebody else
-//! keeps is left alone.
+//! Changes that go through the custom resources: made and changed; and what somebody else keeps is left
+//! alone.
 
 use super::writes::says;
 use super::*;
 
-fn body(name: &str) -> Json {
+pub(super) fn body(name: &str) -> Json {
     json!({
         "name": name, "versionId": "v-1", "data": {"password": data_encoding::BASE64.encode(b"first")},
         "description": "of the partner", "labels": {"team": "shop"},
@@ -12,17 +12,17 @@ fn body(name: &str) -> Json {
 }
 
 impl World {
-    async fn create(&self, account: &str, body: &Json) -> Answer {
+    pub(super) async fn create(&self, account: &str, body: &Json) -> TestAnswer {
         self.write(Method::POST, account, "", &body.to_string()).await
     }
 
-    fn kept(&self, kind: &str, name: &str) -> Option<Json> {
+    pub(super) fn kept(&self, kind: &str, name: &str) -> Option<Json> {
         let place = (kind.to_owned(), name.to_owned());
         self.api.objects.lock().get(&place).cloned()
     }
 
     /// Says of an object's field that somebody else keeps it.
-    fn kept_by(&self, kind: &str, name: &str, manager: &str, fields: Json) {
+    pub(super) fn kept_by(&self, kind: &str, name: &str, manager: &str, fields: Json) {
         let place = (kind.to_owned(), name.to_owned());
         let mut objects = self.api.objects.lock();
         objects.get_mut(&place).unwrap()["metadata"]["managedFields"] =
@@ -89,7 +89,7 @@ async fn a_secret_is_made_with_its_object_and_an_unfinished_try_goes_on() {
     );
 }
 
-fn record_of(action: &str, outcome: &str) -> (String, String, String) {
+pub(super) fn record_of(action: &str, outcome: &str) -> (String, String, String) {
     record("serviceaccount shop/app", action, outcome)
 }
 
@@ -127,43 +127,6 @@ async fn a_namespace_that_the_store_never_saw_becomes_known() {
         .insert("new".to_owned(), "uid-new".to_owned());
     assert_eq!(create().await.status, 201);
     assert_eq!(create().await.code(), says(409, "SecretExists"));
-}
-
-#[tokio::test]
-async fn nobody_makes_or_changes_anything_unasked() {
-    let world = World::new(0);
-    world.allow("sees", "sees", "secrets:DescribeSecret", "*");
-    world.object("db-main", json!({"external": {}}));
-    let policy = json!({"statements": [{"effect": "Allow", "principals": [{"serviceAccount": "sees"}], "actions": ["*"]}]});
-    let rotation = json!({"enabled": true, "every": "30d"});
-    let requests = [
-        (Method::POST, "", body("db-main"), "CreateSecret"),
-        (
-            Method::PATCH,
-            "/db-main",
-            json!({"description": "mine"}),
-            "UpdateSecret",
-        ),
-        (Method::DELETE, "/db-main?force=true", json!({}), "DeleteSecret"),
-        (Method::POST, "/db-main/restore", json!({}), "RestoreSecret"),
-        (Method::PUT, "/db-main/policy", policy, "UpdateSecret"),
-        (Method::GET, "/db-main/policy", json!({}), "DescribeSecret"),
-        (Method::PUT, "/db-main/rotation", rotation, "UpdateSecret"),
-    ];
-    let before = (world.mutations().len(), world.api.objects.lock().clone());
-    for (method, path, body, action) in requests {
-        let body = body.to_string();
-        let send = |account| world.write(method.clone(), account, path, &body);
-        world.a_minute_later();
-        let stranger = send("shop/stranger").await;
-        assert_eq!(stranger.code(), says(404, "SecretNotFound"), "{method} {path}");
-        let recorded = record("serviceaccount shop/stranger", action, "PolicyDenied");
-        assert_eq!(world.last(), recorded);
-        let sees = send("shop/sees").await;
-        assert_eq!(sees.code(), says(403, "PolicyDenied"), "{method} {path}");
-    }
-    let after = (world.mutations().len(), world.api.objects.lock().clone());
-    assert_eq!(before, after);
 }
 
 #[tokio::test]
@@ -218,99 +181,6 @@ async fn metadata_is_merged_and_what_others_keep_is_not_touched() {
         assert!(detail.contains("`argocd`"), "{detail}");
     }
     assert_eq!(patch(json!({"labels": {"tier": "silver"}})).await.status, 200);
-}
-
-#[tokio::test]
-async fn a_deleted_secret_comes_back_with_an_object() {
-    let world = World::new(0);
-    world.allow("p", "app", "*", "*");
-    world.create("shop/app", &body("partner")).await;
-    let send = |method: Method, path: &'static str| world.write(method, "shop/app", path, "");
-    let restore = || send(Method::POST, "/partner/restore");
-    assert_eq!(restore().await.code(), says(409, "NotInRecoveryWindow"));
-    for bad in [
-        "/partner?recoveryWindowDays=6",
-        "/partner?recoveryWindowDays=31",
-        "/partner?force=true&recoveryWindowDays=7",
-    ] {
-        assert_eq!(
-            send(Method::DELETE, bad).await.code(),
-            says(400, "InvalidRequest")
-        );
-    }
-    let fields = json!({"f:spec": {"f:source": {}}});
-    world.kept_by("managedsecrets", "partner", "argocd", fields);
-    let delete = || send(Method::DELETE, "/partner?recoveryWindowDays=7");
-    assert_eq!(delete().await.code(), says(409, "ManagedElsewhere"));
-    world.kept_by("managedsecrets", "partner", "strongroom-api", json!({}));
-    let gone = delete().await;
-    assert_eq!(gone.status, 200);
-    let until: Timestamp = gone.json()["deletion"].as_str().unwrap().parse().unwrap();
-    let days = until.duration_since(Timestamp::now()).as_hours();
-    assert!((7 * 24 - 1..=7 * 24).contains(&days), "{days}");
-    assert_eq!(world.kept("managedsecrets", "partner"), None);
-    assert_eq!(delete().await.code(), says(409, "InRecoveryWindow"));
-    assert_eq!(
-        world.create("shop/app", &body("partner")).await.code(),
-        says(409, "InRecoveryWindow")
-    );
-
-    let back = restore().await;
-    assert_eq!(back.status, 200);
-    let object = world.kept("managedsecrets", "partner").unwrap();
-    assert_eq!(object["spec"]["description"], "of the partner");
-    assert_eq!(object["metadata"]["labels"], json!({"team": "shop"}));
-    let read = world.get("shop/app", "/partner/value?key=password").await;
-    assert_eq!(read.body, b"first");
-    // Its object is bound again: the next deletion finds it.
-    assert_eq!(send(Method::DELETE, "/partner").await.status, 200);
-    assert_eq!(world.kept("managedsecrets", "partner"), None);
-    // Whoever may delete, by whatever pattern, may not therefore destroy.
-    let refused = send(Method::DELETE, "/partner?force=true").await;
-    assert_eq!(refused.code(), says(403, "PolicyDenied"));
-    let missing = refused.json()["missingPolicies"][0].as_str().unwrap().to_owned();
-    assert!(missing.contains("secrets:PurgeSecret"), "{missing}");
-    assert_eq!(world.last(), record_of("PurgeSecret", "PolicyDenied"));
-    world.allow("purges", "app", "secrets:PurgeSecret", "partner");
-    let destroyed = send(Method::DELETE, "/partner?force=true").await;
-    assert_eq!(destroyed.json(), json!({}));
-    assert_eq!(
-        send(Method::DELETE, "/partner").await.code(),
-        says(404, "SecretNotFound")
-    );
-}
-
-#[tokio::test]
-async fn the_native_secret_goes_with_a_deletion_unless_somebody_claims_it() {
-    for claimed in [false, true] {
-        let world = World::new(0);
-        world.allow("p", "app", "*", "*");
-        world.create("shop/app", &body("partner")).await;
-        let secret = world.stored("partner");
-        let version = secret.current().map(|version| version.id.to_string());
-        let mut native = json!({"metadata": {
-            "name": "partner",
-            "annotations": {"strongroom.dev/secret-id": secret.id.to_string(), "strongroom.dev/version": version},
-            "managedFields": [{"manager": "strongroom", "operation": "Apply", "fieldsV1": {"f:data": {"f:token": {}}}}],
-        }});
-        if claimed {
-            native["metadata"]["annotations"]["meta.helm.sh/release-name"] = json!("shop");
-        }
-        world.api.resource(&Method::POST, "secrets", "", &native);
-        let bind = strongroom_store::vault::BindMaterialized {
-            secret: secret.id,
-            materialized: Some(strongroom_store::vault::ObjectRef {
-                uid: "uid-partner".parse().unwrap(),
-                name: "partner".to_owned(),
-            }),
-        };
-        world.gateway.store.run(bind, meta()).unwrap();
-        let gone = world.write(Method::DELETE, "shop/app", "/partner", "").await;
-        assert_eq!(gone.status, 200);
-        assert_eq!(world.kept("secrets", "partner").is_some(), claimed);
-        let secret = world.gateway.store.describe(secret.id).unwrap();
-        assert_eq!(secret.materialized, None);
-    }
 }
 
 #[tokio::test]
@@ -520,23 +390,4 @@ async fn an_object_that_counts_for_other_secrets_too_is_not_changed_by_whoever_m
         assert!(detail.contains("more than this secret"), "{detail}");
         assert_eq!(world.kept(kind, "partner"), before);
     }
-}
-
-/// A namespace that keeps nothing destroys by every deletion without a window: that is a purge as well.
-#[tokio::test]
-async fn a_deletion_that_leaves_no_window_asks_whether_it_may_destroy() {
-    let world = World::new(0);
-    world.allow("p", "app", "secrets:DeleteSecret", "*");
-    world.keeps_nothing("shop");
-    world.secret_with("shop", "brief", strongroom_store::vault::Recovery::Nothing);
-    world.secret("shop", "lasting", "x");
-    let send = |path: &'static str| world.write(Method::DELETE, "shop/app", path, "");
-    // Not by its own pattern, and not known of either.
-    assert_eq!(send("/brief").await.code(), says(404, "SecretNotFound"));
-    assert_eq!(world.last(), record_of("PurgeSecret", "PolicyDenied"));
-    assert_eq!(send("/lasting").await.status, 200);
-    assert!(send("/brief?recoveryWindowDays=7").await.json()["deletion"].is_string());
-    world.allow("purges", "app", "secrets:PurgeSecret", "brief-2");
-    world.secret_with("shop", "brief-2", strongroom_store::vault::Recovery::Nothing);
-    assert_eq!(send("/brief-2").await.json(), json!({}));
 }

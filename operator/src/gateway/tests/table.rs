@@ -1,5 +1,5 @@
 //! Every operation of the table in the same situations: not allowed, not there, asked for too often, allowed.
-//! What it answers, and that exactly one record says so.
+//! What it answers, that exactly one record says so, and that a refusal changes nothing.
 
 use super::writes::says;
 use super::*;
@@ -73,6 +73,15 @@ const ON_A_SECRET: [(&str, Allowed); 16] = [
     ("WatchSecret", (200, Some(("DescribeSecret", "Done")))),
 ];
 
+/// Those among them that whoever may describe the secret may do.
+const DESCRIBING: [&str; 5] = [
+    "DescribeSecret",
+    "ExplainAccess",
+    "GetSecretHistory",
+    "ListSecretConsumers",
+    "WatchSecret",
+];
+
 /// Of one that is about no secret, or of several.
 const ON_A_NAMESPACE: [(&str, Allowed); 10] = [
     ("BatchGetSecretValue", (200, Some(("GetSecretValue", "Done")))),
@@ -95,7 +104,13 @@ fn body(id: &str, name: &str) -> Json {
     let value = json!({"password": data_encoding::BASE64.encode(b"new")});
     match id {
         "BatchGetSecretValue" => json!({"secrets": [{"name": name}]}),
-        "CreateSecret" => json!({"name": "partner", "versionId": "v-1", "data": value}),
+        "CreateSecret" => match name {
+            "nothing" => {
+                json!({"name": "partner", "versionId": "v-1", "data": value, "encryptionKey": "nothing"})
+            }
+            "taken" => json!({"name": "taken", "versionId": "v-1", "data": value}),
+            _ => json!({"name": "partner", "versionId": "v-1", "data": value}),
+        },
         "PurgeDeletedSecrets" => json!({"deletedBefore": "2026-11-23T20:22:00Z"}),
         "PutSecretValue" => json!({"data": value}),
         "RenewSealedValues" => json!({"name": name, "keys": {"password": "strongroom1.a.b.c"}}),
@@ -133,7 +148,17 @@ impl World {
     /// Calls an operation about the secret of this name: the status, and the code of a refusal. A stream is
     /// not waited for.
     async fn call(&self, row: &Operation, account: &str, name: &str) -> (u16, String) {
-        let path = row.path.replace("{namespace}", "shop").replace("{name}", name);
+        let response = self.respond(row, "shop", account, name).await;
+        let status = response.status().as_u16();
+        if status < 400 {
+            return (status, String::new());
+        }
+        let problem = json_body(response).await;
+        (status, problem["code"].as_str().unwrap().to_owned())
+    }
+
+    async fn respond(&self, row: &Operation, namespace: &str, account: &str, name: &str) -> Response<Body> {
+        let path = row.path.replace("{namespace}", namespace).replace("{name}", name);
         let path = path.replace("{version}", "v-2").replace("{stage}", "mine");
         let request = Request::builder()
             .method(method(row.verb))
@@ -145,14 +170,12 @@ impl World {
             });
         let body = Body::from(body(row.id, name).to_string());
         let response = self.router.clone().oneshot(request.body(body).unwrap()).await;
-        let response = response.unwrap();
-        let status = response.status().as_u16();
-        if status < 400 {
-            return (status, String::new());
-        }
-        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        let problem: Json = serde_json::from_slice(&body).unwrap();
-        (status, problem["code"].as_str().unwrap().to_owned())
+        response.unwrap()
+    }
+
+    /// Changes of the store that are on record, and the objects of the cluster.
+    fn state(&self) -> (usize, BTreeMap<(String, String), Json>) {
+        (self.mutations().len(), self.api.objects.lock().clone())
     }
 
     /// What both chains say of the account, the oldest first.
@@ -169,6 +192,11 @@ impl World {
             })
             .collect()
     }
+}
+
+async fn json_body(response: Response<Body>) -> Json {
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    serde_json::from_slice(&body).unwrap()
 }
 
 #[test]
@@ -214,6 +242,111 @@ async fn whoever_may_not_is_told_what_whoever_asks_for_nothing_is_and_the_record
             [record_of(action, "SecretNotFound")],
             "{id}"
         );
+    }
+}
+
+#[tokio::test]
+async fn whoever_may_only_describe_a_secret_is_told_so_and_nothing_changes() {
+    for (id, (_, allowed)) in ON_A_SECRET {
+        if DESCRIBING.contains(&id) {
+            continue;
+        }
+        let row = &rows().into_iter().find(|row| row.id == id).unwrap();
+        let world = World::for_table(0);
+        world.allow("sees", "sees", "secrets:DescribeSecret", "*");
+        world.object("db-main", json!({"external": {}}));
+        let before = world.state();
+        for (account, expected) in [
+            ("shop/spy", says(404, "SecretNotFound")),
+            ("shop/sees", says(403, "PolicyDenied")),
+        ] {
+            let answer = world.call(row, account, "db-main").await;
+            assert_eq!(answer, expected, "{id} {account}");
+            let expected = [record_of(allowed.unwrap().0, "PolicyDenied")];
+            assert_eq!(world.recorded(account), expected, "{id} {account}");
+        }
+        assert_eq!(world.state(), before, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn in_a_namespace_whoever_may_not_sees_nothing_and_what_is_not_there_is_said() {
+    // Where who asks for what; the status, with the code of a refusal or of the first failure; the outcome on
+    // record.
+    for (id, (namespace, account, name), answer, outcome) in [
+        (
+            "CreateSecret",
+            ("shop", "shop/spy", "partner"),
+            says(404, "SecretNotFound"),
+            "PolicyDenied",
+        ),
+        (
+            "CreateSecret",
+            ("shop", "shop/spy", "taken"),
+            says(404, "SecretNotFound"),
+            "PolicyDenied",
+        ),
+        (
+            "CreateSecret",
+            ("shop", "shop/sees", "taken"),
+            says(403, "PolicyDenied"),
+            "PolicyDenied",
+        ),
+        (
+            "CreateSecret",
+            ("shop", "shop/app", "taken"),
+            says(409, "SecretExists"),
+            "SecretExists",
+        ),
+        (
+            "CreateSecret",
+            ("shop", "shop/app", "nothing"),
+            says(409, "KeyNotFound"),
+            "KeyNotFound",
+        ),
+        ("ListSecrets", ("shop", "shop/spy", ""), says(200, ""), "Done"),
+        ("ListSecrets", ("shop", "shop/sees", ""), says(200, ""), "Done"),
+        ("ListSecrets", ("nowhere", "shop/app", ""), says(200, ""), "Done"),
+        (
+            "BatchGetSecretValue",
+            ("shop", "shop/spy", "taken"),
+            says(200, "SecretNotFound"),
+            "PolicyDenied",
+        ),
+        (
+            "BatchGetSecretValue",
+            ("shop", "shop/sees", "taken"),
+            says(200, "PolicyDenied"),
+            "PolicyDenied",
+        ),
+        (
+            "BatchGetSecretValue",
+            ("shop", "shop/app", "nothing"),
+            says(200, "SecretNotFound"),
+            "SecretNotFound",
+        ),
+    ] {
+        let row = &rows().into_iter().find(|row| row.id == id).unwrap();
+        let (_, (_, allowed)) = ON_A_NAMESPACE
+            .into_iter()
+            .find(|(known, _)| *known == id)
+            .unwrap();
+        let world = World::for_table(0);
+        world.allow("sees", "sees", "secrets:DescribeSecret", "*");
+        world.secret("shop", "taken", "x");
+        let before = world.state();
+        let response = world.respond(row, namespace, account, name).await;
+        let status = response.status().as_u16();
+        let body = json_body(response).await;
+        let code = body["code"].as_str().or(body["errors"][0]["code"].as_str());
+        let what = format!("{id} {namespace} {account} {name}: {body}");
+        assert_eq!((status, code.unwrap_or_default().to_owned()), answer, "{what}");
+        for shown in ["secrets", "values"] {
+            assert!(body.get(shown).is_none_or(|shown| *shown == json!([])), "{what}");
+        }
+        let expected = [record_of(allowed.unwrap().0, outcome)];
+        assert_eq!(world.recorded(account), expected, "{what}");
+        assert_eq!(world.state(), before, "{what}");
     }
 }
 

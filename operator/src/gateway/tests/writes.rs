@@ -18,11 +18,11 @@ impl World {
             native: None,
         };
         self.gateway
-            .declared
+            .external_sources
             .update("shop", name, name, Some(declaration));
     }
 
-    pub(super) async fn write(&self, method: Method, account: &str, path: &str, body: &str) -> Answer {
+    pub(super) async fn write(&self, method: Method, account: &str, path: &str, body: &str) -> TestAnswer {
         let request = Request::builder()
             .method(method)
             .uri(format!("/v1/namespaces/shop/secrets{path}"))
@@ -91,7 +91,7 @@ async fn the_first_value_makes_the_secret_and_the_same_again_changes_nothing() {
     );
     assert_eq!(world.password("/partner/value").await, "second");
     // The controller is told of each change, and of nothing else.
-    let mut changed = world.gateway.declared.take_changes().unwrap();
+    let mut changed = world.gateway.external_sources.take_changes().unwrap();
     for _ in 0..2 {
         assert_eq!(
             changed.try_recv().unwrap(),
@@ -102,43 +102,23 @@ async fn the_first_value_makes_the_secret_and_the_same_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_writes_unasked_and_whoever_may_not_know_is_told_nothing() {
+async fn a_secret_that_is_declared_and_not_there_yet_is_refused_as_one_that_is() {
     let world = World::new(0);
     world.declare("partner", None);
-    world.declare("db-main", None);
     world.allow("sees", "sees", "secrets:DescribeSecret", "*");
-    for secret in ["partner", "db-main"] {
-        let path = format!("/{secret}/versions/v-9");
-        assert_eq!(
-            world.put("shop/stranger", &path, "x").await,
-            says(404, "SecretNotFound"),
-            "{secret}"
-        );
-        assert_eq!(
-            world.last(),
-            record("serviceaccount shop/stranger", "PutSecretValue", "PolicyDenied")
-        );
-        assert_eq!(
-            world.put("shop/sees", &path, "x").await,
-            says(403, "PolicyDenied"),
-            "{secret}"
-        );
-    }
+    let path = "/partner/versions/v-9";
     assert_eq!(
-        world.put("shop/sees", "/nothing/versions/v-9", "x").await,
+        world.put("shop/stranger", path, "x").await,
         says(404, "SecretNotFound")
     );
     assert_eq!(
-        world
-            .write(
-                Method::POST,
-                "shop/sees",
-                "/db-main/stages/blue",
-                r#"{"moveTo": "v-1"}"#
-            )
-            .await
-            .code(),
-        says(403, "PolicyDenied")
+        world.last(),
+        record("serviceaccount shop/stranger", "PutSecretValue", "PolicyDenied")
+    );
+    assert_eq!(world.put("shop/sees", path, "x").await, says(403, "PolicyDenied"));
+    assert_eq!(
+        world.put("shop/sees", "/nothing/versions/v-9", "x").await,
+        says(404, "SecretNotFound")
     );
 }
 
@@ -214,11 +194,11 @@ async fn what_means_nothing_is_refused_and_never_repeated() {
 async fn a_first_value_lies_under_the_key_that_requires_it() {
     let world = World::new(0);
     world.allow("p", "app", "secrets:*", "*");
-    let declared = &world.gateway.declared;
+    let sources = &world.gateway.external_sources;
     let required = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
     world.declare("partner", None);
-    declared.set_required_for("shop", "pay", required(&["part*"]));
-    declared.set_required_for("evil", "theirs", required(&["*"]));
+    sources.set_required_for("shop", "pay", required(&["part*"]));
+    sources.set_required_for("evil", "theirs", required(&["*"]));
     let refused = world
         .write(
             Method::PUT,
@@ -231,11 +211,11 @@ async fn a_first_value_lies_under_the_key_that_requires_it() {
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("EncryptionKey `pay`"), "{detail}");
     // Gone, or never about this name, it requires nothing.
-    declared.retain_keys(|(namespace, _)| namespace == "evil");
-    declared.set_required_for("shop", "pay", required(&["card-*"]));
+    sources.retain_keys(|(namespace, _)| namespace == "evil");
+    sources.set_required_for("shop", "pay", required(&["card-*"]));
     assert_eq!(world.put("shop/app", "/partner/versions/v-1", "x").await.0, 201);
     // What was there before goes on.
-    declared.set_required_for("shop", "pay", required(&["part*"]));
+    sources.set_required_for("shop", "pay", required(&["part*"]));
     assert_eq!(world.put("shop/app", "/partner/versions/v-2", "y").await.0, 201);
 }
 
@@ -293,7 +273,7 @@ async fn stages_are_added_moved_and_removed() {
             .write(Method::POST, "shop/app", &path, &body.to_string())
             .await
     };
-    let stages = |answer: Answer| answer.json()["stages"].clone();
+    let stages = |answer: TestAnswer| answer.json()["stages"].clone();
     let added = stages(update("blue", json!({"moveTo": "v-1"})).await);
     assert_eq!(added, json!({"Current": "v-2", "Previous": "v-1", "blue": "v-1"}));
     let moved = stages(update("Current", json!({"moveTo": "v-1", "removeFrom": "v-2"})).await);
@@ -325,156 +305,6 @@ async fn stages_are_added_moved_and_removed() {
             "{stage} {body}"
         );
     }
-}
-
-impl World {
-    /// A ManagedSecret with this source, to which the secret of its name belongs.
-    pub(super) fn object(&self, name: &str, source: Json) {
-        let object = json!({
-            "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
-            "metadata": {"name": name, "namespace": "shop", "uid": format!("uid-{name}")},
-            "spec": {"source": source},
-        });
-        let place = ("managedsecrets".to_owned(), name.to_owned());
-        self.api.objects.lock().insert(place, object);
-        self.bound(name);
-    }
-
-    async fn rotate(&self, name: &str, token: &str) -> Answer {
-        let body = json!({"token": token}).to_string();
-        self.write(Method::POST, "shop/app", &format!("/{name}/rotation"), &body)
-            .await
-    }
-}
-
-#[tokio::test]
-async fn a_rotation_is_asked_for_once_and_says_what_comes_of_it() {
-    let world = World::new(0);
-    world.allow("p", "app", "*", "*");
-    let generate = json!({"generate": {"keys": {"password": {"password": {}}}}});
-    world.object("db-main", generate);
-    let answer = world.rotate("db-main", "deploy-17").await;
-    assert_eq!(answer.status, 202);
-    let version = answer.json()["versionId"].as_str().unwrap().to_owned();
-    assert_eq!(answer.json()["done"], false);
-    let place = ("managedsecrets".to_owned(), "db-main".to_owned());
-    let asked = || world.api.objects.lock()[&place]["metadata"]["annotations"].clone();
-    assert_eq!(asked(), json!({"strongroom.dev/rotate-now": "deploy-17"}));
-    assert_eq!(
-        world.last(),
-        record("serviceaccount shop/app", "RotateSecret", "Done")
-    );
-    // The controller makes the version that was told; then the same token finds it there.
-    let secret = world.stored("db-main");
-    let put = PutValue {
-        secret: secret.id,
-        version: version.parse().unwrap(),
-        value: one("password", b"rotated"),
-        stages: Vec::new(),
-    };
-    world.gateway.store.run(put, meta()).unwrap();
-    world.rotate("db-main", "another").await;
-    let again = world.rotate("db-main", "deploy-17").await;
-    assert_eq!(
-        (again.status.as_u16(), &again.json()["done"]),
-        (200, &json!(true))
-    );
-    assert_eq!(again.json()["versionId"], version);
-    assert_eq!(
-        asked(),
-        json!({"strongroom.dev/rotate-now": "another"}),
-        "nothing is asked for again"
-    );
-}
-
-#[tokio::test]
-async fn a_rotation_that_would_make_nothing_new_is_refused_with_its_cause() {
-    let world = World::new(0);
-    world.allow("p", "app", "*", "*");
-    let keys = json!({"password": {"password": {}}, "user": {"literal": "app"}});
-    world.object(
-        "db-main",
-        json!({"generate": {"keys": {"user": {"literal": "app"}}}}),
-    );
-    let refused = async |cause: &str| {
-        let answer = world.rotate("db-main", "t").await;
-        assert_eq!(answer.code(), says(409, "NotRotatable"));
-        let said = answer.json().to_string();
-        assert!(said.contains(cause), "{said}");
-        let place = ("managedsecrets".to_owned(), "db-main".to_owned());
-        let object = world.api.objects.lock()[&place].clone();
-        assert_eq!(object["metadata"]["annotations"], Json::Null);
-    };
-    refused("every key of `spec.source.generate` is a literal").await;
-    world.object("db-main", json!({"generate": {"keys": keys}}));
-    let schedule = |spec: Json| {
-        let place = ("rotationschedules".to_owned(), "daily".to_owned());
-        let object = json!({
-            "apiVersion": "strongroom.dev/v1alpha1", "kind": "RotationSchedule", "spec": spec,
-            "metadata": {"name": "daily", "namespace": "shop"},
-        });
-        world.api.objects.lock().insert(place, object);
-    };
-    let spec = |keys: Json, suspend: bool| {
-        json!({
-            "secrets": {"names": ["db-main"]}, "schedule": {"every": "1d"}, "rotator": {"generate": {"keys": keys}}, "suspend": suspend,
-        })
-    };
-    schedule(spec(json!(["passwrd"]), false));
-    refused("RotationSchedule `daily` names the key `passwrd`").await;
-    schedule(spec(json!(["user"]), false));
-    refused("it generates `password`").await;
-    schedule(spec(json!(["password"]), true));
-    refused("RotationSchedule `daily` is suspended").await;
-    schedule(spec(json!(["password"]), false));
-    let place = ("managedsecrets".to_owned(), "db-main".to_owned());
-    world.api.objects.lock().get_mut(&place).unwrap()["spec"]["secret"] =
-        json!({"name": "db-main", "immutable": true});
-    refused("remove `spec.secret.immutable`").await;
-    world.api.objects.lock().get_mut(&place).unwrap()["spec"]["secret"] = json!({"name": "db-main"});
-    assert_eq!(world.rotate("db-main", "t").await.status, 202);
-}
-
-#[tokio::test]
-async fn what_cannot_rotate_says_why() {
-    let world = World::new(0);
-    assert_eq!(
-        world.rotate("db-main", "t").await.code(),
-        says(404, "SecretNotFound")
-    );
-    world.allow("p", "app", "*", "*");
-    assert_eq!(
-        world.rotate("db-main", "t").await.code(),
-        says(409, "NotRotatable")
-    );
-    world.object("db-main", json!({"external": {}}));
-    assert_eq!(
-        world.rotate("db-main", "t").await.code(),
-        says(409, "NotRotatable")
-    );
-    assert_eq!(
-        world.last(),
-        record("serviceaccount shop/app", "RotateSecret", "NotRotatable")
-    );
-    world.api.objects.lock().clear();
-    assert_eq!(
-        world.rotate("db-main", "t").await.code(),
-        says(409, "NotRotatable")
-    );
-    world.object("db-main", json!({"generate": {"keys": {"a": {"uuid": {}}}}}));
-    for token in ["", "two words", &"a".repeat(65)] {
-        assert_eq!(
-            world.rotate("db-main", token).await.code(),
-            says(400, "InvalidRequest"),
-            "{token}"
-        );
-    }
-    world.rotate("db-main", "known").await;
-    world.api.away.store(true, Ordering::SeqCst);
-    assert_eq!(
-        world.rotate("db-main", "t").await.code(),
-        says(503, "ClusterUnavailable")
-    );
 }
 
 /// Whoever may write and not read hears the same of each guess, unless he put the version himself.

@@ -27,10 +27,7 @@ use super::TlsError;
 use super::authority::{self, LEAF_RENEW_BEFORE, Leaf};
 use super::ca_store::CaStore;
 use super::client_auth;
-use super::config_resolver::{
-    ATTESTATIONS_SERVER_NAME, EXTENSION_API_CLIENT_NAME, GATEWAY_SERVER_NAME, MutualTlsConfig,
-    WEBHOOK_CLIENT_NAME,
-};
+use super::config_resolver::{CertificateClient, ClientProcess};
 use super::owner::{owner, owns};
 use crate::kube::field_manager;
 use crate::kube::in_words;
@@ -47,34 +44,16 @@ pub(crate) fn client_secret_name(service: &str) -> String {
     format!("{service}-tls")
 }
 
-/// For which process it is.
-pub(in crate::gateway) enum ClientProcess {
-    /// The extension API, which calls us.
-    ExtensionApi(Arc<MutualTlsConfig>),
-    /// The webhook, which calls us as well: by a ValidatingWebhookConfiguration with its Service's name, and
-    /// a MutatingWebhookConfiguration where there is one.
-    Webhook(Arc<MutualTlsConfig>),
-}
-
-impl ClientProcess {
-    /// As logs name it.
-    const fn name(&self) -> &'static str {
-        match self {
-            Self::ExtensionApi(_) => "front",
-            Self::Webhook(_) => "webhook",
-        }
-    }
-}
-
 /// Keeps one of them believed.
 pub(in crate::gateway) struct ClientCertificateRotator {
-    pub(in crate::gateway) kept: CaStore,
+    pub(in crate::gateway) ca_store: CaStore,
     pub(in crate::gateway) client: Client,
     /// The own namespace.
     pub(in crate::gateway) namespace: String,
     /// The Service that leads to it.
     pub(in crate::gateway) service: String,
-    pub(in crate::gateway) called: ClientProcess,
+    /// The process whose certificate it is, and how it is served.
+    pub(in crate::gateway) holder: CertificateClient,
     pub(in crate::gateway) now: fn() -> Timestamp,
 }
 
@@ -103,13 +82,13 @@ enum Failure {
 impl ClientCertificateRotator {
     /// Keeps it until the shutdown begins.
     pub(in crate::gateway) async fn keep(self, shutdown: Shutdown) {
-        let keeper = Arc::new(self);
+        let rotator = Arc::new(self);
         let mut serving = None;
         loop {
-            let wait = match Arc::clone(&keeper).look(&mut serving).await {
+            let wait = match Arc::clone(&rotator).look(&mut serving).await {
                 Ok(wait) => wait,
                 Err(error) => {
-                    tracing::warn!(%error, process = keeper.called.name(), "certificate update failed");
+                    tracing::warn!(%error, process = rotator.holder.process.name(), "certificate update failed");
                     RETRY_INTERVAL
                 }
             };
@@ -122,14 +101,14 @@ impl ClientCertificateRotator {
 
     async fn look(self: Arc<Self>, serving: &mut Option<ListenerState>) -> Result<Duration, Failure> {
         let before = serving.clone();
-        let keeper = Arc::clone(&self);
-        let now = keeper.blocking(move |keeper| keeper.serve(before)).await?;
+        let rotator = Arc::clone(&self);
+        let now = rotator.blocking(move |rotator| rotator.serve(before)).await?;
         let bundle = now.bundle.clone();
         *serving = Some(now);
         self.secret(&bundle).await?;
-        match &self.called {
-            ClientProcess::ExtensionApi(_) => Ok(CHECK_INTERVAL),
-            ClientProcess::Webhook(_) => self.webhook(&bundle).await,
+        match self.holder.process {
+            ClientProcess::ExtensionApi => Ok(CHECK_INTERVAL),
+            ClientProcess::Webhook => self.webhook(&bundle).await,
         }
     }
 
@@ -145,7 +124,7 @@ impl ClientCertificateRotator {
     /// What counts now. Sets the TLS configuration, unless it is that already.
     fn serve(&self, before: Option<ListenerState>) -> Result<ListenerState, TlsError> {
         let now = (self.now)();
-        let (authorities, _) = self.kept.authorities(now)?;
+        let (authorities, _) = self.ca_store.authorities(now)?;
         let bundle = authorities.bundle();
         if let Some(before) = before
             && before.bundle == bundle
@@ -153,12 +132,9 @@ impl ClientCertificateRotator {
         {
             return Ok(before);
         }
-        let (door, name) = match &self.called {
-            ClientProcess::ExtensionApi(door) => (door, GATEWAY_SERVER_NAME),
-            ClientProcess::Webhook(door) => (door, ATTESTATIONS_SERVER_NAME),
-        };
-        let leaf = authorities.leaf(&[name.to_owned()], now)?;
-        door.set(&leaf.chain, &leaf.key, &bundle)?;
+        let CertificateClient { process, config } = &self.holder;
+        let leaf = authorities.leaf(&[process.server_name().to_owned()], now)?;
+        config.set(&leaf.chain, &leaf.key, &bundle)?;
         Ok(ListenerState {
             bundle,
             renew: leaf.renew,
@@ -171,12 +147,8 @@ impl ClientCertificateRotator {
         let Self {
             service, namespace, ..
         } = self;
-        let own = match &self.called {
-            ClientProcess::ExtensionApi(_) => EXTENSION_API_CLIENT_NAME,
-            ClientProcess::Webhook(_) => WEBHOOK_CLIENT_NAME,
-        };
         vec![
-            own.to_owned(),
+            self.holder.process.client_name().to_owned(),
             format!("{service}.{namespace}.svc"),
             format!("{service}.{namespace}.svc.cluster.local"),
         ]
@@ -184,7 +156,7 @@ impl ClientCertificateRotator {
 
     fn leaf(&self) -> Result<Leaf, TlsError> {
         let now = (self.now)();
-        let (authorities, _) = self.kept.authorities(now)?;
+        let (authorities, _) = self.ca_store.authorities(now)?;
         authorities.leaf(&self.names(), now)
     }
 
@@ -286,12 +258,12 @@ impl ClientCertificateRotator {
             return Ok(true);
         }
         let config = json!({"caBundle": BASE64.encode(bundle.as_bytes())});
-        let told: Vec<_> = webhooks
+        let patched: Vec<_> = webhooks
             .iter()
             .map(|(name, _)| json!({"name": name, "clientConfig": config}))
             .collect();
         // Of each webhook, by its name, this field alone.
-        let patch = Patch::Strategic(json!({"webhooks": told}));
+        let patch = Patch::Strategic(json!({"webhooks": patched}));
         api.patch(&self.service, &patch_params(), &patch).await?;
         tracing::info!(
             webhook = self.service,
@@ -327,115 +299,4 @@ fn is_current(secret: &Secret, bundle: &str, names: &[String], now: Timestamp) -
 }
 
 #[cfg(test)]
-mod tests {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject;
-    use strongroom_testing::api_server::ApiServer;
-    use strongroom_testing::clock::now;
-    use strongroom_testing::store::store;
-
-    use super::*;
-    use crate::gateway::listen::ConfigResolver;
-    use crate::gateway::tls::config_resolver::GatewayConfigResolver;
-    use crate::gateway::tls::{CertResolver, client_auth};
-
-    const SECRET: &str = "/api/v1/namespaces/strongroom/secrets/strongroom-front-tls";
-    const SERVICE: &str = "/api/v1/namespaces/strongroom/services/strongroom-front";
-
-    #[tokio::test]
-    async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
-        let (api, (store, _keep)) = (ApiServer::default(), store());
-        let doors = GatewayConfigResolver {
-            everybody: Arc::new(Arc::new(CertResolver::default()).config()),
-            extension_api: Arc::default(),
-        };
-        let keeper = |now| {
-            Arc::new(ClientCertificateRotator {
-                kept: CaStore::new(store.clone(), ("strongroom".to_owned(), "ns-9".to_owned())),
-                client: api.client(),
-                namespace: "strongroom".to_owned(),
-                service: "strongroom-front".to_owned(),
-                called: ClientProcess::ExtensionApi(Arc::clone(&doors.extension_api)),
-                now,
-            })
-        };
-        let chain = || {
-            let text = api.get(SECRET).unwrap()["data"]["tls.crt"]
-                .as_str()
-                .unwrap()
-                .to_owned();
-            BASE64.decode(text.as_bytes()).unwrap()
-        };
-        assert!(
-            doors.config(Some(GATEWAY_SERVER_NAME)).is_none(),
-            "nobody comes in before there is a certificate"
-        );
-        let mut serving = None;
-        let failure = keeper(now).look(&mut serving).await.unwrap_err();
-        assert!(matches!(failure, Failure::NoService(_)), "{failure}");
-        let service = api.put(SERVICE, json!({"metadata": {"name": "strongroom-front"}}));
-        assert_eq!(keeper(now).look(&mut serving).await.unwrap(), CHECK_INTERVAL);
-        let first = chain();
-        let names = client_auth::dns_names(&CertificateDer::from_pem_slice(&first).unwrap());
-        assert_eq!(
-            names,
-            [
-                EXTENSION_API_CLIENT_NAME,
-                "strongroom-front.strongroom.svc",
-                "strongroom-front.strongroom.svc.cluster.local"
-            ]
-        );
-        let door = doors.config(Some(GATEWAY_SERVER_NAME)).unwrap();
-        keeper(now).look(&mut serving).await.unwrap();
-        assert_eq!(chain(), first);
-        assert!(Arc::ptr_eq(
-            &door,
-            &doors.config(Some(GATEWAY_SERVER_NAME)).unwrap()
-        ));
-        let later = || now() + jiff::SignedDuration::from_hours(25 * 24);
-        keeper(later).look(&mut serving).await.unwrap();
-        assert_ne!(chain(), first);
-        assert!(!Arc::ptr_eq(
-            &door,
-            &doors.config(Some(GATEWAY_SERVER_NAME)).unwrap()
-        ));
-        // The cluster removes it with the Service; one of an earlier release becomes the Service's as well.
-        let owner = |secret: &serde_json::Value| secret["metadata"]["ownerReferences"][0]["uid"].clone();
-        let mut orphan = api.get(SECRET).unwrap();
-        assert_eq!(owner(&orphan), service["metadata"]["uid"]);
-        orphan["metadata"]["ownerReferences"] = json!([]);
-        api.put_as(field_manager::CERTIFICATES, SECRET, orphan);
-        keeper(later).look(&mut serving).await.unwrap();
-        assert_eq!(owner(&api.get(SECRET).unwrap()), service["metadata"]["uid"]);
-    }
-
-    #[tokio::test]
-    async fn a_secret_of_somebody_else_is_left_alone_and_edits_of_ours_are_put_back() {
-        let (api, (store, _keep)) = (ApiServer::default(), store());
-        let keeper = || {
-            Arc::new(ClientCertificateRotator {
-                kept: CaStore::new(store.clone(), ("strongroom".to_owned(), "ns-9".to_owned())),
-                client: api.client(),
-                namespace: "strongroom".to_owned(),
-                service: "strongroom-front".to_owned(),
-                called: ClientProcess::ExtensionApi(Arc::default()),
-                now,
-            })
-        };
-        api.put(SERVICE, json!({"metadata": {"name": "strongroom-front"}}));
-        keeper().look(&mut None).await.unwrap();
-        let mut edited = api.get(SECRET).unwrap();
-        edited["data"]["tls.crt"] = json!("bWluZQ==");
-        api.put_as("kubectl-edit", SECRET, edited);
-        keeper().look(&mut None).await.unwrap();
-        assert_ne!(api.get(SECRET).unwrap()["data"]["tls.crt"], "bWluZQ==");
-        api.remove(SECRET);
-        let theirs = api.put(
-            SECRET,
-            json!({"metadata": {"name": "strongroom-front-tls"}, "data": {"a": "Yg=="}}),
-        );
-        let failure = keeper().look(&mut None).await.unwrap_err();
-        assert!(matches!(failure, Failure::NotOurs(_)), "{failure}");
-        assert_eq!(api.get(SECRET).unwrap(), theirs);
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
-//! Two TLS configurations of one port, told apart by the name that the client calls the server by: one for
-//! everybody, who proves who it is by a token, and one for the extension API, which proves it by a
-//! certificate of our own authority. The webhook has one likewise, at a port of its own: nobody who is let in
-//! at one of them is at another.
+//! The TLS configurations of one port, told apart by the name that the client calls the server by: one for
+//! everybody, who proves who it is by a token, where the port has one, and one for the process that proves it
+//! by a certificate of our own authority. That is the extension API at the gateway's port and the webhook at
+//! that of the attestations: nobody who is let in at one of them is at the other.
 
 use std::sync::Arc;
 
@@ -22,6 +22,42 @@ pub(in crate::gateway) const EXTENSION_API_CLIENT_NAME: &str = "front.people.str
 pub(crate) const ATTESTATIONS_SERVER_NAME: &str = "attestations.strongroom.dev";
 /// The name by which we know the webhook.
 pub(in crate::gateway) const WEBHOOK_CLIENT_NAME: &str = "webhook.attestations.strongroom.dev";
+
+/// A process of ours without a store, which proves itself by a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum ClientProcess {
+    /// It calls us.
+    ExtensionApi,
+    /// It calls us as well, and the API server calls it: by a ValidatingWebhookConfiguration with its
+    /// Service's name, and a MutatingWebhookConfiguration where there is one.
+    Webhook,
+}
+
+impl ClientProcess {
+    /// As logs name it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::ExtensionApi => "front",
+            Self::Webhook => "webhook",
+        }
+    }
+
+    /// The name that it calls us by (SNI, RFC 6066 section 3). It is nobody's address.
+    pub(super) const fn server_name(self) -> &'static str {
+        match self {
+            Self::ExtensionApi => GATEWAY_SERVER_NAME,
+            Self::Webhook => ATTESTATIONS_SERVER_NAME,
+        }
+    }
+
+    /// The DNS name in its certificate by which we know it.
+    pub(super) const fn client_name(self) -> &'static str {
+        match self {
+            Self::ExtensionApi => EXTENSION_API_CLIENT_NAME,
+            Self::Webhook => WEBHOOK_CLIENT_NAME,
+        }
+    }
+}
 
 /// The configuration for a process that proves itself by a certificate: none until there is a certificate for
 /// it.
@@ -46,42 +82,42 @@ impl MutualTlsConfig {
     }
 }
 
-/// Both configurations.
-#[derive(Debug)]
-pub(in crate::gateway) struct GatewayConfigResolver {
-    /// Everybody's.
-    pub(in crate::gateway) everybody: Arc<ServerConfig>,
-    /// The extension API's.
-    pub(in crate::gateway) extension_api: Arc<MutualTlsConfig>,
+/// A process that a port lets in by its certificate, and how it is served there; clones are of the same.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct CertificateClient {
+    pub(in crate::gateway) process: ClientProcess,
+    pub(in crate::gateway) config: Arc<MutualTlsConfig>,
 }
 
-impl ConfigResolver for GatewayConfigResolver {
-    fn config(&self, name: Option<&str>) -> Option<Arc<ServerConfig>> {
-        if name == Some(GATEWAY_SERVER_NAME) {
-            return self.extension_api.config();
+impl CertificateClient {
+    /// Nobody is let in until the configuration is set.
+    pub(in crate::gateway) fn new(process: ClientProcess) -> Self {
+        Self {
+            process,
+            config: Arc::default(),
         }
-        Some(Arc::clone(&self.everybody))
-    }
-
-    fn admits(&self, client: &CertificateDer<'_>) -> bool {
-        dns_names(client)
-            .iter()
-            .any(|name| name == EXTENSION_API_CLIENT_NAME)
     }
 }
 
-/// The webhook's configuration, and no other.
+/// The configurations of a port.
 #[derive(Debug)]
-pub(in crate::gateway) struct WebhookConfigResolver(pub(in crate::gateway) Arc<MutualTlsConfig>);
+pub(in crate::gateway) struct PortConfigResolver {
+    /// Everybody's; none: only the process is let in.
+    pub(in crate::gateway) everybody: Option<Arc<ServerConfig>>,
+    /// The process that is let in by its certificate.
+    pub(in crate::gateway) client: CertificateClient,
+}
 
-impl ConfigResolver for WebhookConfigResolver {
+impl ConfigResolver for PortConfigResolver {
     fn config(&self, name: Option<&str>) -> Option<Arc<ServerConfig>> {
-        (name == Some(ATTESTATIONS_SERVER_NAME))
-            .then(|| self.0.config())
-            .flatten()
+        if name == Some(self.client.process.server_name()) {
+            return self.client.config.config();
+        }
+        self.everybody.clone()
     }
 
     fn admits(&self, client: &CertificateDer<'_>) -> bool {
-        dns_names(client).iter().any(|name| name == WEBHOOK_CLIENT_NAME)
+        let expected = self.client.process.client_name();
+        dns_names(client).iter().any(|name| name == expected)
     }
 }

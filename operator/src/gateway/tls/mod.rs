@@ -23,12 +23,12 @@ use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub(super) use self::ca_store::CaStore;
+pub(super) use self::client_certificate::ClientCertificateRotator;
 pub(crate) use self::client_certificate::client_secret_name;
-pub(super) use self::client_certificate::{ClientCertificateRotator, ClientProcess};
 pub(crate) use self::client_identity::{ClientIdentity, GatewayClient};
 pub(crate) use self::config_resolver::ATTESTATIONS_SERVER_NAME;
 pub(super) use self::config_resolver::{
-    GATEWAY_SERVER_NAME, GatewayConfigResolver, MutualTlsConfig, WebhookConfigResolver,
+    CertificateClient, ClientProcess, GATEWAY_SERVER_NAME, PortConfigResolver,
 };
 pub(crate) use self::file_certificate::FileCertificate;
 pub(super) use self::rotator::CertificateRotator;

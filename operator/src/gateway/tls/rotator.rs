@@ -16,7 +16,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
 /// Keeps the gateway's own certificate; cheap to clone.
 #[derive(Clone)]
 pub(in crate::gateway) struct CertificateRotator {
-    pub(in crate::gateway) kept: CaStore,
+    pub(in crate::gateway) ca_store: CaStore,
     /// DNS names and addresses that the gateway is called by.
     pub(in crate::gateway) names: Vec<String>,
     pub(in crate::gateway) served: Arc<CertResolver>,
@@ -51,7 +51,7 @@ impl CertificateRotator {
     async fn rotate(self, renew: Option<Timestamp>) -> Result<Timestamp, TlsError> {
         let looked = tokio::task::spawn_blocking(move || {
             let now = (self.now)();
-            let (authorities, changed) = self.kept.authorities(now)?;
+            let (authorities, changed) = self.ca_store.authorities(now)?;
             self.bundle.send_if_modified(|bundle| {
                 let newest = authorities.bundle();
                 let differs = *bundle != newest;
@@ -83,35 +83,35 @@ mod tests {
     async fn the_authority_outlives_the_process_and_a_certificate_is_renewed_in_time() {
         let (store, _keep) = store();
         let (bundle, bundles) = watch::channel(String::new());
-        let keeper = CertificateRotator {
-            kept: CaStore::new(store, ("strongroom".to_owned(), "ns-9".to_owned())),
+        let rotator = CertificateRotator {
+            ca_store: CaStore::new(store, ("strongroom".to_owned(), "ns-9".to_owned())),
             names: vec!["strongroom.example".to_owned(), "10.9.8.7".to_owned()],
             served: Arc::default(),
             bundle,
             now,
         };
-        let renew = keeper.clone().rotate(None).await.unwrap();
+        let renew = rotator.clone().rotate(None).await.unwrap();
         let first = bundles.borrow().clone();
         assert!(first.contains("BEGIN CERTIFICATE") && renew > now());
-        let served = Arc::clone(&keeper.served);
+        let served = Arc::clone(&rotator.served);
         let before = served.key.read().clone().unwrap();
         // As after a restart.
-        let keeper = CertificateRotator {
+        let rotator = CertificateRotator {
             served: Arc::default(),
-            ..keeper
+            ..rotator
         };
-        keeper.clone().rotate(None).await.unwrap();
+        rotator.clone().rotate(None).await.unwrap();
         assert_eq!(*bundles.borrow(), first);
         // Nothing to do, and then something.
-        let serving = Arc::clone(&keeper.served);
+        let serving = Arc::clone(&rotator.served);
         let held = serving.key.read().clone().unwrap();
-        keeper.clone().rotate(Some(renew)).await.unwrap();
+        rotator.clone().rotate(Some(renew)).await.unwrap();
         assert!(Arc::ptr_eq(&held, &serving.key.read().clone().unwrap()));
-        let keeper = CertificateRotator {
+        let rotator = CertificateRotator {
             now: || now() + jiff::SignedDuration::from_hours(25 * 24),
-            ..keeper
+            ..rotator
         };
-        keeper.rotate(Some(renew)).await.unwrap();
+        rotator.rotate(Some(renew)).await.unwrap();
         let renewed = serving.key.read().clone().unwrap();
         assert!(!Arc::ptr_eq(&held, &renewed));
         assert_ne!(before.cert, renewed.cert);

@@ -2,6 +2,7 @@
 //! off and begin again, and is complete, is understood here.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher::Event;
@@ -31,23 +32,40 @@ impl<K> WatchChange<K> {
 }
 
 /// The objects of a list: the UID of each by its namespace and name.
-#[derive(Debug, Default)]
-pub(crate) struct ListedObjects(HashMap<(String, String), String>);
+#[derive(Debug)]
+pub(crate) struct ListedObjects {
+    began: Instant,
+    uids: HashMap<(String, String), String>,
+}
+
+impl Default for ListedObjects {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            uids: HashMap::new(),
+        }
+    }
+}
 
 impl ListedObjects {
     fn insert(&mut self, object: &impl Resource) {
         let place = (object.namespace().unwrap_or_default(), object.name_any());
-        self.0.insert(place, object.uid().unwrap_or_default());
+        self.uids.insert(place, object.uid().unwrap_or_default());
+    }
+
+    /// When the list began: an object that was made later need not be in it.
+    pub(crate) const fn began(&self) -> Instant {
+        self.began
     }
 
     /// Whether there is an object of this name.
     pub(crate) fn contains(&self, namespace: &str, name: &str) -> bool {
-        self.0.contains_key(&(namespace.to_owned(), name.to_owned()))
+        self.uids.contains_key(&(namespace.to_owned(), name.to_owned()))
     }
 
     /// The UIDs of the objects of the list, in no order.
     pub(crate) fn uids(&self) -> HashSet<String> {
-        self.0.values().cloned().collect()
+        self.uids.values().cloned().collect()
     }
 }
 

@@ -79,15 +79,15 @@ where
     Fut: Future<Output = Result<O, Problem>>,
 {
     let (mut parts, body) = request.into_parts();
-    let (asking, slot) = context(&gateway, &parts).await?;
+    let (request, slot) = context(&gateway, &parts).await?;
     let Path(path) = Path::<P::Parts>::from_request_parts(&mut parts, &())
         .await
         .map_err(invalid)?;
     let query = Q::read(parts.uri.query().unwrap_or_default())?;
-    if let (Some(otherwise), false) = (terms.people_only, asking.caller.via_extension_api) {
+    if let (Some(otherwise), false) = (terms.people_only, request.caller().via_extension_api) {
         return Err(Problem::new(Code::NoSuchPath, otherwise));
     }
-    let limited = limit::limit(&gateway, &asking, terms.cost)?;
+    let limited = limit::limit(&gateway, &request, terms.cost)?;
     let path = P::find(&gateway, limited, terms.action, path).await?;
     let body = match B::SCHEMA {
         None => B::parse(&[])?,
@@ -101,7 +101,7 @@ where
     };
     let context = OperationContext {
         gateway,
-        asking,
+        request,
         slot,
     };
     let output = run(context, input).await?;
@@ -124,8 +124,8 @@ pub(super) async fn context(
         slot,
         connection: extensions.get::<Arc<Connection>>(),
     };
-    let said = credentials::credentials(peer, &parts.headers);
-    let context = authenticate::authenticate(gateway, incoming, said).await?;
+    let credentials = credentials::credentials(peer, &parts.headers);
+    let context = authenticate::authenticate(gateway, incoming, credentials).await?;
     Ok((context, Arc::clone(slot)))
 }
 

@@ -54,7 +54,7 @@ pub(super) fn routes(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
     let Routes { router, rows } = routes;
     // As it is sent: a document in parts would be taken apart and copied with each clone of the handler.
     let document = Bytes::from(openapi::document(&rows).to_string());
-    let told = async move |State(gateway): State<Arc<Gateway>>, request: Request| {
+    let document_handler = async move |State(gateway): State<Arc<Gateway>>, request: Request| {
         let (parts, _) = request.into_parts();
         http::context(&gateway, &parts).await?;
         let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
@@ -62,7 +62,7 @@ pub(super) fn routes(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
     };
     let mut router = router
         .route("/healthz", get(async || "ok\n"))
-        .route("/v1/openapi.json", get(told));
+        .route("/v1/openapi.json", get(document_handler));
     if gateway.nodes.are_enabled() {
         router = router.route_service(delivery::ATTACH_PATH, delivery::service(Arc::clone(gateway)));
     }

@@ -1,0 +1,10 @@
+//! Streams to nodes: who gets which values, when, how often, and what is on record of it.
+
+mod access;
+mod journal;
+mod node;
+mod pod_events;
+mod tokens;
+mod values;
+
+pub(super) use self::node::{NODE, Node};
