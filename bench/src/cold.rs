@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use http::StatusCode;
 use kube::Api;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, PostParams};
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
+use strongroom_crds::v1alpha1::SecretPolicy;
 
 use crate::Outcome;
 use crate::cluster::Bench;
@@ -103,19 +104,16 @@ async fn allowed(server: &Server, sender: &mut Sender, token: &str, secret: usiz
     Ok(time)
 }
 
-fn in_force(policy: &DynamicObject) -> Option<i64> {
-    policy.data.pointer("/status/generationInForce")?.as_i64()
+fn in_force(policy: &SecretPolicy) -> Option<i64> {
+    policy.status.as_ref()?.generation_in_force
 }
 
-fn secret_policies(bench: &Bench) -> Api<DynamicObject> {
-    let kind = GroupVersionKind::gvk("strongroom.dev", "v1alpha1", "SecretPolicy");
-    let mut resource = ApiResource::from_gvk(&kind);
-    resource.plural = "secretpolicies".to_owned();
-    Api::namespaced_with(bench.client.clone(), "bench", &resource)
+fn secret_policies(bench: &Bench) -> Api<SecretPolicy> {
+    Api::namespaced(bench.client.clone(), "bench")
 }
 
 /// A policy of one secret, by number, and one statement.
-fn policy_of(name: &str, secret: usize, statement: &Value) -> Outcome<DynamicObject> {
+fn policy_of(name: &str, secret: usize, statement: &Value) -> Outcome<SecretPolicy> {
     Ok(serde_json::from_value(json!({
         "apiVersion": "strongroom.dev/v1alpha1", "kind": "SecretPolicy", "metadata": {"name": name},
         "spec": {"secrets": [format!("secret-{secret}")], "statements": [statement]},

@@ -14,6 +14,7 @@ mod support;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use strongroom_api::audit::{AuditRecord, Chain, Requester};
 use strongroom_e2e::{Programs, Strongroom};
 use support::{Fixture, eventually, free_port, generated};
 
@@ -116,33 +117,29 @@ impl Scene {
     }
 
     /// Every record of a change, oldest first.
-    fn records(&self) -> Vec<Value> {
-        let listed = Command::new(Strongroom::binary())
-            .args(["audit", "list", "--limit=0", "--output=json", "--data-dir"])
-            .arg(self.f.data().join("data"))
-            .output()
-            .unwrap();
-        let text = String::from_utf8(listed.stdout).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        lines
-            .filter(|record: &Value| record["chain"] == "changes")
-            .collect()
+    fn records(&self) -> Vec<AuditRecord> {
+        let records = self.f.records(&[]).into_iter();
+        records.filter(|record| record.chain == Chain::Changes).collect()
     }
 
     /// Waits for the record of what follows `after` records; who asked for it.
-    fn who(&self, after: usize, action: &str, detail: &str) -> Value {
+    fn who(&self, after: usize, action: &str, detail: &str) -> Option<Requester> {
         eventually(&format!("{action} {detail}"), || {
             let records = self.records();
-            let found = records.get(after..)?.iter().find(|record| {
-                record["action"] == action && record["detail"].as_str().unwrap_or_default().contains(detail)
-            })?;
-            Some(found["requester"].clone())
+            let mut later = records.get(after..)?.iter();
+            let found = later.find(|record| record.action == action && record.detail.contains(detail))?;
+            Some(found.requester.clone())
         })
     }
 }
 
-fn attested(user: &str) -> Value {
-    json!({"attested": true, "user": user, "groups": ["ops", "system:authenticated"]})
+fn attested(user: &str) -> Option<Requester> {
+    Some(Requester {
+        attested: true,
+        user: Some(user.to_owned()),
+        groups: vec!["ops".to_owned(), "system:authenticated".to_owned()],
+        uid: None,
+    })
 }
 
 fn described(as_what: &str) -> String {
@@ -231,7 +228,7 @@ fn who_asked_is_on_record_and_what_came_past_the_webhook_says_so() {
     webhook.kill();
     before = scene.records().len();
     scene.by("joe", &apply, &described("joes"));
-    let unattested = json!({"attested": false});
+    let unattested = Some(Requester::default());
     assert_eq!(scene.who(before, "DeclareObject", "ManagedSecret db"), unattested);
     assert_eq!(scene.who(before, "UpdateSecret", ""), unattested);
 

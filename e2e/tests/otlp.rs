@@ -14,6 +14,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use strongroom_api::audit::Chain;
 use strongroom_e2e::{Programs, Strongroom};
 use support::{Fixture, eventually, free_port, generated};
 
@@ -57,20 +58,10 @@ fn has(log: &PathBuf, chain: &str) -> BTreeSet<u64> {
 }
 
 /// The numbers of the records that there are.
-fn all(f: &Fixture, chain: &str) -> BTreeSet<u64> {
-    let listed = Command::new(Strongroom::binary())
-        .args(["audit", "list", "--limit=0", "--output=json", "--data-dir"])
-        .arg(f.data().join("data"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8(listed.stdout).unwrap();
-    let records = text
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    records
-        .filter(|record| record["chain"] == chain)
-        .map(|record| record["sequence"].as_u64().unwrap())
-        .collect()
+fn all(f: &Fixture, chain: Chain) -> BTreeSet<u64> {
+    let records = f.records(&[]).into_iter();
+    let of_chain = records.filter(|record| record.chain == chain);
+    of_chain.map(|record| record.sequence).collect()
 }
 
 #[test]
@@ -87,16 +78,20 @@ fn each_record_reaches_the_collector_also_after_it_was_away() {
             f.wait_ready(name, "True", "Ready");
         }
     };
-    let arrives = |chain: &str| {
+    let arrives = |chain: Chain| {
         let expected = all(&f, chain);
         assert!(!expected.is_empty());
+        let chain = match chain {
+            Chain::Changes => "changes",
+            Chain::Reads => "reads",
+        };
         eventually(&format!("the records of {chain} at the collector"), || {
             expected.is_subset(&has(&log, chain)).then_some(())
         });
         expected
     };
     made(&["a", "b"]);
-    arrives("changes");
+    arrives(Chain::Changes);
     let text = std::fs::read_to_string(&log).unwrap();
     for part in [
         "service.name: Str(strongroom)",
@@ -113,7 +108,7 @@ fn each_record_reaches_the_collector_also_after_it_was_away() {
     let _strongroom = Strongroom::start_with(&f.cluster, &f.data(), &[&sink]).unwrap();
     made(&["d"]);
     let _second = Collector::start(&log, port);
-    let changes = arrives("changes");
-    arrives("reads");
+    let changes = arrives(Chain::Changes);
+    arrives(Chain::Reads);
     assert!(changes.len() > 8, "{changes:?}");
 }

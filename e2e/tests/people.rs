@@ -11,9 +11,15 @@
 mod support;
 
 use data_encoding::BASE64;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use strongroom_api::audit::{Decision, Outcome};
+use strongroom_api::v1::{
+    DeletedSecretsPage, OwnPolicy, SecretsPage, StoreUsage, ValueAnswer, VersionsAnswer,
+};
+use strongroom_crds::v1alpha1::PolicyPrincipal;
 use strongroom_e2e::Size;
-use support::{ALL_NAMESPACES, Fixture, eventually};
+use support::{ALL_NAMESPACES, Fixture, answers, eventually};
 
 /// What must not be seen on the way.
 const MARKER: &str = "MARKER-7f3a91-of-a-partner";
@@ -69,21 +75,13 @@ impl KubectlUsers<'_> {
         self.with("jane", arguments, "")
     }
 
-    fn json(&self, user: &str, arguments: &[&str]) -> Value {
-        let said = self
-            .with(user, &[arguments, &["--output=json"]].concat(), "")
-            .well();
-        serde_json::from_str(&said).unwrap()
+    fn json(&self, user: &str, arguments: &[&str]) -> String {
+        self.with(user, &[arguments, &["--output=json"]].concat(), "")
+            .well()
     }
 
-    /// Records, of which each is a document.
-    fn json_lines(&self, user: &str, arguments: &[&str]) -> Vec<Value> {
-        let said = self
-            .with(user, &[arguments, &["--output=json"]].concat(), "")
-            .well();
-        said.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+    fn typed<T: DeserializeOwned>(&self, user: &str, arguments: &[&str]) -> T {
+        serde_json::from_str(&self.json(user, arguments)).unwrap()
     }
 }
 
@@ -156,10 +154,8 @@ fn knocks(f: &Fixture, people: &KubectlUsers<'_>) {
         let said = people.jane(&["list", "--output=json"]);
         said.success.then_some(said.stdout)
     });
-    assert_eq!(
-        serde_json::from_str::<Value>(&listed).unwrap()["secrets"],
-        serde_json::json!([])
-    );
+    let listed: SecretsPage = serde_json::from_str(&listed).unwrap();
+    assert!(listed.secrets.is_empty(), "{listed:?}");
     people.jane(&["get", "db-main"]).refused("SecretNotFound");
     let policy = |actions: &str| {
         f.apply(&format!(
@@ -206,16 +202,14 @@ fn lives(f: &Fixture, people: &KubectlUsers<'_>) {
     let password = || people.jane(&["get", "db-main", "--key=password"]).well();
     let first = password();
     assert_eq!(BASE64.encode(first.as_bytes()), native());
-    assert_eq!(
-        people.json("jane", &["get", "db-main"])["data"]["password"],
-        native().as_str()
-    );
+    let read: ValueAnswer = people.typed("jane", &["get", "db-main"]);
+    assert_eq!(BASE64.encode(read.data["password"].expose()), native());
     people.jane(&["rotate", "db-main", "--wait=60s"]).well();
     assert_ne!(password(), first);
     assert_eq!(BASE64.encode(password().as_bytes()), native());
-    let versions = people.json("jane", &["versions", "db-main"])["versions"].clone();
-    assert_eq!(versions.as_array().unwrap().len(), 2);
-    let before = versions[1]["versionId"].as_str().unwrap();
+    let VersionsAnswer { versions } = people.typed("jane", &["versions", "db-main"]);
+    assert_eq!(versions.len(), 2);
+    let before = versions[1].version_id.as_str();
     let old = people
         .jane(&["get", "db-main", "--key=password", "--stage=Previous"])
         .well();
@@ -248,8 +242,8 @@ fn lives(f: &Fixture, people: &KubectlUsers<'_>) {
         people.jane(&["get", "team/partner", "--key=token"]).well(),
         second.trim()
     );
-    let listed = people.json("jane", &["list", "--label=team=shop"]);
-    assert_eq!(listed["secrets"][0]["stages"]["Current"], "v-2");
+    let listed: SecretsPage = people.typed("jane", &["list", "--label=team=shop"]);
+    assert_eq!(listed.secrets[0].stages["Current"], "v-2");
     // A value is nothing for the command line, nor for somebody who sees it there.
     people
         .with("jane", &["put", "team/partner"], "")
@@ -286,9 +280,10 @@ fn lives(f: &Fixture, people: &KubectlUsers<'_>) {
             "- {effect: Allow, principals: [{group: ops}], actions: [\"secrets:DescribeSecret\"]}",
         )
         .well();
-    let policy = people.json("jane", &["policy", "get", "db-main"]);
-    assert_eq!(policy["statements"][0]["principals"][0]["group"], "ops");
-    let status = people.json("admin", &["status"]);
+    let policy: OwnPolicy = people.typed("jane", &["policy", "get", "db-main"]);
+    let principals = policy.statements[0].principals.as_deref();
+    assert_eq!(principals, Some(&[PolicyPrincipal::Group("ops".to_owned())][..]));
+    let status: Value = people.typed("admin", &["status"]);
     let answers = status["api"].as_str().unwrap();
     assert!(
         answers.starts_with("people.strongroom.dev answers at https://"),
@@ -309,16 +304,10 @@ fn purges(f: &Fixture, people: &KubectlUsers<'_>) {
     }
     people.jane(&["purge", "--list"]).refused("strongroom-purger");
     people.jane(&["purge", "--yes"]).refused("strongroom-purger");
-    let listed = people.json("admin", &["purge", "--list"]);
-    let names: Vec<&str> = listed["secrets"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|secret| secret["name"].as_str().unwrap())
-        .collect();
+    let listed: DeletedSecretsPage = people.typed("admin", &["purge", "--list"]);
+    let names: Vec<&str> = listed.secrets.iter().map(|secret| secret.name.as_str()).collect();
     assert_eq!(names, ["spare-1", "spare-2"]);
-    let used = listed["used"]["secrets"].as_u64().unwrap();
-    assert_eq!(listed["limit"]["secrets"], 10_000);
+    assert_eq!(listed.limit.secrets, Some(10_000));
     people.with("admin", &["purge"], "").refused("pass `--yes`");
     // Bound to somebody in the namespace it is enough for that one, and no policy is asked.
     f.apply(
@@ -331,14 +320,16 @@ fn purges(f: &Fixture, people: &KubectlUsers<'_>) {
         said.success.then_some(said.stdout)
     });
     assert!(said.starts_with("2 secrets of shop were destroyed, "), "{said}");
-    let status = people.json("admin", &["status"]);
-    assert_eq!(status["room"]["used"]["secrets"], used - 2, "{status}");
+    let status: Value = people.typed("admin", &["status"]);
+    let used: StoreUsage = answers::typed(&status["room"]["used"]);
+    assert_eq!(used.secrets, listed.used.secrets - 2, "{status}");
     people
         .with("paul", &["describe", "db-main"], "")
         .refused("cannot get resource");
-    let records = people.json_lines("admin", &["audit", "--action=PurgeSecret", "--secret=spare-1"]);
+    let purged = people.json("admin", &["audit", "--action=PurgeSecret", "--secret=spare-1"]);
+    let records = answers::records(&purged);
     assert_eq!(records.len(), 1, "{records:?}");
-    assert_eq!(records[0]["principal"], "user paul", "{records:?}");
+    assert_eq!(records[0].principal, "user paul", "{records:?}");
 }
 
 /// A value that lies in a file, sealed: only here, and only in its place, is it one.
@@ -388,34 +379,26 @@ fn seals(f: &Fixture, people: &KubectlUsers<'_>) {
 
 /// Who did what is told, to whom it may be, and nothing of a value stands anywhere on the way.
 fn tells(f: &Fixture, people: &KubectlUsers<'_>) {
-    let records = people
-        .with(
-            "admin",
-            &["audit", "--limit=0", "--principal=jane", "--output=json"],
-            "",
-        )
-        .well();
-    let records: Vec<Value> = records
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let of = |action: &str, decision: &str, outcome: &str| {
+    let records = answers::records(&people.json("admin", &["audit", "--limit=0", "--principal=jane"]));
+    let of = |action: &str, decision: Decision, outcome: Outcome| {
         records.iter().any(|record| {
-            record["action"] == action
-                && record["decision"] == decision
-                && record["outcome"] == outcome
-                && record["namespace"] == "shop"
-                && record["source"].is_string()
-                && record["extensionApi"] == true
+            record.action == action
+                && (record.decision, record.outcome) == (decision, outcome)
+                && record.namespace.as_deref() == Some("shop")
+                && record.source.is_some()
+                && record.extension_api
         })
     };
     for (action, decision, outcome) in [
-        ("GetSecretValue", "allowed", "success"),
-        ("GetSecretValue", "denied", "failure"),
-        ("CreateSecret", "allowed", "success"),
-        ("DeleteSecret", "allowed", "success"),
+        ("GetSecretValue", Decision::Allowed, Outcome::Success),
+        ("GetSecretValue", Decision::Denied, Outcome::Failure),
+        ("CreateSecret", Decision::Allowed, Outcome::Success),
+        ("DeleteSecret", Decision::Allowed, Outcome::Success),
     ] {
-        assert!(of(action, decision, outcome), "no {action} {decision} {outcome}");
+        assert!(
+            of(action, decision, outcome),
+            "no {action} {decision:?} {outcome:?}"
+        );
     }
     joins(f, people);
     let heard = people.heard.borrow();
@@ -508,12 +491,7 @@ fn never_comes_up(f: &Fixture, people: &KubectlUsers<'_>) {
         ALL_NAMESPACES,
     ];
     f.helm(&arguments);
-    f.kubectl(&[
-        "wait",
-        "--for=condition=Available",
-        "apiservice/v1.people.strongroom.dev",
-        "--timeout=120s",
-    ]);
+    f.extension_api_available();
     f.rolled_out("strongroom", "deployment/strongroom-front");
     let claim = f.json(&[
         "-n",
@@ -557,14 +535,7 @@ fn never_comes_up(f: &Fixture, people: &KubectlUsers<'_>) {
 
 /// Without the store the front still says what it is, so that namespaces can go.
 fn goes(f: &Fixture, people: &KubectlUsers<'_>) {
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "scale",
-        "statefulset/strongroom",
-        "--replicas=0",
-    ]);
-    f.wait_gone();
+    f.scale_strongroom(0);
     people
         .jane(&["describe", "db-main"])
         .refused("cannot reach Strongroom at https://strongroom-gateway.strongroom.svc:443");
@@ -573,13 +544,7 @@ fn goes(f: &Fixture, people: &KubectlUsers<'_>) {
         .refused("cannot reach Strongroom at https://strongroom-gateway.strongroom.svc:443");
     f.kubectl(&["create", "namespace", "passing"]);
     f.kubectl(&["delete", "namespace", "passing", "--timeout=30s"]);
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "scale",
-        "statefulset/strongroom",
-        "--replicas=1",
-    ]);
+    f.scale_strongroom(1);
     eventually("strongroom to be back", || {
         people.jane(&["describe", "db-main"]).success.then_some(())
     });
@@ -598,20 +563,8 @@ fn whoever_has_a_kubeconfig_gets_what_policies_allow_and_nobody_on_the_way_sees_
     };
     never_comes_up(&f, &people);
     f.install(&[]);
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "rollout",
-        "status",
-        "deployment/strongroom-front",
-        "--timeout=120s",
-    ]);
-    f.kubectl(&[
-        "wait",
-        "--for=condition=Available",
-        "apiservice/v1.people.strongroom.dev",
-        "--timeout=120s",
-    ]);
+    f.rolled_out("strongroom", "deployment/strongroom-front");
+    f.extension_api_available();
     f.apply(
         "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {name: db-main, namespace: shop}\nspec:\n  \
          source: {generate: {keys: {password: {password: {length: 40}}}}}\n  secret: {name: db-main}\n",

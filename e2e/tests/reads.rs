@@ -10,13 +10,17 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use data_encoding::BASE64;
-use serde_json::Value;
-use strongroom_e2e::{Size, Strongroom};
+use serde_json::{Value, json};
+use strongroom_api::v1::{
+    DeleteSecretAnswer, ExplainAccessAnswer, ProblemDocument, RotateSecretAnswer, SecretAnswer, ValueAnswer,
+};
+use strongroom_e2e::Size;
+use support::answers::{bytes, code, records, typed, verified};
 use support::{Fixture, eventually};
 
 /// What a person would write: nothing but Python's own library.
@@ -110,18 +114,18 @@ fn rotates(f: &Fixture) {
     let rotate = || write(f, "app", "post", "db-main/rotation", "{\"token\": \"deploy-17\"}");
     let version = eventually("the policy to be in force", || {
         let (status, answer) = rotate();
-        (status == 202).then(|| answer["versionId"].clone())
+        (status == 202).then(|| typed::<RotateSecretAnswer>(&answer).version_id)
     });
     eventually("the native Secret to hold another password", || {
         (f.native("db-main")?["password"] != before).then_some(())
     });
     let again = eventually("the rotation to be done", || {
         let (status, answer) = rotate();
-        (status == 200).then_some(answer)
+        (status == 200).then(|| typed::<RotateSecretAnswer>(&answer).version_id)
     });
-    assert_eq!(again["versionId"], version);
+    assert_eq!(again, version);
     let (_, other) = write(f, "app", "post", "card/rotation", "{\"token\": \"x\"}");
-    assert_eq!(other["code"], "PolicyDenied");
+    assert_eq!(code(&other), "PolicyDenied");
 }
 
 /// A secret whose values arrive over the API: it waits for the first one, and its native Secret follows each.
@@ -134,15 +138,15 @@ fn writes(f: &Fixture) {
     );
     f.wait_ready("partner", "False", "AwaitingValue");
     let put = |pod: &str, version: &str, text: &str| {
-        let body = serde_json::json!({"data": {"token": BASE64.encode(text.as_bytes())}}).to_string();
+        let body = json!({"data": {"token": BASE64.encode(text.as_bytes())}}).to_string();
         let (status, answer) = write(f, pod, "put", &format!("partner/versions/{version}"), &body);
-        (status, answer["code"].clone())
+        (status, code(&answer))
     };
     eventually("the policy to be in force", || {
         (put("app", "v-1", "first").0 == 201).then_some(())
     });
-    assert_eq!(put("app", "v-1", "first"), (200, Value::Null));
-    assert_eq!(put("app", "v-1", "other"), (409, Value::from("VersionConflict")));
+    assert_eq!(put("app", "v-1", "first"), (200, String::new()));
+    assert_eq!(put("app", "v-1", "other"), (409, "VersionConflict".to_owned()));
     assert_eq!(put("neighbour", "v-2", "mine").0, 404);
     f.wait_ready("partner", "True", "Ready");
     let holds = |text: &str| {
@@ -161,13 +165,16 @@ fn makes(f: &Fixture) {
         "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: makes, namespace: shop}\nspec:\n  \
          secrets: [\"acs/*\", db-main]\n  statements:\n  - {effect: Allow, principals: [{serviceAccount: app}], actions: [\"secrets:*\"]}\n",
     );
-    let data = serde_json::json!({"token": BASE64.encode(b"first")});
-    let new = serde_json::json!({"name": "acs/Partner", "versionId": "v-1", "data": data, "labels": {"team": "shop"}});
+    let data = json!({"token": BASE64.encode(b"first")});
+    let new = json!({"name": "acs/Partner", "versionId": "v-1", "data": data, "labels": {"team": "shop"}});
     let made = eventually("the policy to be in force", || {
         let (status, answer) = write(f, "app", "post", "", &new.to_string());
-        (status == 201).then_some(answer)
+        (status == 201).then(|| typed::<SecretAnswer>(&answer))
     });
-    assert_eq!(made["labels"], serde_json::json!({"team": "shop"}));
+    assert_eq!(
+        made.labels,
+        BTreeMap::from([("team".to_owned(), "shop".to_owned())])
+    );
     let objects = f.json(&["-n", "shop", "get", "managedsecrets", "-l", "team=shop"]);
     let object = objects["items"][0]["metadata"]["name"]
         .as_str()
@@ -179,10 +186,8 @@ fn makes(f: &Fixture) {
 
     let path = "acs%2FPartner";
     let (status, changed) = write(f, "app", "patch", path, r#"{"description": "of the partner"}"#);
-    assert_eq!(
-        (status, &changed["description"]),
-        (200, &Value::from("of the partner"))
-    );
+    assert_eq!(status, 200, "{changed}");
+    assert_eq!(typed::<SecretAnswer>(&changed).description, "of the partner");
     assert_eq!(f.managed(&object)["spec"]["description"], "of the partner");
     let policy = r#"{"statements": [{"effect": "Allow", "principals": [{"serviceAccount": "neighbour"}], "actions": ["secrets:GetSecretValue"]}]}"#;
     assert_eq!(write(f, "app", "put", &format!("{path}/policy"), policy).0, 200);
@@ -192,22 +197,24 @@ fn makes(f: &Fixture) {
 
     let (status, gone) = write(f, "app", "delete", &format!("{path}?recoveryWindowDays=7"), "");
     assert_eq!(status, 200, "{gone}");
-    assert!(gone["deletion"].is_string());
+    assert!(typed::<DeleteSecretAnswer>(&gone).deletion.is_some());
     f.refused(&["-n", "shop", "get", "managedsecret", &object], "");
-    assert_eq!(
-        read(f, "app", &format!("{path}/value")).1["code"],
-        "InRecoveryWindow"
-    );
+    let (_, refused) = read(f, "app", &format!("{path}/value"));
+    assert_eq!(code(&refused), "InRecoveryWindow");
     assert_eq!(write(f, "app", "post", &format!("{path}/restore"), "").0, 200);
     f.wait_ready(&object, "True", "Ready");
     let (status, back) = read(f, "app", &format!("{path}/value"));
-    assert_eq!((status, &back["data"]), (200, &data));
+    assert_eq!(status, 200, "{back}");
+    assert_eq!(
+        bytes(&back),
+        BTreeMap::from([("token".to_owned(), b"first".to_vec())])
+    );
 
     // What `kubectl apply` keeps is changed there.
     let (status, kept) = write(f, "app", "delete", "db-main", "");
     assert_eq!(
-        (status, &kept["code"]),
-        (409, &Value::from("ManagedElsewhere")),
+        (status, code(&kept).as_str()),
+        (409, "ManagedElsewhere"),
         "{kept}"
     );
     let rotation = r#"{"enabled": true, "every": "30d"}"#;
@@ -248,23 +255,17 @@ fn keys(f: &Fixture) {
     eventually("the key to be disabled", || {
         (status("state") == "Disabled").then_some(())
     });
-    for (code, body) in both() {
-        assert_eq!(
-            (code, &body["code"]),
-            (409, &Value::from("KeyDisabled")),
-            "{body}"
-        );
+    for (refused, body) in both() {
+        assert_eq!((refused, code(&body).as_str()), (409, "KeyDisabled"), "{body}");
     }
-    let (code, described) = read(f, "app", "card");
-    assert_eq!(
-        (code, &described["encryptionKey"]),
-        (200, &Value::from("payments"))
-    );
-    let (_, explained) = read(f, "app", "card/access");
-    assert_eq!(explained["allowed"], true);
+    let (answered, described) = read(f, "app", "card");
+    assert_eq!(answered, 200, "{described}");
+    let described: SecretAnswer = typed(&described);
+    assert_eq!(described.encryption_key.as_deref(), Some("payments"));
+    let explained: ExplainAccessAnswer = typed(&read(f, "app", "card/access").1);
     assert!(
-        explained["key"].as_str().unwrap().contains("is disabled"),
-        "{explained}"
+        explained.allowed && explained.key.as_ref().unwrap().contains("is disabled"),
+        "{explained:?}"
     );
     f.wait_ready("card", "False", "KeyDisabled");
     let native = f.json(&["-n", "shop", "get", "secret", "card"]);
@@ -272,7 +273,8 @@ fn keys(f: &Fixture) {
         native["metadata"]["annotations"]["strongroom.dev/held"],
         "KeyDisabled"
     );
-    assert_eq!(native["data"]["token"], before[0].1["data"]["token"]);
+    let token = &bytes(&before[0].1)["token"];
+    assert_eq!(native["data"]["token"], BASE64.encode(token));
 
     key(true);
     eventually("the key to be enabled", || {
@@ -325,6 +327,10 @@ fn with_token(f: &Fixture, token: &str) -> Value {
     said["body"].clone()
 }
 
+fn is_value(answer: &Value) -> bool {
+    serde_json::from_value::<ValueAnswer>(answer.clone()).is_ok()
+}
+
 /// These claims with other times, signed as the cluster signs them. Seconds from now.
 fn token_until(f: &Fixture, header: &str, claims: &str, end: i64) -> String {
     use p256::ecdsa::signature::Signer;
@@ -335,7 +341,7 @@ fn token_until(f: &Fixture, header: &str, claims: &str, end: i64) -> String {
     let mut claims: Value = serde_json::from_slice(&decoded).unwrap();
     let now = jiff::Timestamp::now().as_second();
     for (claim, at) in [("iat", end - 600), ("nbf", end - 600), ("exp", end)] {
-        claims[claim] = serde_json::json!(now + at);
+        claims[claim] = json!(now + at);
     }
     let claims = data_encoding::BASE64URL_NOPAD.encode(claims.to_string().as_bytes());
     let pem = std::fs::read_to_string(f.cluster.dir().join("pki/sa.key")).unwrap();
@@ -356,14 +362,14 @@ fn tokens(f: &Fixture) {
     );
     let stolen = f.file_in("shortlived", "/strongroom/token");
     eventually("the token to be good", || {
-        with_token(f, &stolen)["data"].is_object().then_some(())
+        is_value(&with_token(f, &stolen)).then_some(())
     });
     let parts: Vec<&str> = stolen.trim().split('.').collect();
     assert_eq!(parts.len(), 3, "a token has three parts");
     let (header, claims, signature) = (parts[0], parts[1], parts[2]);
     // What is signed here is good while it lasts.
     let good = with_token(f, &token_until(f, header, claims, 300));
-    assert!(good["data"].is_object(), "{good}");
+    assert!(is_value(&good), "{good}");
     // The first byte of the signature is another one.
     let forged = if signature.starts_with('A') { "B" } else { "A" };
     let bad = [
@@ -375,10 +381,7 @@ fn tokens(f: &Fixture) {
         ("without a signature", format!("{header}.{claims}.")),
         (
             "that says it needs none",
-            format!(
-                "{}.{claims}.",
-                encode(serde_json::json!({"alg": "none", "typ": "JWT"}))
-            ),
+            format!("{}.{claims}.", encode(json!({"alg": "none", "typ": "JWT"}))),
         ),
         ("cut short", stolen.trim()[..stolen.trim().len() - 8].to_owned()),
         (
@@ -389,11 +392,11 @@ fn tokens(f: &Fixture) {
     ];
     for (what, token) in bad {
         let answer = with_token(f, &token);
-        assert_eq!(answer["code"], "Unauthenticated", "a token {what}: {answer}");
+        assert_eq!(code(&answer), "Unauthenticated", "a token {what}: {answer}");
     }
     f.kubectl(&["-n", "shop", "delete", "pod", "shortlived", "--wait=true"]);
     eventually("the token of a pod that is gone to be refused", || {
-        (with_token(f, &stolen)["code"] == "Unauthenticated").then_some(())
+        (code(&with_token(f, &stolen)) == "Unauthenticated").then_some(())
     });
 }
 
@@ -419,30 +422,22 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
     // Allowed: the same value as everywhere.
     let (status, body) = read(&f, "app", "db-main/value");
     assert_eq!(status, 200, "{body}");
-    let native = f.native("db-main").unwrap();
-    assert_eq!(body["data"]["password"], native["password"]);
-    assert_eq!(
-        BASE64
-            .decode(body["data"]["password"].as_str().unwrap().as_bytes())
-            .unwrap()
-            .len(),
-        40
-    );
+    let password = &bytes(&body)["password"];
+    assert_eq!(f.native("db-main").unwrap()["password"], BASE64.encode(password));
+    assert_eq!(password.len(), 40);
 
     // Not allowed, but may know: what is missing. May not know: as if it were not there.
     let (status, denied) = read(&f, "neighbour", "db-main/value");
-    assert_eq!(
-        (status, &denied["code"]),
-        (403, &Value::from("PolicyDenied")),
-        "{denied}"
-    );
+    let denied: ProblemDocument = typed(&denied);
+    assert_eq!((status, denied.code.as_str()), (403, "PolicyDenied"), "{denied}");
     let (status, hidden) = read(&f, "stranger", "db-main/value");
-    assert_eq!((status, &hidden["code"]), (404, &Value::from("SecretNotFound")));
+    assert_eq!((status, code(&hidden).as_str()), (404, "SecretNotFound"));
     let (_, explained) = read(&f, "app", "db-main/access?principal=shop/neighbour");
-    assert_eq!(explained["missingPolicies"], denied["missingPolicies"]);
+    let explained: ExplainAccessAnswer = typed(&explained);
+    assert_eq!(explained.missing_policies, denied.missing_policies);
 
     // What the denial offers allows it, without a restart of anything.
-    f.apply(denied["missingPolicies"][0].as_str().unwrap());
+    f.apply(&denied.missing_policies[0]);
     eventually("the neighbour to be allowed", || {
         (read(&f, "neighbour", "db-main/value").0 == 200).then_some(())
     });
@@ -481,29 +476,23 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
         ]
         .concat(),
     );
-    let refused: Vec<Value> = listed
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let refused = records(&listed);
     let of = |pod: &str, code: &str| {
-        let found = refused
-            .iter()
-            .find(|line| line["pod"] == pod && line["code"] == code);
+        let is_of = |text: &Option<String>, what: &str| text.as_deref() == Some(what);
+        let mut refused = refused.iter();
+        let found = refused.find(|record| is_of(&record.pod, pod) && is_of(&record.code, code));
         found.unwrap_or_else(|| panic!("no {code} of {pod} in {listed}"))
     };
     let denied = of("neighbour", "PolicyDenied");
     assert_eq!(
-        (&denied["action"], &denied["secret"], &denied["principal"]),
         (
-            &Value::from("GetSecretValue"),
-            &Value::from("db-main"),
-            &Value::from("serviceaccount shop/neighbour")
-        )
+            denied.action.as_str(),
+            denied.secret.as_deref(),
+            denied.principal.as_str()
+        ),
+        ("GetSecretValue", Some("db-main"), "serviceaccount shop/neighbour")
     );
-    assert!(
-        denied["source"].is_string() && denied["node"].is_string(),
-        "{denied}"
-    );
+    assert!(denied.source.is_some() && denied.node.is_some(), "{denied:?}");
     of("app", "KeyDisabled");
 
     // The chain proves itself with the public key alone.
@@ -517,26 +506,9 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
         "audit",
         "public-key",
     ]);
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "scale",
-        "statefulset/strongroom",
-        "--replicas=0",
-    ]);
-    f.wait_gone();
+    f.scale_strongroom(0);
     let store = f.cluster.volume("strongroom", 65532).unwrap().join("store");
-    let verified = Command::new(Strongroom::binary())
-        .args(["audit", "verify", "--public-key", key.trim(), "--dir"])
-        .arg(&store)
-        .output()
-        .unwrap();
-    let report = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(
-        verified.status.success(),
-        "{report}{}",
-        String::from_utf8_lossy(&verified.stderr)
-    );
+    let report = verified(key.trim(), &store);
     let records = report
         .lines()
         .find_map(|line| {

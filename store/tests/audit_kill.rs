@@ -51,14 +51,9 @@ fn child() {
     }
 }
 
-/// The read that a line says was answered.
-fn answered(line: &str) -> Option<RequestId> {
-    line.split("read ").nth(1)?.parse().ok()
-}
-
 #[test]
 fn every_answered_read_is_on_record_after_a_kill() {
-    let rounds = rounds("STRONGROOM_KILL_ROUNDS", 6);
+    let rounds: usize = rounds("STRONGROOM_KILL_ROUNDS", 6);
     let fixture = Fixture::new();
     let secret = fixture.create("checkout-db", "first");
     let (_keep, dir) = fixture.close();
@@ -69,9 +64,9 @@ fn every_answered_read_is_on_record_after_a_kill() {
         let mut reader = Worker::start(&[(DIR, dir.as_os_str()), (SECRET, secret.to_string().as_ref())]);
         let before_kill = all.len() + 1 + round * 37 % 101;
         while all.len() < before_kill {
-            all.extend(answered(&reader.line()));
+            all.insert(reader.next::<RequestId>("read "));
         }
-        all.extend(reader.kill().iter().filter_map(|line| answered(line)));
+        all.extend(reader.kill::<RequestId>("read "));
         let before = files(&dir);
         let report = audit::verify(&dir, &public).unwrap();
         assert!(report.is_sound(), "{report}");

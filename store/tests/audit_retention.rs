@@ -436,13 +436,7 @@ fn what_is_too_old_goes_but_not_on_the_word_of_a_clock_that_jumped() {
     assert_eq!(scene.read().unwrap(), "next");
     let (change, read) = scene.first();
     assert!(change > 3 && read > 500, "{change} {read}");
-    let actions: Vec<Action> = scene
-        .store
-        .mutations_after(0, 100)
-        .unwrap()
-        .into_iter()
-        .map(|(_, entry)| entry.action)
-        .collect();
+    let actions = actions(&scene.store);
     assert!(actions.contains(&Action::PutSecretValue), "{actions:?}");
     let (dir, key, _keep) = scene.close();
     sound(&dir, &key);
@@ -475,18 +469,11 @@ fn a_backup_of_a_truncated_store_verifies_where_it_is_restored_and_is_cut_again(
     let scene = Scene::new(keep_bytes());
     scene.reads(3_000);
     scene.retain(&[]);
-    let mut stream = Vec::new();
-    scene.store.backup(&mut stream).unwrap();
+    let stream = backup_of(&scene.store);
     let before = scene.first();
     let (_, key, keep) = scene.close();
     let dir = keep.path().join("restored");
-    let options = RestoreOptions {
-        dir: &dir,
-        secret: &slot(),
-        accept_namespaces: false,
-        meta: meta(),
-    };
-    restore(&options, &mut stream.as_slice()).unwrap();
+    restore_into(&dir, &stream, false).unwrap();
     let report = sound(&dir, &key);
     assert_eq!(report.gaps.len(), 1);
     let store = open_with(&dir, keep_bytes());
@@ -546,7 +533,7 @@ fn child() {
 
 #[test]
 fn a_process_that_is_killed_while_it_cuts_leaves_a_log_that_verifies() {
-    let rounds = rounds("STRONGROOM_KILL_ROUNDS", 8);
+    let rounds: usize = rounds("STRONGROOM_KILL_ROUNDS", 8);
     let scene = Scene::new(keep_bytes());
     scene.reads(3_000);
     let (dir, key, _keep) = scene.close();

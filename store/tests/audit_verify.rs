@@ -147,16 +147,9 @@ fn a_restored_store_verifies_and_goes_on() {
     f.store.run(RecordCheckpoint, meta()).unwrap();
     f = f.reopen();
     f.put(secret, "v2", "second", &[]).unwrap();
-    let mut stream = Vec::new();
-    f.store.backup(&mut stream).unwrap();
+    let stream = backup_of(&f.store);
     let place = f.keep.path().join("restored");
-    let options = RestoreOptions {
-        dir: &place,
-        secret: &slot(),
-        accept_namespaces: false,
-        meta: meta(),
-    };
-    restore(&options, &mut stream.as_slice()).unwrap();
+    restore_into(&place, &stream, false).unwrap();
     let found = report(&place);
     assert!(found.is_sound(), "{found}");
     assert_eq!(found.gaps.len(), 1, "the reads of the past are not in a backup");

@@ -12,6 +12,7 @@ use strongroom_store::engine::{STORE_FILE, view_file};
 use strongroom_store::vault::*;
 
 use support::simulated_disk::{Random, seed};
+use support::worker::rounds;
 use support::*;
 
 /// Everything that the store answers, as text; or which question it does not answer.
@@ -36,7 +37,7 @@ fn answers(store: &Store, secrets: &[SecretId]) -> Result<String, StoreError> {
 
 #[test]
 fn a_flipped_bit_never_gives_a_wrong_or_missing_answer() {
-    let flips: usize = std::env::var("STRONGROOM_FLIPS").map_or(200, |flips| flips.parse().unwrap());
+    let flips: usize = rounds("STRONGROOM_FLIPS", 200);
     let f = Fixture::new();
     let secrets: Vec<SecretId> = (0..12)
         .map(|index| f.create(&format!("secret-{index}"), &format!("value {index}")))

@@ -26,6 +26,7 @@ use strongroom_model::id::RequestId;
 use strongroom_store::engine::*;
 use strongroom_store::lock::StoreLock;
 
+use support::crash::Expected;
 use support::mount::{Mount, run, skip};
 use support::worker::{Worker, rounds};
 
@@ -57,17 +58,12 @@ impl Disk for Lying {
     }
 }
 
-/// A commit that was acknowledged: its number, and the request that it answered.
-type Acknowledged = (u64, RequestId);
-
-fn value_of(number: u64) -> Vec<u8> {
+/// Every commit writes two records, so that one alone is a torn commit. Which ones its number says: so it is
+/// known of a commit whose answer was lost, too.
+fn batch(number: u64) -> Batch {
+    let request = RequestId::from_bytes(u128::from(number).to_be_bytes());
     let mut value = number.to_be_bytes().to_vec();
     value.resize(200 + (number as usize * 37) % 900, number as u8);
-    value
-}
-
-/// Every commit writes two records, so that one alone is a torn commit.
-fn batch(number: u64, request: RequestId) -> Batch {
     let put = |table, value: Vec<u8>| Change::Put {
         table,
         key: number.to_be_bytes().to_vec(),
@@ -77,7 +73,7 @@ fn batch(number: u64, request: RequestId) -> Batch {
         requests: vec![request],
         changes: vec![
             put(Table::Head, request.as_bytes().to_vec()),
-            put(Table::Version, value_of(number)),
+            put(Table::Version, value),
         ],
         ..Batch::default()
     }
@@ -97,68 +93,48 @@ fn child() {
     };
     let mut out = io::stdout().lock();
     for number in engine.stats().revision.0 + 1.. {
-        let request = RequestId::generate().unwrap();
-        let outcome = engine.commit(&batch(number, request)).unwrap();
+        let outcome = engine.commit(&batch(number)).unwrap();
         assert_eq!(outcome, CommitOutcome::Committed(Revision(number)));
-        writeln!(out, "durable {number} {request}").unwrap();
+        writeln!(out, "durable {number}").unwrap();
     }
 }
 
-/// What a line of the writer acknowledges.
-fn acknowledged(line: &str) -> Option<Acknowledged> {
-    let mut words = line.split("durable ").nth(1)?.split(' ');
-    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+/// The writer says that it committed this one.
+fn acknowledge(expected: &mut Expected, number: u64) {
+    assert_eq!(number, expected.revision + 1, "the writer leaves out a commit");
+    expected.acknowledge(&batch(number));
 }
 
-/// Waits until the writer has acknowledged so many commits more.
-fn wait_for(writer: &mut Worker, count: usize, all: &mut Vec<Acknowledged>) {
-    let before = all.len();
-    while all.len() < before + count {
-        all.extend(acknowledged(&writer.line()));
+/// Kills the writer. The commit after the last one that it acknowledged may have been under way.
+fn kill(writer: Worker, expected: &mut Expected) {
+    for number in writer.kill("durable ") {
+        acknowledge(expected, number);
     }
+    expected.undecided = Some(batch(expected.revision + 1));
 }
 
-/// Whether all that was acknowledged is in the file at `path`, and nothing in part. The last revision.
-fn check(path: &Path, all: &[Acknowledged]) -> Result<Revision, String> {
-    let said = |error: EngineError| error.to_string();
-    let engine = view_file(path).map_err(said)?;
-    let snapshot = engine.snapshot().map_err(said)?;
-    for (number, request) in all {
-        let batch = batch(*number, *request);
-        for change in &batch.changes {
-            let found = snapshot.value(change.table(), change.key()).map_err(said)?;
-            if found.as_deref() != change.value() {
-                return Err(format!("commit {number} is not there: {:?}", change.table()));
-            }
-        }
-        let committed = engine.resolve(&batch.requests).map_err(said)?;
-        if committed.get(request) != Some(&Revision(*number)) {
-            return Err(format!("commit {number} is not known any more: {committed:?}"));
-        }
-    }
-    // The one that was under way is there whole, or not at all.
-    let last = snapshot.revision();
-    for table in [Table::Head, Table::Version] {
-        let count = snapshot.scan(table, &[], None, usize::MAX).map_err(said)?.len();
-        if count as u64 != last.0 {
-            return Err(format!("{count} records of {table:?} in {} commits", last.0));
-        }
-    }
-    Ok(last)
+/// Whether all that was acknowledged is in the file at `path`, and nothing in part.
+fn check(path: &Path, expected: &mut Expected) -> Result<(), String> {
+    let engine = view_file(path).map_err(|error| error.to_string())?;
+    expected.check(engine.as_ref())?;
+    expected.check_requests(engine.as_ref())
 }
 
 #[test]
 fn no_kill_loses_or_tears_a_commit() {
-    let kills = rounds("STRONGROOM_KILLS", 25);
+    let kills: usize = rounds("STRONGROOM_KILLS", 25);
     let keep = tempfile::tempdir().unwrap();
-    let mut all = Vec::new();
+    let mut expected = Expected::default();
     for round in 0..kills {
         let mut writer = Worker::start(&[(DIR, keep.path().as_os_str())]);
-        wait_for(&mut writer, 1 + round * 31 % 67, &mut all);
-        all.extend(writer.kill().iter().filter_map(|line| acknowledged(line)));
-        check(&keep.path().join(STORE_FILE), &all).unwrap_or_else(|why| panic!("round {round}: {why}"));
+        for _ in 0..=round * 31 % 67 {
+            acknowledge(&mut expected, writer.next("durable "));
+        }
+        kill(writer, &mut expected);
+        let path = keep.path().join(STORE_FILE);
+        check(&path, &mut expected).unwrap_or_else(|why| panic!("round {round}: {why}"));
     }
-    println!("{kills} kills, {} commits acknowledged", all.len());
+    println!("{kills} kills, {} commits", expected.revision);
 }
 
 /// Makes an image with a file system.
@@ -177,29 +153,31 @@ fn cut_power(work: &Path, number: usize, lie: bool) -> Result<(), String> {
         variables.push((NO_SYNC, OsStr::new("1")));
     }
     let mut writer = Worker::start(&variables);
-    let mut all = Vec::new();
-    wait_for(&mut writer, 5 + (number * 53) % 160, &mut all);
+    let mut expected = Expected::default();
+    for _ in 0..5 + (number * 53) % 160 {
+        acknowledge(&mut expected, writer.next("durable "));
+    }
     // A cut takes an instant and a copy does not: the writer stands still meanwhile. Nothing is synced or
     // unmounted.
     writer.stop();
     fs::copy(&image, &cut).unwrap();
-    all.extend(writer.kill().iter().filter_map(|line| acknowledged(line)));
+    kill(writer, &mut expected);
     drop(live);
 
     let after = Mount::image(&cut, &work.join("cut"))?;
     let path = after.0.join(STORE_FILE);
-    let last = check(&path, &all)?;
+    check(&path, &mut expected)?;
     // And it goes on from there.
     let engine = open_file(&path, DEFAULT_CACHE_BYTES).map_err(|error| error.to_string())?;
-    match engine.commit(&Batch::default()) {
-        Ok(CommitOutcome::Committed(revision)) if revision.0 == last.0 + 1 => Ok(()),
+    match expected.commit(engine.as_ref(), Batch::default()) {
+        Ok(true) => Ok(()),
         other => Err(format!("it does not go on: {other:?}")),
     }
 }
 
 #[test]
 fn a_power_cut_loses_nothing_acknowledged() {
-    let rounds = rounds("STRONGROOM_POWER_ROUNDS", 20);
+    let rounds: usize = rounds("STRONGROOM_POWER_ROUNDS", 20);
     let keep = tempfile::tempdir().unwrap();
     let work = keep.path();
     let probe = work.join("probe.img");

@@ -1,11 +1,7 @@
 //! The file system of the store runs full, below the engine and below a whole store: a clear refusal, nothing
 //! lost, reads go on and stay on record by the room laid out before, it opens on the full disk, and goes on
 //! once there is room.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot set up must stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 
@@ -17,6 +13,7 @@ use strongroom_store::audit;
 use strongroom_store::engine::*;
 use strongroom_store::vault::Store;
 
+use support::crash::Expected;
 use support::mount::{Mount, skip};
 use support::{bind, get, meta, new_secret, open, prepare, put};
 
@@ -32,26 +29,16 @@ fn batch(number: u64) -> Batch {
     }
 }
 
-fn check(engine: &dyn Engine, committed: u64) {
-    let snapshot = engine.snapshot().unwrap();
-    assert_eq!(snapshot.revision(), Revision(committed));
-    for number in 1..=committed {
-        let found = snapshot.value(Table::Version, &number.to_be_bytes()).unwrap();
-        assert!(found == Some(vec![number as u8; 60_000]), "record {number}");
-    }
-    let records = snapshot.scan(Table::Version, &[], None, usize::MAX).unwrap();
-    assert_eq!(records.len() as u64, committed);
-}
-
-/// Commits until there is no room, and returns how many there are.
-fn until_full(engine: &dyn Engine, mut committed: u64) -> u64 {
-    loop {
-        match engine.commit(&batch(committed + 1)) {
-            Ok(CommitOutcome::Committed(revision)) => committed = revision.0,
-            Err(EngineError::OutOfSpace) => return committed,
-            other => panic!("a full disk must say so: {other:?}"),
-        }
-    }
+/// Commits until there is no room, and checks what is there. How many commits there are.
+fn until_full(engine: &dyn Engine, expected: &mut Expected) -> u64 {
+    let (refused, undecided) = expected.fill(engine, (expected.revision + 1..).map(batch));
+    assert!(
+        matches!(refused, EngineError::OutOfSpace),
+        "a full disk must say so: {refused:?}"
+    );
+    assert_eq!(undecided, 0, "a full disk must say so");
+    expected.holds(engine, "on a full disk");
+    expected.revision
 }
 
 #[test]
@@ -64,9 +51,9 @@ fn a_full_disk_refuses_and_heals() {
     let path = small.0.join(STORE_FILE);
     let open = || open_file(&path, 1 << 20).unwrap();
     let engine = create_file(&path).unwrap();
-    let mut committed = until_full(engine.as_ref(), 0);
+    let mut expected = Expected::default();
+    let committed = until_full(engine.as_ref(), &mut expected);
     assert!(committed > 5, "{committed}");
-    check(engine.as_ref(), committed);
 
     // Full to the last byte: still refused, still read.
     let filler = small.0.join("filler");
@@ -75,26 +62,22 @@ fn a_full_disk_refuses_and_heals() {
         while file.write_all(&vec![1; size]).is_ok() {}
     }
     drop(file);
-    assert_eq!(until_full(engine.as_ref(), committed), committed);
-    check(engine.as_ref(), committed);
+    assert_eq!(until_full(engine.as_ref(), &mut expected), committed);
     drop(engine);
 
     // Opened on the full disk.
     let engine = open();
-    check(engine.as_ref(), committed);
-    assert_eq!(until_full(engine.as_ref(), committed), committed);
+    expected.holds(engine.as_ref(), "opened on the full disk");
+    assert_eq!(until_full(engine.as_ref(), &mut expected), committed);
 
     // Room again: the same process goes on.
     fs::remove_file(&filler).unwrap();
     small.resize(24);
-    let before = committed;
-    committed = until_full(engine.as_ref(), committed);
-    assert!(committed > before, "nothing was written after there was room");
-    check(engine.as_ref(), committed);
+    let more = until_full(engine.as_ref(), &mut expected);
+    assert!(more > committed, "nothing was written after there was room");
     drop(engine);
 
-    let engine = open();
-    check(engine.as_ref(), committed);
+    expected.holds(open().as_ref(), "at the end");
 }
 
 #[test]

@@ -72,10 +72,7 @@ fn write() {
     }
     store.run(NewKeyVersion { namespace, key: KEY }, meta()).unwrap();
     put(&store, CUSTOMERS, "v4", "fourth", &[]).unwrap();
-    let delete = DeleteSecret {
-        secret: PENDING,
-        deletion: Deletion::default(),
-    };
+    let delete = deletion_of(PENDING);
     store.run(delete, meta()).unwrap();
     get(&store, LIVE, None, None).unwrap();
     get(&store, PENDING, None, None).unwrap_err();

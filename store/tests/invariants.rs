@@ -511,22 +511,13 @@ fn a_restore_wants_an_empty_place_and_makes_it_private() {
     use std::os::unix::fs::PermissionsExt;
     let f = Fixture::new();
     f.create("db", "one");
-    let mut stream = Vec::new();
-    f.store.backup(&mut stream).unwrap();
+    let stream = backup_of(&f.store);
     let place = f.keep.path().join("place");
     std::fs::create_dir_all(place.join("reads")).unwrap();
-    let options = RestoreOptions {
-        dir: &place,
-        secret: &slot(),
-        accept_namespaces: false,
-        meta: meta(),
-    };
-    assert!(matches!(
-        restore(&options, &mut stream.as_slice()),
-        Err(OpenError::Exists(_))
-    ));
+    let restores = || restore_into(&place, &stream, false);
+    assert!(matches!(restores(), Err(OpenError::Exists(_))));
     std::fs::remove_dir_all(&place).unwrap();
-    restore(&options, &mut stream.as_slice()).unwrap();
+    restores().unwrap();
     assert_eq!(
         std::fs::metadata(&place).unwrap().permissions().mode() & 0o777,
         0o700

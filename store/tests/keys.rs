@@ -74,10 +74,7 @@ fn usage_counts_secrets_versions_and_what_waits() {
     let (namespace, key) = (f.namespace, new);
     f.store.run(NewKeyVersion { namespace, key }, meta()).unwrap();
     assert_eq!(usage(&f, new), (1, 3, 3));
-    let delete = DeleteSecret {
-        secret: card,
-        deletion: Deletion::default(),
-    };
+    let delete = deletion_of(card);
     f.store.run(delete, meta()).unwrap();
     assert_eq!(
         usage(&f, new),

@@ -19,17 +19,7 @@ fn a_secret_lives_through_restarts_and_comes_back() {
     f = f.reopen();
     assert_eq!(f.current(secret).unwrap(), "second");
     assert_eq!(get(&f.store, secret, Some("v1"), None).unwrap(), "first");
-    let until = f
-        .store
-        .run(
-            DeleteSecret {
-                secret,
-                deletion: Deletion::default(),
-            },
-            meta(),
-        )
-        .unwrap()
-        .unwrap();
+    let until = f.store.run(deletion_of(secret), meta()).unwrap().unwrap();
     assert_eq!(until, at(30 * DAY));
     assert_eq!(f.current(secret).unwrap_err().code(), "InRecoveryWindow");
     f = f.reopen();
@@ -71,15 +61,8 @@ fn the_chain_tells_the_story_in_order() {
     f.put(secret, "v2", "second", &[]).unwrap();
     f = f.reopen();
     f.put(secret, "v3", "third", &[]).unwrap();
-    let story: Vec<Action> = f
-        .store
-        .mutations_after(0, 100)
-        .unwrap()
-        .into_iter()
-        .map(|(_, entry)| entry.action)
-        .collect();
     assert_eq!(
-        story,
+        actions(&f.store),
         [
             Action::CreateStore,
             Action::OpenStore,
@@ -101,17 +84,10 @@ fn the_chain_tells_the_story_in_order() {
 fn a_backup_restores_into_an_empty_place_only() {
     let f = Fixture::new();
     let secret = f.create("checkout-db", "first");
-    let mut stream = Vec::new();
-    f.store.backup(&mut stream).unwrap();
+    let stream = backup_of(&f.store);
     f.put(secret, "v2", "after the backup", &[]).unwrap();
     let place = f.keep.path().join("restored");
-    let options = RestoreOptions {
-        dir: &place,
-        secret: &slot(),
-        accept_namespaces: true,
-        meta: meta(),
-    };
-    restore(&options, &mut stream.as_slice()).unwrap();
+    restore_into(&place, &stream, true).unwrap();
     for _ in 0..8 {
         f.put(secret, "v3", "more commits than the restore makes", &[])
             .unwrap();
@@ -132,19 +108,13 @@ fn a_backup_restores_into_an_empty_place_only() {
     assert_eq!(get(&restored, secret, None, None).unwrap(), "first");
     assert_eq!(bind(&restored, "shop", "uid-of-another-cluster"), f.namespace);
     assert!(matches!(
-        restore(&options, &mut stream.as_slice()),
+        restore_into(&place, &stream, true),
         Err(OpenError::Exists(_))
     ));
     let longer = [&stream[..], b"x"].concat();
     for length in [longer.len(), stream.len() - 1, stream.len() / 2, 200] {
         let place = f.keep.path().join(format!("length-{length}"));
-        let options = RestoreOptions {
-            dir: &place,
-            secret: &slot(),
-            accept_namespaces: true,
-            meta: meta(),
-        };
-        assert!(restore(&options, &mut &longer[..length]).is_err());
+        assert!(restore_into(&place, &longer[..length], true).is_err());
         assert!(!strongroom_store::vault::exists(&place));
     }
 }
@@ -195,16 +165,9 @@ fn bytes_are_exact_over_a_restart_a_backup_and_a_restore() {
     let secret = f.store.run(new, meta()).unwrap().secret.id;
     f = f.reopen();
     assert!(*read(&f.store, secret).keys() == keys());
-    let mut stream = Vec::new();
-    f.store.backup(&mut stream).unwrap();
+    let stream = backup_of(&f.store);
     let place = f.keep.path().join("restored");
-    let options = RestoreOptions {
-        dir: &place,
-        secret: &slot(),
-        accept_namespaces: false,
-        meta: meta(),
-    };
-    restore(&options, &mut stream.as_slice()).unwrap();
+    restore_into(&place, &stream, false).unwrap();
     let restored = try_open(&place, AnchorRule::Accept).unwrap();
     assert!(*read(&restored, secret).keys() == keys());
 }

@@ -187,29 +187,14 @@ fn nothing_that_people_write_is_readable_in_files_backups_errors_or_records() {
         assert!(!printed.contains(what), "{printed}");
     }
 
-    let mut stream = Vec::new();
-    f.store.backup(&mut stream).unwrap();
+    let stream = backup_of(&f.store);
     assert!(!holds(&stream), "the backup");
     assert!(check_files(f.keep.path()) >= 4, "while it is open");
-    f.store
-        .run(
-            DeleteSecret {
-                secret,
-                deletion: Deletion::default(),
-            },
-            meta(),
-        )
-        .unwrap();
+    f.store.run(deletion_of(secret), meta()).unwrap();
     let f = f.reopen();
     f.store.close();
     check_files(f.keep.path());
     let place = f.keep.path().join("restored");
-    let options = RestoreOptions {
-        dir: &place,
-        secret: &slot(),
-        accept_namespaces: true,
-        meta: meta(),
-    };
-    restore(&options, &mut stream.as_slice()).unwrap();
+    restore_into(&place, &stream, true).unwrap();
     assert!(check_files(&place) >= 2, "restored");
 }

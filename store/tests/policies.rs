@@ -36,19 +36,12 @@ fn what_is_in_force_outlives_the_process_and_a_backup() {
         keep(&f, policy);
     }
     f.store.run(RemovePolicy(policy("gone", 1).uid), meta()).unwrap();
-    let mut stream = Vec::new();
-    f.store.backup(&mut stream).unwrap();
+    let stream = backup_of(&f.store);
     let f = f.reopen();
     assert_eq!(kept(&f), [policy("a", 2), policy("b", 7)]);
 
     let place = f.keep.path().join("restored");
-    let options = RestoreOptions {
-        dir: &place,
-        secret: &slot(),
-        accept_namespaces: true,
-        meta: meta(),
-    };
-    restore(&options, &mut stream.as_slice()).unwrap();
+    restore_into(&place, &stream, true).unwrap();
     let restored = try_open(&place, AnchorRule::Accept).unwrap();
     assert_eq!(restored.policies().unwrap(), f.store.policies().unwrap());
     restored.close();

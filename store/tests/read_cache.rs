@@ -58,10 +58,7 @@ fn each_change_counts_for_what_was_read_before() {
     assert_eq!(read(&f, "db").unwrap(), "two");
     assert_eq!(read_version(&f, secret, "v1").unwrap(), "one");
     assert_eq!(read(&f, "db").unwrap(), "two");
-    let delete = DeleteSecret {
-        secret,
-        deletion: Deletion::default(),
-    };
+    let delete = deletion_of(secret);
     f.store.run(delete, meta()).unwrap();
     assert_eq!(code(read(&f, "db")), "InRecoveryWindow");
     f.store.run(RestoreSecret { secret }, meta()).unwrap();

@@ -47,13 +47,7 @@ fn invariant_38_a_request_sent_again_is_carried_out_once() {
         first.stages,
         "compare-and-swap is done once"
     );
-    let (_, again) = twice(
-        &f,
-        DeleteSecret {
-            secret,
-            deletion: Deletion::default(),
-        },
-    );
+    let (_, again) = twice(&f, deletion_of(secret));
     assert!(again.unwrap().is_some());
     let (_, again) = twice(&f, RestoreSecret { secret });
     assert!(again.is_ok());
@@ -87,15 +81,7 @@ fn invariant_38_a_request_sent_again_is_carried_out_once() {
         value: value("w"),
         stages: vec![],
     };
-    f.store
-        .run(
-            DeleteSecret {
-                secret,
-                deletion: Deletion::default(),
-            },
-            meta(),
-        )
-        .unwrap();
+    f.store.run(deletion_of(secret), meta()).unwrap();
     assert_eq!(
         f.store.run(put(), retried.clone()).unwrap_err().code(),
         "InRecoveryWindow"

@@ -29,15 +29,7 @@ fn remove_first(f: &Fixture) -> Result<(), OpenError> {
 }
 
 fn try_restore(f: &Fixture, stream: &[u8], name: &str) -> Result<u64, OpenError> {
-    restore(
-        &RestoreOptions {
-            dir: &f.keep.path().join(name),
-            secret: &slot(),
-            accept_namespaces: true,
-            meta: meta(),
-        },
-        &mut &*stream,
-    )
+    restore_into(&f.keep.path().join(name), stream, true)
 }
 
 #[test]
@@ -109,9 +101,7 @@ fn a_backup_during_changes_of_the_seal_restores() {
             }
         });
         for round in 0..6 {
-            let mut stream = Vec::new();
-            f.store.backup(&mut stream).unwrap();
-            try_restore(&f, &stream, &format!("restored-{round}")).unwrap();
+            try_restore(&f, &backup_of(&f.store), &format!("restored-{round}")).unwrap();
         }
         changes.join().unwrap();
     });

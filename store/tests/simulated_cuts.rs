@@ -5,22 +5,19 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
     reason = "a test that cannot set up must stop, and helpers of tests fail as tests do"
 )]
 
 mod support;
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use strongroom_model::id::RequestId;
 use strongroom_store::engine::*;
 
+use support::crash::{Expected, contents};
 use support::simulated_disk::{Call, Random, SimulatedDisk, seed};
-
-type Model = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+use support::worker::rounds;
 
 /// A batch of several records in several tables, some of them removed.
 fn batch(random: &mut Random, number: u64) -> Batch {
@@ -45,29 +42,6 @@ fn batch(random: &mut Random, number: u64) -> Batch {
     }
 }
 
-fn apply(model: &mut Model, batch: &Batch) {
-    for change in &batch.changes {
-        match change.clone() {
-            Change::Put { table, key, value } => model.insert((table, key), value),
-            Change::Delete { table, key } => model.remove(&(table, key)),
-        };
-    }
-}
-
-fn contents(engine: &dyn Engine) -> (u64, Model) {
-    let snapshot = engine.snapshot().unwrap();
-    let mut found = Model::new();
-    for table in Table::ALL {
-        snapshot
-            .visit(table, &mut |key, value| {
-                found.insert((table, key.to_vec()), value.to_vec());
-                ControlFlow::Continue(())
-            })
-            .unwrap();
-    }
-    (snapshot.revision().0, found)
-}
-
 fn open(disk: &SimulatedDisk, at_once: bool) -> Result<Box<dyn Engine>, EngineError> {
     // With `create`, opening writes its repairs at once; without, they reach the disk with the first commit.
     open_disk(Arc::new(disk.clone()), at_once)
@@ -80,62 +54,13 @@ fn made(seed: u64) -> SimulatedDisk {
     disk.restart()
 }
 
-/// What must be found after a restart: this, or this and the undecided batch.
-struct Expected {
-    revision: u64,
-    model: Model,
-    undecided: Option<Batch>,
-}
-
-impl Expected {
-    fn check(&mut self, engine: &dyn Engine, context: &str) {
-        let (revision, found) = contents(engine);
-        let pending = self.undecided.take();
-        if let Some(batch) = pending {
-            let committed = engine.resolve(&batch.requests).unwrap();
-            if revision == self.revision + 1 {
-                let expected = BTreeMap::from([(batch.requests[0], Revision(revision))]);
-                assert_eq!(committed, expected, "{context}");
-                apply(&mut self.model, &batch);
-                self.revision = revision;
-            } else {
-                assert_eq!(committed, BTreeMap::new(), "{context}");
-            }
-        }
-        assert_eq!(revision, self.revision, "{context}: a commit is lost or invented");
-        assert!(found == self.model, "{context}: a commit is torn");
-    }
-
-    fn commit(&mut self, engine: &dyn Engine, batch: Batch) -> bool {
-        match engine.commit(&batch) {
-            Ok(CommitOutcome::Committed(revision)) => {
-                assert_eq!(revision.0, self.revision + 1);
-                apply(&mut self.model, &batch);
-                self.revision = revision.0;
-                true
-            }
-            Ok(CommitOutcome::Unknown) => {
-                self.undecided = Some(batch);
-                false
-            }
-            // An error is certainly not committed.
-            Err(_) => false,
-            Ok(CommitOutcome::Conflict(_)) => panic!("there was no precondition"),
-        }
-    }
-}
-
 #[test]
 fn no_cut_loses_or_tears_a_commit() {
-    let cuts: u32 = std::env::var("STRONGROOM_CUTS").map_or(1_600, |cuts| cuts.parse().unwrap());
+    let cuts: u32 = rounds("STRONGROOM_CUTS", 1_600);
     let seed = seed();
     let mut random = Random::new(seed);
     let mut disk = made(seed);
-    let mut expected = Expected {
-        revision: 0,
-        model: Model::new(),
-        undecided: None,
-    };
+    let mut expected = Expected::default();
     let (mut done, mut opening, mut repairing, mut undecided, mut kept) = (0, 0, 0, 0, 0);
     while done < cuts {
         let context = format!("seed {seed}, cut {done}");
@@ -150,7 +75,11 @@ fn no_cut_loses_or_tears_a_commit() {
                 }
             }
             Ok(engine) => {
-                while expected.commit(engine.as_ref(), batch(&mut random, u64::from(done))) {
+                let number = u64::from(done);
+                while matches!(
+                    expected.commit(engine.as_ref(), batch(&mut random, number)),
+                    Ok(true)
+                ) {
                     kept += 1;
                 }
                 undecided += u32::from(expected.undecided.is_some());
@@ -162,7 +91,7 @@ fn no_cut_loses_or_tears_a_commit() {
         // Looking must not change the disk, so that the next cut meets the same repair.
         let view = OverlayDisk::new(Arc::new(disk.clone())).unwrap();
         let engine = open_disk(Arc::new(view), false).unwrap_or_else(|error| panic!("{context}: {error}"));
-        expected.check(engine.as_ref(), &context);
+        expected.holds(engine.as_ref(), &context);
     }
     println!(
         "{done} cuts: {opening} while opening, {repairing} of them in a write or sync of the repair; {undecided} commits undecided, {kept} acknowledged"
@@ -186,25 +115,23 @@ fn after_a_failed_sync_nothing_more_is_written_and_reads_go_on() {
     for round in 0..120 {
         let context = format!("seed {seed}, round {round}");
         let disk = made(random.below(u64::MAX));
-        let mut expected = Expected {
-            revision: 0,
-            model: Model::new(),
-            undecided: None,
-        };
+        let mut expected = Expected::default();
         let engine = open(&disk, true).unwrap();
         for number in 0..=random.below(5) {
-            assert!(expected.commit(engine.as_ref(), batch(&mut random, number)));
+            assert!(
+                expected
+                    .commit(engine.as_ref(), batch(&mut random, number))
+                    .unwrap()
+            );
         }
         disk.fail_sync_after(random.below(2) as u32);
-        assert!(
-            !expected.commit(engine.as_ref(), batch(&mut random, 90)),
-            "{context}"
-        );
+        let failed = expected.commit(engine.as_ref(), batch(&mut random, 90));
+        assert!(!matches!(failed, Ok(true)), "{context}");
         assert!(
             matches!(engine.commit(&batch(&mut random, 91)), Err(EngineError::Poisoned)),
             "{context}"
         );
-        contents(engine.as_ref());
+        contents(engine.as_ref()).unwrap();
         // A failed sync may hit the last step of a commit: what is then in the page cache alone must not be
         // called committed.
         let said = expected
@@ -214,7 +141,7 @@ fn after_a_failed_sync_nothing_more_is_written_and_reads_go_on() {
         let before = expected.revision;
         drop(engine);
         let disk = disk.restart();
-        expected.check(open(&disk, false).unwrap().as_ref(), &context);
+        expected.holds(open(&disk, false).unwrap().as_ref(), &context);
         let kept = expected.revision > before;
         match said {
             Some(Ok(committed)) if committed.is_empty() => {
@@ -236,17 +163,13 @@ fn a_full_disk_refuses_keeps_all_and_goes_on() {
     let seed = seed();
     let mut random = Random::new(seed);
     let disk = made(seed);
-    let mut expected = Expected {
-        revision: 0,
-        model: Model::new(),
-        undecided: None,
-    };
+    let mut expected = Expected::default();
     let engine = open(&disk, true).unwrap();
-    assert!(expected.commit(engine.as_ref(), batch(&mut random, 0)));
+    assert!(expected.commit(engine.as_ref(), batch(&mut random, 0)).unwrap());
     for round in 1..=4_u64 {
         let context = format!("seed {seed}, round {round}");
         disk.limit(Some(disk.len().unwrap()));
-        let big = |number: u64| Batch {
+        let big = (round * 1_000..).map(|number| Batch {
             requests: vec![RequestId::generate().unwrap()],
             changes: vec![Change::Put {
                 table: Table::Version,
@@ -254,40 +177,19 @@ fn a_full_disk_refuses_keeps_all_and_goes_on() {
                 value: vec![number as u8; 300_000],
             }],
             ..Batch::default()
-        };
-        let full = (0..)
-            .map(|step| engine_commit(engine.as_ref(), big(round * 1_000 + step), &mut expected))
-            .find(Option::is_some)
-            .unwrap();
-        assert!(
-            matches!(full, Some(EngineError::OutOfSpace)),
-            "{context}: {full:?}"
-        );
-        expected.check(engine.as_ref(), &context);
+        });
+        let (full, _) = expected.fill(engine.as_ref(), big);
+        assert!(matches!(full, EngineError::OutOfSpace), "{context}: {full:?}");
+        expected.holds(engine.as_ref(), &context);
         disk.limit(None);
         assert!(
-            expected.commit(engine.as_ref(), batch(&mut random, round)),
+            expected
+                .commit(engine.as_ref(), batch(&mut random, round))
+                .unwrap(),
             "{context}: it must go on"
         );
-        expected.check(engine.as_ref(), &context);
+        expected.holds(engine.as_ref(), &context);
     }
     drop(engine);
-    expected.check(open(&disk.restart(), false).unwrap().as_ref(), "at the end");
-}
-
-/// Commits; none where it went well or is settled by the engine itself.
-fn engine_commit(engine: &dyn Engine, batch: Batch, expected: &mut Expected) -> Option<EngineError> {
-    match engine.commit(&batch) {
-        Ok(CommitOutcome::Committed(revision)) => {
-            apply(&mut expected.model, &batch);
-            expected.revision = revision.0;
-            None
-        }
-        Ok(_) => {
-            expected.undecided = Some(batch);
-            expected.check(engine, "after an unknown outcome on a full disk");
-            None
-        }
-        Err(error) => Some(error),
-    }
+    expected.holds(open(&disk.restart(), false).unwrap().as_ref(), "at the end");
 }

@@ -102,15 +102,7 @@ impl Victim {
             f.store.run(EnforcePolicy(policy), meta()).unwrap();
         }
         let deleted = f.create("gone", "seven");
-        f.store
-            .run(
-                DeleteSecret {
-                    secret: deleted,
-                    deletion: Deletion::default(),
-                },
-                meta(),
-            )
-            .unwrap();
+        f.store.run(deletion_of(deleted), meta()).unwrap();
         f.store.close();
         let answers = secrets
             .into_iter()

@@ -117,7 +117,6 @@ fn a_clock_that_jumps_an_hour_forth_and_back_loses_and_destroys_nothing() {
     let off = |hours: i64| {
         let off = SignedDuration::from_secs(hours * HOUR);
         on_record.times.iter().any(|time| {
-            let time: Timestamp = time.parse().unwrap();
             // Half an hour is far more than the load took.
             time.duration_since(begin + off).abs() < SignedDuration::from_mins(30)
         })

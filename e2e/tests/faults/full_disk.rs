@@ -4,9 +4,11 @@
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use strongroom_api::v1::{ProblemDocument, ValueAnswer};
 
-use crate::load::{CLIENTS, Server, ask, code, runtime, scene, value};
+use crate::load::{CLIENTS, Server, ask, runtime, scene, value};
 use crate::records::{audited_requests, chains_are_sound};
+use crate::support::answers::{code, typed};
 use crate::support::{Fixture, eventually};
 use crate::volume::Volume;
 
@@ -64,15 +66,13 @@ fn a_full_disk_refuses_writes_then_reads_and_goes_on_once_there_is_room() {
         written += 1;
         assert!(written < 10_000, "the disk never ran full");
     };
+    let problem: ProblemDocument = typed(&refused.body);
     assert_eq!(
-        (refused.status, code(&refused)),
+        (refused.status, problem.code.as_str()),
         (StatusCode::SERVICE_UNAVAILABLE, "StoreFull"),
         "{refused:?}"
     );
-    assert!(
-        refused.body["detail"].as_str().unwrap().contains("no space left"),
-        "{refused:?}"
-    );
+    assert!(problem.detail.contains("no space left"), "{refused:?}");
     // What a commit of ours may have freed meanwhile is taken too.
     let last = volume.fill("last", None);
 
@@ -81,7 +81,8 @@ fn a_full_disk_refuses_writes_then_reads_and_goes_on_once_there_is_room() {
     let current = |server: &Server| ask(&runtime, server, Method::GET, "s0/value", None);
     let answer = current(&server);
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    assert_eq!(answer.body["versionId"], format!("w{}", written - 1));
+    let read: ValueAnswer = typed(&answer.body);
+    assert_eq!(read.version_id, format!("w{}", written - 1));
     let mut reads = vec![answer.request];
     let mut sender = runtime.block_on(server.connect()).unwrap();
     let (batch, mut batches) = (batch(), 0);
@@ -89,7 +90,9 @@ fn a_full_disk_refuses_writes_then_reads_and_goes_on_once_there_is_room() {
         for _ in 0..200 {
             let asking = server.ask_at(&mut sender, Method::POST, ":batchGet", Some(&batch));
             let answer = runtime.block_on(asking).unwrap();
-            if answer.body["errors"][0]["code"] == "AuditUnavailable" || code(&answer) == "AuditUnavailable" {
+            let unavailable = |code: &str| code == "AuditUnavailable";
+            let first = answer.body["errors"][0]["code"].as_str();
+            if first.is_some_and(unavailable) || unavailable(&code(&answer.body)) {
                 return Some(current(&server));
             }
             assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -99,7 +102,7 @@ fn a_full_disk_refuses_writes_then_reads_and_goes_on_once_there_is_room() {
         None
     });
     assert_eq!(
-        (unrecorded.status, code(&unrecorded)),
+        (unrecorded.status, code(&unrecorded.body).as_str()),
         (StatusCode::SERVICE_UNAVAILABLE, "AuditUnavailable"),
         "{unrecorded:?}"
     );

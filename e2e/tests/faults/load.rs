@@ -339,8 +339,3 @@ pub(crate) fn ask(
         .block_on(async { tokio::time::timeout(TIMEOUT, asking).await })
         .unwrap()
 }
-
-/// The code of the problem that was answered.
-pub(crate) fn code(answer: &Answer) -> &str {
-    answer.body["code"].as_str().unwrap_or_default()
-}

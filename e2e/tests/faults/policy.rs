@@ -3,7 +3,8 @@
 
 use http::{Method, StatusCode};
 
-use crate::load::{Server, ask, code, external, runtime, scene, value};
+use crate::load::{Server, ask, external, runtime, scene, value};
+use crate::support::answers::code;
 use crate::support::{Fixture, condition, eventually};
 
 /// The policy `closed`: nobody reads the secret of that name; or what does not compile.
@@ -38,7 +39,7 @@ fn still_decided(runtime: &tokio::runtime::Runtime, server: &Server) {
     assert_eq!(open.status, StatusCode::OK, "{open:?}");
     let closed = ask(runtime, server, Method::GET, "closed/value", None);
     assert_eq!(
-        (closed.status, code(&closed)),
+        (closed.status, code(&closed.body).as_str()),
         (StatusCode::FORBIDDEN, "PolicyDenied"),
         "{closed:?}"
     );
@@ -82,7 +83,7 @@ fn a_policy_that_stops_compiling_is_in_force_as_it_was_over_a_restart() {
         strongroom = f.start_api(server.port);
         eventually("the policies to be loaded", || {
             let answer = ask(&runtime, &server, Method::GET, "s0/value", None);
-            (code(&answer) != "PoliciesUnavailable").then_some(())
+            (code(&answer.body) != "PoliciesUnavailable").then_some(())
         });
         still_decided(&runtime, &server);
         assert!(said(&f, "closed", "PolicyInvalid", 1).ends_with("generation 1 stays in force"));

@@ -5,10 +5,12 @@
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
+use strongroom_api::v1::ProblemDocument;
 use strongroom_e2e::Strongroom;
 
-use crate::load::{Clients, Load, ask, code, runtime, scene, value};
+use crate::load::{Clients, Load, ask, runtime, scene, value};
 use crate::records::{audited_requests, chains_are_sound};
+use crate::support::answers::typed;
 use crate::support::{Fixture, eventually};
 use crate::volume::Volume;
 
@@ -37,17 +39,12 @@ fn a_file_system_that_turns_read_only_stops_everything_and_loses_nothing() {
         } else {
             ["AuditUnavailable"; 2]
         };
+        let problem: ProblemDocument = typed(&answer.body);
         assert!(
-            answer.status == StatusCode::SERVICE_UNAVAILABLE && expected.contains(&code(&answer)),
+            answer.status == StatusCode::SERVICE_UNAVAILABLE && expected.contains(&problem.code.as_str()),
             "{answer:?}"
         );
-        assert!(
-            answer.body["detail"]
-                .as_str()
-                .unwrap()
-                .contains("until a restart"),
-            "{answer:?}"
-        );
+        assert!(problem.detail.contains("until a restart"), "{answer:?}");
     }
     assert!(strongroom.ended().is_none());
     strongroom.kill();

@@ -1,15 +1,15 @@
 //! What is on record, and whether the chains prove themselves.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
-use data_encoding::BASE64;
 use http::Method;
-use serde_json::Value;
+use jiff::Timestamp;
+use strongroom_api::v1::ValueAnswer;
 use strongroom_e2e::Strongroom;
 
 use crate::load::{ClientResults, Server, ask};
 use crate::support::Fixture;
+use crate::support::answers::{bytes, typed, verified};
 
 /// What of the account's doings is on record.
 #[derive(Debug, Default)]
@@ -19,36 +19,24 @@ pub(crate) struct AuditedRequests {
     /// Ids of requests that were answered with a value.
     reads: BTreeSet<String>,
     /// Times of all of them, in the order of the list.
-    pub(crate) times: Vec<String>,
+    pub(crate) times: Vec<Timestamp>,
 }
 
 /// All that `app` did, by the list of a process that runs or has ended.
 pub(crate) fn audited_requests(f: &Fixture) -> AuditedRequests {
-    let listed = Command::new(Strongroom::binary())
-        .args([
-            "audit",
-            "list",
-            "--limit=0",
-            "--outcome=success",
-            "--principal=shop/app",
-            "--output=json",
-            "--data-dir",
-        ])
-        .arg(f.data().join("data"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8(listed.stdout).unwrap();
     let mut recorded = AuditedRequests::default();
-    for line in text.lines() {
-        let record: Value = serde_json::from_str(line).unwrap();
-        let field = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
-        recorded.times.push(field("time"));
-        match field("action").as_str() {
+    for record in f.records(&["--outcome=success", "--principal=shop/app"]) {
+        recorded.times.push(record.time);
+        match record.action.as_str() {
             "PutSecretValue" | "CreateSecret" => {
-                recorded.puts.insert((field("secret"), field("version")));
+                let put = (
+                    record.secret.unwrap_or_default(),
+                    record.version.unwrap_or_default(),
+                );
+                recorded.puts.insert(put);
             }
             "GetSecretValue" => {
-                recorded.reads.insert(field("request"));
+                recorded.reads.insert(record.request.unwrap_or_default());
             }
             _ => {}
         }
@@ -98,14 +86,14 @@ impl AuditedRequests {
             }
             let path = format!("s{number}/value");
             let answer = ask(runtime, server, Method::GET, &path, None);
-            let id = answer.body["versionId"].as_str().unwrap();
+            let id = typed::<ValueAnswer>(&answer.body).version_id;
             assert!(
                 [count - 1, *count]
                     .map(|version| format!("w{version}"))
-                    .contains(&id.to_owned()),
+                    .contains(&id),
                 "{id} of {count}"
             );
-            assert_eq!(answer.body["data"]["token"], BASE64.encode(id.as_bytes()));
+            assert_eq!(bytes(&answer.body)["token"], id.as_bytes());
         }
     }
 }
@@ -122,16 +110,5 @@ pub(crate) fn chains_are_sound(f: &Fixture, strongroom: &mut Strongroom) -> Stri
         .skip_while(|letter| "=\": ".contains(*letter))
         .take_while(|letter| letter.is_ascii_alphanumeric() || "+/=".contains(*letter))
         .collect();
-    let verified = Command::new(Strongroom::binary())
-        .args(["audit", "verify", "--public-key", &key, "--dir"])
-        .arg(f.data().join("data/store"))
-        .output()
-        .unwrap();
-    let report = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(
-        verified.status.success(),
-        "{report}{}",
-        String::from_utf8_lossy(&verified.stderr)
-    );
-    report
+    verified(&key, &f.data().join("data/store"))
 }

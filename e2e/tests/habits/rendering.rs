@@ -6,6 +6,7 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use crate::runner::{Case, cases};
+use crate::support::answers::bytes;
 use crate::support::{condition, eventually};
 use crate::tenant::Tenant;
 
@@ -216,7 +217,7 @@ fn bytes_are_exact_from_an_import_and_a_file_to_secret_volume_socket_and_api(t: 
         let (success, stdout, stderr) = t.person(Some("reader"), &["get", secret, "--output=json"], "");
         assert!(success, "{stderr}");
         let answer: Value = serde_json::from_str(&stdout).unwrap();
-        assert!(answer["data"] == data, "{secret}: the API");
+        assert!(bytes(&answer) == *value, "{secret}: the API");
         let script = format!(
             "cd /exact/{secret} && for file in *; do echo \"$file $(base64 \"$file\" | tr -d '\\n')\"; done"
         );

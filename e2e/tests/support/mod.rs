@@ -8,6 +8,7 @@
     reason = "each test binary uses its own part, and a test that cannot set up must stop"
 )]
 
+pub mod answers;
 pub mod person;
 
 use std::io::Write;
@@ -209,14 +210,20 @@ impl Fixture {
 
     /// kubectl that must be refused; why.
     pub fn refused(&self, arguments: &[&str], stdin: &str) -> String {
-        let (success, _, stderr) = self.piped(arguments, stdin);
-        assert!(!success, "kubectl {arguments:?} was not refused");
-        stderr
+        let tried = self.tried(arguments, stdin);
+        tried
+            .err()
+            .unwrap_or_else(|| panic!("kubectl {arguments:?} was not refused"))
     }
 
     pub fn apply(&self, yaml: &str) {
-        let (success, _, stderr) = self.piped(&["apply", "-f", "-"], yaml);
-        assert!(success, "{stderr}");
+        self.tried(&["apply", "-f", "-"], yaml).unwrap();
+    }
+
+    /// kubectl that may be refused; why, if it is.
+    pub fn tried(&self, arguments: &[&str], stdin: &str) -> Result<(), String> {
+        let (success, _, stderr) = self.piped(arguments, stdin);
+        if success { Ok(()) } else { Err(stderr) }
     }
 
     pub fn piped(&self, arguments: &[&str], stdin: &str) -> (bool, String, String) {

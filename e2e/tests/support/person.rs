@@ -36,14 +36,18 @@ impl Fixture {
             f.cluster.load_exec().unwrap();
             f.rolled_out("strongroom", "deployment/strongroom-webhook");
         }
-        let available = [
+        f.extension_api_available();
+        f
+    }
+
+    /// Waits until the API server finds the extension API.
+    pub fn extension_api_available(&self) {
+        self.kubectl(&[
             "wait",
             "--for=condition=Available",
             "apiservice/v1.people.strongroom.dev",
             "--timeout=120s",
-        ];
-        f.kubectl(&available);
-        f
+        ]);
     }
 
     /// The same with the node plugin; `shop` admits restricted pods alone, and has these objects and Jane.

@@ -38,8 +38,8 @@ pub(crate) enum Failure {
         message: String,
     },
     /// The plan took a step that its own facts do not allow: a defect here.
-    #[error("internal inconsistency: {0}; please report this")]
-    Inconsistent(&'static str),
+    #[error("internal inconsistency: a step without what it needs; please report this")]
+    Inconsistent,
     /// Step followed step without an end: somebody undoes them.
     #[error(
         "still not done after many steps: something else keeps changing the native Secret back, see its `metadata.managedFields`"
@@ -72,7 +72,7 @@ impl Failure {
             Self::Store(failure) => failure.class(),
             Self::Name(_) => ErrorClass::Rejected,
             Self::Make { .. } | Self::Refused { .. } => ErrorClass::Generation,
-            Self::Inconsistent(_) | Self::NoEnd => ErrorClass::NoEnd,
+            Self::Inconsistent | Self::NoEnd => ErrorClass::NoEnd,
         }
     }
 
@@ -92,7 +92,7 @@ impl Failure {
             Self::Store(failure) => failure.reason(),
             Self::Name(_) => Reason::SourceInvalid,
             Self::Make { reason, .. } | Self::Refused { reason, .. } => *reason,
-            Self::Inconsistent(_) | Self::NoEnd => Reason::Progressing,
+            Self::Inconsistent | Self::NoEnd => Reason::Progressing,
         }
     }
 

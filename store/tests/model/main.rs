@@ -22,6 +22,7 @@ use strongroom_store::vault::*;
 use naive::{Key, Model, Op, SLOTS};
 use support::simulated_disk::{Random, seed};
 use support::simulated_store::{SimulatedStore, resend};
+use support::worker::rounds;
 use support::*;
 
 /// The real store, and what the test knows of it.
@@ -346,7 +347,7 @@ fn by_uid(policies: Vec<EnforcedPolicy>) -> BTreeMap<String, EnforcedPolicy> {
 
 #[test]
 fn the_store_does_what_the_rules_say_whatever_is_lost_on_the_way() {
-    let steps: u64 = std::env::var("STRONGROOM_MODEL_STEPS").map_or(3_000, |steps| steps.parse().unwrap());
+    let steps: u64 = rounds("STRONGROOM_MODEL_STEPS", 3_000);
     let seed = seed();
     let mut random = Random::new(seed);
     let (mut real, mut model) = (Real::new(seed), Model::new());

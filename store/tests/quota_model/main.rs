@@ -21,6 +21,7 @@ use strongroom_store::vault::*;
 
 use support::simulated_disk::{Random, seed};
 use support::simulated_store::{SimulatedStore, resend};
+use support::worker::rounds;
 use support::*;
 
 /// Secrets that a namespace of the test can have at a time.
@@ -265,7 +266,7 @@ fn any(random: &mut Random) -> Op {
 
 #[test]
 fn no_namespace_makes_more_than_it_may_have_whatever_is_lost_on_the_way() {
-    let steps: u64 = std::env::var("STRONGROOM_MODEL_STEPS").map_or(1_500, |steps| steps.parse().unwrap());
+    let steps: u64 = rounds("STRONGROOM_MODEL_STEPS", 1_500);
     let seed = seed();
     let mut random = Random::new(seed);
     let mut real = Real::new(seed);

@@ -5,10 +5,12 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     reason = "each test binary uses its own part, and a test that cannot set up must stop"
 )]
 
+pub mod crash;
 pub mod faulty;
 pub mod files;
 pub mod mount;
@@ -24,7 +26,7 @@ use strongroom_model::SecretBytes;
 use strongroom_model::id::{NamespaceId, RequestId, SecretId, StoreId};
 use strongroom_model::name::{Stage, VersionId};
 use strongroom_model::time::Timestamp;
-use strongroom_store::audit::{Actor, Durability, MemoryReads, RetentionLimits};
+use strongroom_store::audit::{Action, Actor, Durability, MemoryReads, RetentionLimits};
 use strongroom_store::crypto::{Keyring, RootKey};
 use strongroom_store::engine::Engine;
 use strongroom_store::seal::{SealFile, SlotSecret};
@@ -278,6 +280,36 @@ pub fn create(store: &Store, namespace: NamespaceId, name: &str, first: &str) ->
         .unwrap()
         .secret
         .id
+}
+
+/// The command that deletes a secret, with a recovery window as long as it is by default.
+pub fn deletion_of(secret: SecretId) -> DeleteSecret {
+    DeleteSecret {
+        secret,
+        deletion: Deletion::default(),
+    }
+}
+
+/// The actions of the first hundred changes.
+pub fn actions(store: &Store) -> Vec<Action> {
+    let entries = store.mutations_after(0, 100).unwrap().into_iter();
+    entries.map(|(_, entry)| entry.action).collect()
+}
+
+pub fn backup_of(store: &Store) -> Vec<u8> {
+    let mut stream = Vec::new();
+    store.backup(&mut stream).unwrap();
+    stream
+}
+
+pub fn restore_into(dir: &Path, backup: &[u8], accept_namespaces: bool) -> Result<u64, OpenError> {
+    let options = RestoreOptions {
+        dir,
+        secret: &slot(),
+        accept_namespaces,
+        meta: meta(),
+    };
+    restore(&options, &mut &*backup)
 }
 
 pub fn put(

@@ -1,13 +1,15 @@
 //! Processes that are killed in the midst. A test runs its own program anew with the one test `child`, which
-//! works until it is killed and says each of its steps on a line.
+//! works until it is killed and says each of its steps on a line: what it did, and which one.
 
 use std::env;
 use std::ffi::OsStr;
+use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::str::FromStr;
 
-/// How often a test kills, as a variable says.
-pub fn rounds(variable: &str, unset: usize) -> usize {
+/// How often a test does what it repeats, as a variable says.
+pub fn rounds<N: FromStr<Err: Debug>>(variable: &str, unset: N) -> N {
     env::var(variable).map_or(unset, |rounds| rounds.parse().unwrap())
 }
 
@@ -36,6 +38,15 @@ impl Worker {
         self.lines.next().expect("the child ended by itself").unwrap()
     }
 
+    /// The next one to which it did this.
+    pub fn next<T: FromStr>(&mut self, did: &str) -> T {
+        loop {
+            if let Some(done) = read(&self.line(), did) {
+                return done;
+            }
+        }
+    }
+
     /// Holds it still, as a power cut would: it says nothing more.
     pub fn stop(&self) {
         let process = self.child.id().to_string();
@@ -43,11 +54,17 @@ impl Worker {
         assert!(stop.unwrap().success());
     }
 
-    /// Kills it with -9. What was in the pipe was said too.
-    pub fn kill(mut self) -> Vec<String> {
+    /// Kills it with -9. To which ones it did this since; what was in the pipe was said too.
+    pub fn kill<T: FromStr>(mut self, did: &str) -> Vec<T> {
         self.child.kill().unwrap();
-        self.lines.by_ref().map_while(Result::ok).collect()
+        let lines = self.lines.by_ref().map_while(Result::ok);
+        lines.filter_map(|line| read(&line, did)).collect()
     }
+}
+
+/// What follows the word in a line that has it.
+fn read<T: FromStr>(line: &str, did: &str) -> Option<T> {
+    line.split_once(did)?.1.trim().parse().ok()
 }
 
 impl Drop for Worker {

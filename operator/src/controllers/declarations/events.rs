@@ -13,7 +13,7 @@ use strongroom_model::name::{ExternalId, NameError, NamespaceName};
 use strongroom_rules::declaration::{DeclarationScope, Digest, is_marked};
 use strongroom_store::vault::DeclaredObject;
 
-use super::short;
+use super::state::{WatchEvent, short};
 use crate::controllers::Ctx;
 use crate::kube::watch::WatchChange;
 use crate::store_handle::StoreFailure;
@@ -30,17 +30,6 @@ const KINDS: [&str; 5] = [
 ];
 /// Events that the store takes at the same time.
 const MAX_PARALLEL_EVENTS: usize = 32;
-
-/// What a watch says.
-#[derive(Debug)]
-pub(super) enum WatchEvent {
-    /// An object is gone, and declared this last, where that was seen.
-    Gone(DeclaredObject, Option<Digest>),
-    /// Objects with these UIDs are all that there are of a kind.
-    Listed(&'static str, HashSet<String>),
-    /// A Namespace is there that was made at this time, and carries this of ours.
-    Namespace(DeclaredObject, Timestamp, Digest),
-}
 
 /// Reads what is known. Must come before the watches.
 pub(crate) async fn begin(ctx: &Ctx) {

@@ -1,15 +1,22 @@
 //! Who wrote what, from the hand-over to the record: objects as the API server shows them, joined with what
 //! the webhook said.
 
+use std::collections::HashSet;
+use std::pin::pin;
+
 use futures::{FutureExt as _, StreamExt as _};
+use kube::ResourceExt;
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_model::name::NamespaceName;
 use strongroom_rules::declaration::{DeclarationScope, Digest};
-use strongroom_store::audit::{Action, Actor, Author, Entry};
+use strongroom_store::audit::{Action, Actor, Author, Entry, Requester};
 use strongroom_store::vault::{Attest, ObjectChange, ObjectDigest};
 use strongroom_testing::store::{NOW, meta_by};
 
-use super::*;
+use super::state::{self, WatchEvent};
+use super::{Declarations, begin, events, saw_namespaces, take};
+use crate::controllers::cached_object::CachedObject;
 use crate::controllers::deletion;
 use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, now};
 
@@ -195,7 +202,7 @@ async fn who_deletes_an_object_is_on_record_at_once_and_where_its_secret_goes() 
     let kept = world.kept("db");
     world.delete("db");
     let gone = WatchEvent::Gone(
-        super::object("ManagedSecret", &kept).unwrap(),
+        state::object("ManagedSecret", &kept).unwrap(),
         Some(kept.declared()),
     );
     events::take_in(&world.ctx, gone).await;
@@ -391,7 +398,7 @@ async fn each_kind_is_taken_in() {
     let kept: CachedObject<ManagedSecret> =
         serde_json::from_value(json!({"metadata": {"name": "x"}})).unwrap();
     assert!(
-        super::object("ManagedSecret", &kept).is_err(),
+        state::object("ManagedSecret", &kept).is_err(),
         "an object without a namespace is none"
     );
 }

@@ -15,8 +15,8 @@ use strongroom_crds::annotation::CONFIRM;
 use strongroom_rules::config_map::{ConfigMapOwner, owner_of};
 use strongroom_rules::deletion::{Batch, PersistedLoss, SMALL_NAMESPACE, Wait, WaitingDeletions};
 
-use super::DeletionMemory;
 use super::kind::{DeletionCandidates, OwnedResource, OwnerKind};
+use super::memory::{DeletionMemory, Listing};
 use crate::controllers::Ctx;
 use crate::controllers::failure::Failure;
 use crate::kube::{EventMessage, EventReason, field_manager, in_words};
@@ -37,10 +37,6 @@ const STATE: &str = "state";
 /// A `resourceVersion` that no object has: what is applied with it is made, and never written over what is
 /// there.
 const NO_VERSION: &str = "1";
-
-/// What the ConfigMap says, by field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listing(BTreeMap<String, String>);
 
 fn api(ctx: &Ctx) -> Api<ConfigMap> {
     Api::namespaced(ctx.client.clone(), &ctx.options.own_namespace)

@@ -15,7 +15,7 @@ use strongroom_model::object_ref::ObjectRef;
 use strongroom_rules::encryption_key::goes_with_its_object;
 use strongroom_store::vault::{KeyView, Recovery};
 
-use super::DeletionSignals;
+use super::signals::DeletionSignals;
 use crate::controllers::Ctx;
 use crate::controllers::failure::Failure;
 use crate::kube::watch::{self, Selection};

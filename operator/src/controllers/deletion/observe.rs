@@ -11,8 +11,9 @@ use strongroom_rules::deletion::{CrdState, DeletionFacts, MissingObject, Namespa
 use strongroom_rules::uid::Uid;
 use strongroom_store::vault::Recovery;
 
+use super::confirmation;
 use super::kind::DeletionCandidates;
-use super::{DeletionMemory, confirmation};
+use super::memory::DeletionMemory;
 use crate::controllers::Ctx;
 use crate::controllers::cluster::SeenNamespace;
 use crate::controllers::failure::Failure;

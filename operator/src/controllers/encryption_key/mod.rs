@@ -5,6 +5,7 @@
 
 mod apply;
 mod observe;
+mod prepare;
 mod queue;
 mod reconcile;
 mod status;

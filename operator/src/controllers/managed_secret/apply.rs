@@ -8,14 +8,14 @@ use strongroom_model::id::SecretId;
 use strongroom_model::name::SecretName;
 use strongroom_rules::cause::Cause;
 use strongroom_rules::managed_secret::plan::{SecretStep, immutable_native};
-use strongroom_rules::managed_secret::renewal::CertificateChange;
 use strongroom_rules::managed_secret::verdict::SecretBlocker;
 use strongroom_store::vault::{CreateSecret, EnsureVersion, Recovery, SecretView};
 
 use super::new_version::{current_value, used, version_id};
 use super::observe::ObservedSecret;
 use super::prepare::{
-    FirstVersion, PreparedCreate, PreparedStep, PreparedVersion, StoredTarget, VersionTarget, prepare,
+    FirstVersion, PreparedChange, PreparedCreate, PreparedStep, PreparedVersion, StoredTarget, VersionTarget,
+    prepare,
 };
 use super::{NativeCheck, import, labels, native_write, rotation, sealed, value_generation};
 use crate::controllers::Ctx;
@@ -33,7 +33,7 @@ pub(super) async fn apply(
         &observed.identity.namespace,
         observed.facts.namespace.uid.as_str(),
     );
-    let step = prepare(observed, step).ok_or(Failure::Inconsistent("a step without what it needs"))?;
+    let step = prepare(observed, step).ok_or(Failure::Inconsistent)?;
     match step {
         PreparedStep::Nothing => {}
         PreparedStep::BindNamespace => ctx.store.bind_namespace(namespace, uid).await?,
@@ -61,7 +61,9 @@ pub(super) async fn apply(
             ctx.keys.rewrap();
         }
         PreparedStep::EnsureVersion(target, version) => ensure(ctx, observed, target, version, now).await?,
-        PreparedStep::Rotate(target, step) => rotation::take(ctx, observed, target, step, now).await?,
+        PreparedStep::Rotate(target, source, step) => {
+            rotation::take(ctx, observed, target, source, step, now).await?;
+        }
         PreparedStep::TakeSealed(target, source) => take_sealed(ctx, observed, target, source).await?,
         PreparedStep::Restore(record) => ctx.store.restore(record.id).await?,
         PreparedStep::Purge(record) => ctx.store.purge(record.id).await?,
@@ -88,8 +90,8 @@ async fn create(
     let id = SecretId::generate().map_err(|error| Failure::randomness(&error))?;
     let mut labels = wanted.labels.clone();
     let (version, value) = match first {
-        FirstVersion::Generated => {
-            let made = value_generation::first(ctx, observed, now).await?;
+        FirstVersion::Generated(source) => {
+            let made = value_generation::first(ctx, observed, source, now).await?;
             labels::record_generators(&mut labels, &made.record);
             (Cause::Create.version_id(id.as_bytes()), made.value)
         }
@@ -141,18 +143,19 @@ async fn ensure(
     let mut labels = wanted.labels.clone();
     let may_grow = matches!(version, PreparedVersion::Certificate(_));
     let (cause, made) = match version {
-        PreparedVersion::SpecChanged => {
-            let made = value_generation::next(ctx, observed, (record, current), |_, _| false, now).await?;
+        PreparedVersion::SpecChanged(source) => {
+            let before = (record, current);
+            let made = value_generation::next(ctx, observed, source, before, |_, _| false, now).await?;
             (spec_cause(record, observed), Ok(made))
         }
         PreparedVersion::Imported(content, value) => (content.cause(), Err(value)),
-        PreparedVersion::Certificate(change) => {
+        PreparedVersion::Certificate(certificate) => {
             let cause = Cause::Certificate {
-                change: match change {
-                    CertificateChange::Renew => "renew",
-                    CertificateChange::SignAnew => "sign",
-                    CertificateChange::FollowAuthority => "follow",
-                    CertificateChange::DropOldRoots => "roots",
+                change: match certificate.change {
+                    PreparedChange::Renew => "renew",
+                    PreparedChange::SignAnew => "sign",
+                    PreparedChange::FollowAuthority(_) => "follow",
+                    PreparedChange::DropOldRoots => "roots",
                 },
                 base: base.to_string(),
                 newest: record
@@ -160,7 +163,8 @@ async fn ensure(
                     .last()
                     .map_or(0, |version| version.sequence.into()),
             };
-            let made = value_generation::certified(ctx, observed, (record, current), change, now).await?;
+            let made =
+                value_generation::certified(ctx, observed, certificate, (record, current), now).await?;
             (cause, Ok(made))
         }
     };

@@ -22,7 +22,7 @@ use strongroom_rules::managed_secret::renewal::{
 use strongroom_store::vault::SecretView;
 
 use super::observe::ObservedSecret;
-use super::{key_check, value_generation};
+use super::{key_check, plain_value};
 use crate::controllers::Ctx;
 use crate::controllers::certificates::{AuthorityLeaf, LeafProgress, VersionCertificates};
 use crate::controllers::failure::Failure;
@@ -143,9 +143,9 @@ async fn held(
         return Ok(known);
     }
     let value = match &observed.current {
-        Some((current, value)) if current == version => value_generation::plain(value),
+        Some((current, value)) if current == version => plain_value::plain(value),
         _ if refuses(observed) => return Ok(None),
-        _ => value_generation::plain(&ctx.store.open(view.id, version).await?),
+        _ => plain_value::plain(&ctx.store.open(view.id, version).await?),
     };
     let chains: BTreeMap<_, _> = keys
         .into_iter()

@@ -17,7 +17,7 @@ use strongroom_rules::native_secret::{
 use strongroom_store::value::Value;
 use zeroize::Zeroize;
 
-use super::value_generation;
+use super::plain_value;
 use crate::controllers::cluster::NativeRevision;
 
 /// The label by which the watch of native Secrets finds those of ours. It narrows a cache and proves nothing.
@@ -58,12 +58,10 @@ pub(super) fn render(
         version_id: &whence.version,
     };
     let mut content =
-        native_secret::content(spec, &value_generation::plain(value), origin).map_err(|error| {
-            InvalidSpec {
-                reason: error.reason(),
-                field: "spec.secret".to_owned(),
-                problem: error.to_string(),
-            }
+        native_secret::content(spec, &plain_value::plain(value), origin).map_err(|error| InvalidSpec {
+            reason: error.reason(),
+            field: "spec.secret".to_owned(),
+            problem: error.to_string(),
         })?;
     content.labels.insert(MANAGED_LABEL.to_owned(), "true".to_owned());
     content

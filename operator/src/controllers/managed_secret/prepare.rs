@@ -3,9 +3,12 @@
 //! there.
 
 use k8s_openapi::api::core::v1::Secret;
-use strongroom_crds::v1alpha1::{SealedSource, Source};
+use strongroom_crds::v1alpha1::{
+    GenerateSource, ManagedCertificateAuthority, SealedSource, Source, X509Source,
+};
 use strongroom_model::id::NamespaceId;
 use strongroom_model::name::VersionId;
+use strongroom_rules::generate;
 use strongroom_rules::managed_secret::facts::DesiredState;
 use strongroom_rules::managed_secret::plan::{FirstVersionSource, NativeStep, SecretStep, VersionReason};
 use strongroom_rules::managed_secret::renewal::CertificateChange;
@@ -29,7 +32,7 @@ pub(super) enum PreparedStep<'a> {
     UpdateMetadata(StoredTarget<'a>),
     UpdateKey(&'a SecretView),
     EnsureVersion(VersionTarget<'a>, PreparedVersion<'a>),
-    Rotate(VersionTarget<'a>, &'a RotationStep),
+    Rotate(VersionTarget<'a>, &'a GenerateSource, &'a RotationStep),
     TakeSealed(VersionTarget<'a>, &'a SealedSource),
     Restore(&'a SecretView),
     Purge(&'a SecretView),
@@ -61,7 +64,7 @@ pub(super) struct PreparedCreate<'a> {
 
 /// Where a first version comes from.
 pub(super) enum FirstVersion<'a> {
-    Generated,
+    Generated(&'a GenerateSource),
     Imported(&'a ImportContent, Value),
     Sealed(&'a SealedSource),
     Readopted(&'a Secret),
@@ -69,9 +72,26 @@ pub(super) enum FirstVersion<'a> {
 
 /// Where another version comes from.
 pub(super) enum PreparedVersion<'a> {
-    SpecChanged,
+    SpecChanged(&'a GenerateSource),
     Imported(&'a ImportContent, Value),
-    Certificate(CertificateChange),
+    Certificate(PreparedCertificate<'a>),
+}
+
+/// A change of a certificate, and what makes that.
+pub(super) struct PreparedCertificate<'a> {
+    pub(super) source: &'a GenerateSource,
+    /// Name of the key in the source.
+    pub(super) name: &'a str,
+    pub(super) x509: &'a X509Source,
+    pub(super) change: PreparedChange<'a>,
+}
+
+/// What becomes of the certificate.
+pub(super) enum PreparedChange<'a> {
+    Renew,
+    SignAnew,
+    FollowAuthority(&'a ManagedCertificateAuthority),
+    DropOldRoots,
 }
 
 /// A change of the native Secret.
@@ -118,16 +138,20 @@ pub(super) fn prepare<'a>(observed: &'a ObservedSecret, step: &'a SecretStep) ->
         SecretStep::UpdateKey => PreparedStep::UpdateKey(record?),
         SecretStep::EnsureVersion(why) => {
             let version = match why {
-                VersionReason::SpecChanged => PreparedVersion::SpecChanged,
+                VersionReason::SpecChanged => PreparedVersion::SpecChanged(generated(observed)?),
                 VersionReason::Imported => {
                     let (content, value) = imported(observed)?;
                     PreparedVersion::Imported(content, value)
                 }
-                VersionReason::Certificate(change) => PreparedVersion::Certificate(*change),
+                VersionReason::Certificate(change) => {
+                    PreparedVersion::Certificate(certificate(observed, *change)?)
+                }
             };
             PreparedStep::EnsureVersion(version_target(observed)?, version)
         }
-        SecretStep::Rotate(step) => PreparedStep::Rotate(version_target(observed)?, step),
+        SecretStep::Rotate(step) => {
+            PreparedStep::Rotate(version_target(observed)?, generated(observed)?, step)
+        }
         SecretStep::TakeSealed => PreparedStep::TakeSealed(version_target(observed)?, sealed(observed)?),
         SecretStep::Restore => PreparedStep::Restore(record?),
         SecretStep::Purge => PreparedStep::Purge(record?),
@@ -150,13 +174,38 @@ fn version_target(observed: &ObservedSecret) -> Option<VersionTarget<'_>> {
 
 fn first_version(observed: &ObservedSecret, first: FirstVersionSource) -> Option<FirstVersion<'_>> {
     Some(match first {
-        FirstVersionSource::Generated => FirstVersion::Generated,
+        FirstVersionSource::Generated => FirstVersion::Generated(generated(observed)?),
         FirstVersionSource::Imported => {
             let (content, value) = imported(observed)?;
             FirstVersion::Imported(content, value)
         }
         FirstVersionSource::Sealed => FirstVersion::Sealed(sealed(observed)?),
         FirstVersionSource::Readopted => FirstVersion::Readopted(observed.native.as_ref()?),
+    })
+}
+
+fn generated(observed: &ObservedSecret) -> Option<&GenerateSource> {
+    match &observed.object.spec.source {
+        Source::Generate(source) => Some(source),
+        Source::Import(_) | Source::External(_) | Source::Sealed(_) => None,
+    }
+}
+
+fn certificate(observed: &ObservedSecret, change: CertificateChange) -> Option<PreparedCertificate<'_>> {
+    let source = generated(observed)?;
+    let (name, x509) = generate::certificate_source(&source.keys)?;
+    Some(PreparedCertificate {
+        source,
+        name,
+        x509,
+        change: match change {
+            CertificateChange::Renew => PreparedChange::Renew,
+            CertificateChange::SignAnew => PreparedChange::SignAnew,
+            CertificateChange::FollowAuthority => {
+                PreparedChange::FollowAuthority(generate::certificate_authority(x509)?)
+            }
+            CertificateChange::DropOldRoots => PreparedChange::DropOldRoots,
+        },
     })
 }
 

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 use strongroom_crds::annotation::ROTATE_NOW;
-use strongroom_crds::v1alpha1::KeySource;
+use strongroom_crds::v1alpha1::{GenerateSource, KeySource};
 use strongroom_rules::rotation::{
     self, ClaimWinner, RotateNow, RotationRequest, RotationRequester, RotationStep, RotationTrigger,
 };
@@ -80,11 +80,12 @@ pub(super) async fn take(
     ctx: &Ctx,
     observed: &ObservedSecret,
     target: VersionTarget<'_>,
+    source: &GenerateSource,
     step: &RotationStep,
     now: Timestamp,
 ) -> Result<(), Failure> {
     match step {
-        RotationStep::Promote(trigger) => promote(ctx, observed, target, trigger, now).await,
+        RotationStep::Promote(trigger) => promote(ctx, observed, target, source, trigger, now).await,
     }
 }
 
@@ -93,6 +94,7 @@ async fn promote(
     ctx: &Ctx,
     observed: &ObservedSecret,
     target: VersionTarget<'_>,
+    source: &GenerateSource,
     trigger: &RotationTrigger,
     now: Timestamp,
 ) -> Result<(), Failure> {
@@ -108,8 +110,8 @@ async fn promote(
             || (by_person && observed.changed_generators.iter().any(|changed| changed == name))
     };
     // What is made by another generator than the one before is a larger value, where it is larger.
-    let applies_changes = value_generation::changes_generators(observed, again);
-    let made = value_generation::next(ctx, observed, (record, current), again, now).await?;
+    let applies_changes = value_generation::changes_generators(source, &observed.changed_generators, again);
+    let made = value_generation::next(ctx, observed, source, (record, current), again, now).await?;
     let asked = match trigger {
         RotationTrigger::Due { .. } => None,
         RotationTrigger::Asked(text) => {

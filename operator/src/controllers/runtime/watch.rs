@@ -55,7 +55,23 @@ pub(in crate::controllers) enum KindChange<'a, K: Resource<DynamicType = ()> + '
 pub(in crate::controllers) fn cached<K>(
     ctx: Arc<Ctx>,
     left_out: fn(&Ctx) -> &LeftOutOfKind<K>,
+    writer: Writer<CachedObject<K>>,
+    again: impl Fn(&str, &str) + Send + 'static,
+    follow: impl FnMut(KindChange<'_, K>) -> bool + Send + 'static,
+) -> impl Stream<Item = ObjectRef<CachedObject<K>>> + Send
+where
+    K: Reconciler + QuotaKind,
+{
+    let events = events_of_kind(&ctx, <K as Reconciler>::KIND, left_out, &writer.as_reader());
+    followed(ctx, left_out, writer, events, again, follow)
+}
+
+/// As [`cached`], with these events.
+fn followed<K>(
+    ctx: Arc<Ctx>,
+    left_out: fn(&Ctx) -> &LeftOutOfKind<K>,
     mut writer: Writer<CachedObject<K>>,
+    events: impl Stream<Item = Event<CachedObject<K>>> + Send,
     again: impl Fn(&str, &str) + Send + 'static,
     mut follow: impl FnMut(KindChange<'_, K>) -> bool + Send + 'static,
 ) -> impl Stream<Item = ObjectRef<CachedObject<K>>> + Send
@@ -64,7 +80,6 @@ where
 {
     let kind = <K as Reconciler>::KIND;
     let cache = writer.as_reader();
-    let events = events_of_kind(&ctx, kind, left_out, &cache);
     events.filter_map(move |event| {
         let left_out = left_out(&ctx);
         let before = |object: &CachedObject<K>| cache.get(&ObjectRef::from_obj(object));
@@ -232,4 +247,69 @@ pub(in crate::controllers) fn logged<K: reflector::Lookup + Send>(
         };
         std::future::ready(event)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt as _, stream};
+    use parking_lot::Mutex;
+    use strongroom_crds::v1alpha1::ManagedSecret;
+
+    use super::*;
+    use crate::controllers::testing::{ControllerFixture, generated};
+
+    #[tokio::test]
+    async fn an_entry_of_a_list_that_changes_nothing_makes_no_work_and_a_deletion_always_counts() {
+        let mut world = ControllerFixture::new();
+        for name in ["db", "web"] {
+            world.apply(name, generated(name));
+        }
+        let events = stream::iter([
+            Event::Init,
+            Event::InitApply(world.kept("db")),
+            Event::InitApply(world.kept("web")),
+            Event::InitDone,
+            Event::Delete(world.kept("db")),
+        ]);
+        let uid = world.kept("db").uid().unwrap();
+        let ctx = Arc::new(world.ctx);
+        let (cache, writer) = reflector::store();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let telling = Arc::clone(&told);
+        // Of all that comes only `web` is news.
+        let follow = move |change: KindChange<'_, ManagedSecret>| {
+            let (name, what) = match change {
+                KindChange::Applied { object, listed, .. } => {
+                    (object.name_any(), format!("listed: {listed}"))
+                }
+                KindChange::Deleted(object) => (object.name_any(), "deleted".to_owned()),
+                KindChange::Cached { kept, gone, .. } => (kept.name_any(), format!("gone: {gone}")),
+                KindChange::Listed(cache) => ("all".to_owned(), cache.state().len().to_string()),
+            };
+            telling.lock().push(format!("{name} {what}"));
+            name == "web"
+        };
+        let work = followed(
+            Arc::clone(&ctx),
+            |ctx| &ctx.left_out.managed_secrets,
+            writer,
+            events,
+            |_, _| {},
+            follow,
+        );
+        let work: Vec<String> = work.map(|object| object.name).collect().await;
+        assert_eq!(work, ["web"]);
+        let expected = [
+            "db listed: true",
+            "web listed: true",
+            "all 2",
+            "db deleted",
+            "db gone: true",
+        ];
+        assert_eq!(*told.lock(), expected);
+        let left: Vec<String> = cache.state().iter().map(|object| object.name_any()).collect();
+        assert_eq!(left, ["web"]);
+        let deleted_by = ctx.declarations.deleted_by(&uid).now_or_never();
+        assert_eq!(deleted_by, None, "its end goes on record");
+    }
 }

@@ -56,18 +56,10 @@ pub(crate) struct StoreSettings {
 /// # Errors
 /// [`ServeError`].
 pub(crate) async fn run(settings: StoreSettings) -> Result<(), ServeError> {
-    let StoreSettings {
-        process: ProcessSettings {
-            namespace,
-            http_listen,
-        },
-        name,
-        open: open_settings,
-        controllers,
-        gateway,
-        service,
-        sinks,
-    } = settings;
+    let ProcessSettings {
+        namespace,
+        http_listen,
+    } = settings.process.clone();
     let shutdown = shutdown_on_signal()?;
     let (metrics, registry) = ControlPlaneMetrics::register();
     let health = Health::default();
@@ -91,7 +83,7 @@ pub(crate) async fn run(settings: StoreSettings) -> Result<(), ServeError> {
 
     let waiting = |why| health.set("lease", Check::Waiting(why));
     let lease = tokio::select! {
-        lease = Lease::take(client.clone(), &namespace, &name, waiting) => lease,
+        lease = Lease::take(client.clone(), &namespace, &settings.name, waiting) => lease,
         () = shutdown.wait() => return Ok(()),
     };
     health.set("lease", Check::Ready);
@@ -100,7 +92,7 @@ pub(crate) async fn run(settings: StoreSettings) -> Result<(), ServeError> {
 
     let anchor = AnchorConfigMap::new(client.clone(), &namespace);
     let opened = tokio::select! {
-        opened = open(&open_settings, &client, &namespace, &anchor, lease.transitions(), &health) => opened?,
+        opened = open(&settings.open, &client, &namespace, &anchor, lease.transitions(), &health) => opened?,
         lost = lease.renew_until_lost() => return Err(lost.into()),
         () = shutdown.wait() => {
             lease.release().await;
@@ -111,12 +103,7 @@ pub(crate) async fn run(settings: StoreSettings) -> Result<(), ServeError> {
     tracing::info!(store = %opened.store.id(), epoch = opened.store.epoch(), public_key = %opened.store.audit_public_key(), "store opened");
 
     let parts = StoreParts {
-        name,
-        open: open_settings,
-        controllers,
-        gateway,
-        service,
-        sinks,
+        settings,
         client,
         namespace,
         anchor,
@@ -143,12 +130,7 @@ pub(crate) async fn run(settings: StoreSettings) -> Result<(), ServeError> {
 
 /// What runs on the open store.
 struct StoreParts {
-    name: String,
-    open: OpenSettings,
-    controllers: ControllerSettings,
-    gateway: GatewaySettings,
-    service: Option<String>,
-    sinks: Vec<Destination>,
+    settings: StoreSettings,
     client: Client,
     namespace: String,
     anchor: AnchorConfigMap,
@@ -160,12 +142,7 @@ struct StoreParts {
 impl StoreParts {
     async fn run(self, opened: OpenedStore, shutdown: Shutdown) -> Result<(), ServeError> {
         let Self {
-            name,
-            open,
-            controllers,
-            gateway,
-            service,
-            sinks,
+            settings,
             client,
             namespace,
             anchor,
@@ -173,6 +150,16 @@ impl StoreParts {
             watches,
             health,
         } = self;
+        let StoreSettings {
+            // That is taken care of.
+            process: _,
+            name,
+            open,
+            controllers,
+            gateway,
+            service,
+            sinks,
+        } = settings;
         let store = opened.store;
         let listener = Listener::bind(&open.dir)?;
         let admin = Admin {

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use strongroom_rules::generate::Chain;
 
 use crate::controllers::certificates::Certificates;
-use crate::controllers::managed_secret::value_generation;
+use crate::controllers::managed_secret::plain_value;
 use crate::controllers::testing::{ControllerFixture, NS, now, says};
 
 const WEB: &str = "web";
@@ -37,7 +37,7 @@ async fn plain(world: &ControllerFixture, name: &str) -> strongroom_rules::value
     let view = world.view(name).await.unwrap();
     let version = view.current_id().unwrap();
     let value = world.ctx.store.open(view.id, version).await.unwrap();
-    value_generation::plain(&value)
+    plain_value::plain(&value)
 }
 
 async fn chain(world: &ControllerFixture, name: &str) -> Chain {

@@ -1,0 +1,191 @@
+//! What is known of declarations beside what the store keeps.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::pin::pin;
+
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use strongroom_model::name::{ExternalId, NamespaceName};
+use strongroom_rules::declaration::Digest;
+use strongroom_store::audit::Requester;
+use strongroom_store::vault::{DeclarationOutcome, DeclaredObject};
+use tokio::sync::Notify;
+
+use crate::attestation::PendingAttestations;
+use crate::controllers::cached_object::CachedObject;
+use crate::controllers::metrics::Metrics;
+use crate::store_handle::StoreFailure;
+
+/// Most objects that are gone of which it is remembered who deleted them, until what follows is done.
+const MAX_WITHDRAWN: usize = 4_096;
+
+/// What a watch says.
+#[derive(Debug)]
+pub(super) enum WatchEvent {
+    /// An object is gone, and declared this last, where that was seen.
+    Gone(DeclaredObject, Option<Digest>),
+    /// Objects with these UIDs are all that there are of a kind.
+    Listed(&'static str, HashSet<String>),
+    /// A Namespace is there that was made at this time, and carries this of ours.
+    Namespace(DeclaredObject, Timestamp, Digest),
+}
+
+/// What is known of declarations beside what the store keeps.
+#[derive(Debug)]
+pub(crate) struct Declarations {
+    pending: PendingAttestations,
+    /// What of each object was taken in and brought about, both shortened. Losing it means only to ask the
+    /// store again.
+    pub(super) settled: Mutex<HashMap<u128, u128>>,
+    withdrawn: Mutex<Withdrawn>,
+    /// Woken whenever one fewer is under way.
+    withdrawal: Notify,
+    /// UIDs of the namespaces that carry something of ours.
+    pub(super) namespaces: Mutex<HashSet<String>>,
+    event: UnboundedSender<WatchEvent>,
+    pub(super) receiver: Mutex<Option<UnboundedReceiver<WatchEvent>>>,
+}
+
+/// Who deleted what, and in which order.
+#[derive(Debug, Default)]
+struct Withdrawn {
+    by: HashMap<String, Option<Requester>>,
+    order: VecDeque<String>,
+    /// UIDs of objects whose end was seen and is not on record yet.
+    under_way: HashSet<String>,
+}
+
+/// What an object declares, taken in.
+#[derive(Debug)]
+pub(crate) struct Authorship {
+    pub(super) object: u128,
+    pub(super) digest: u128,
+    /// Who wrote it; none where nobody knows, or where all that it asks for was done: what happens now is not
+    /// because of it.
+    pub(super) requester: Option<Requester>,
+}
+
+impl Default for Declarations {
+    fn default() -> Self {
+        Self::new(PendingAttestations::default())
+    }
+}
+
+impl Declarations {
+    pub(crate) fn new(pending: PendingAttestations) -> Self {
+        let (event, receiver) = unbounded();
+        Self {
+            pending,
+            settled: Mutex::default(),
+            withdrawn: Mutex::default(),
+            withdrawal: Notify::new(),
+            namespaces: Mutex::default(),
+            event,
+            receiver: Mutex::new(Some(receiver)),
+        }
+    }
+
+    /// Everything that the object asks for was done.
+    pub(crate) fn settle(&self, authorship: &Authorship) {
+        self.settled.lock().insert(authorship.object, authorship.digest);
+    }
+
+    /// An object is gone.
+    pub(crate) fn gone<K: Resource>(&self, kind: &'static str, kept: &CachedObject<K>) {
+        let uid = kept.uid().unwrap_or_default();
+        self.settled.lock().remove(&short(uid.as_bytes()));
+        if let Ok(object) = object(kind, kept) {
+            self.withdrawn.lock().under_way.insert(uid);
+            self.tell(WatchEvent::Gone(object, Some(kept.declared())));
+        }
+    }
+
+    /// Objects with these UIDs are all that there are of a kind.
+    pub(crate) fn listed(&self, kind: &'static str, there: HashSet<String>) {
+        self.tell(WatchEvent::Listed(kind, there));
+    }
+
+    /// Nobody listens any more where the process ends.
+    pub(super) fn tell(&self, event: WatchEvent) {
+        let _ = self.event.unbounded_send(event);
+    }
+
+    /// Who deleted the object with this UID, as far as it is known; what was seen of that is on record first.
+    pub(crate) async fn deleted_by(&self, uid: &str) -> Option<Requester> {
+        loop {
+            let mut woken = pin!(self.withdrawal.notified());
+            woken.as_mut().enable();
+            {
+                let withdrawn = self.withdrawn.lock();
+                if !withdrawn.under_way.contains(uid) {
+                    return withdrawn.by.get(uid).cloned().flatten();
+                }
+            }
+            woken.await;
+        }
+    }
+
+    /// The end of the object is on record, or cannot be.
+    pub(super) fn ended(&self, uid: &str) {
+        if self.withdrawn.lock().under_way.remove(uid) {
+            self.withdrawal.notify_waiters();
+        }
+    }
+
+    pub(super) fn is_withdrawn(&self, uid: &str) -> bool {
+        self.withdrawn.lock().by.contains_key(uid)
+    }
+
+    pub(super) fn withdraw(&self, uid: &str, requester: Option<Requester>) {
+        let mut withdrawn = self.withdrawn.lock();
+        if withdrawn.by.insert(uid.to_owned(), requester).is_none() {
+            withdrawn.order.push_back(uid.to_owned());
+        }
+        if withdrawn.order.len() > MAX_WITHDRAWN
+            && let Some(oldest) = withdrawn.order.pop_front()
+        {
+            withdrawn.by.remove(&oldest);
+        }
+    }
+
+    /// The store has taken it in, or that it is gone.
+    pub(super) fn taken(&self, metrics: &Metrics, kind: &'static str, taken: &DeclarationOutcome) {
+        if let Some(id) = taken.joined {
+            self.pending.joined(id);
+        }
+        if taken.changed && taken.requester == Some(Requester::Unattested) {
+            metrics.unattested(kind);
+        }
+    }
+}
+
+impl Authorship {
+    /// Who wrote it.
+    pub(crate) const fn requester(&self) -> &Option<Requester> {
+        &self.requester
+    }
+}
+
+/// The object as the store knows it.
+pub(super) fn object<K: Resource>(
+    kind: &str,
+    kept: &CachedObject<K>,
+) -> Result<DeclaredObject, StoreFailure> {
+    Ok(DeclaredObject {
+        kind: kind.to_owned(),
+        namespace: NamespaceName::new(&kept.namespace().unwrap_or_default())?,
+        name: kept.name_any(),
+        uid: ExternalId::new(&kept.uid().unwrap_or_default())?,
+    })
+}
+
+/// Short for what is compared in memory alone.
+pub(super) fn short(bytes: &[u8]) -> u128 {
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    digest
+        .first_chunk::<16>()
+        .map_or(0, |first| u128::from_be_bytes(*first))
+}

@@ -1,0 +1,42 @@
+//! Taking in what an object declares.
+
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+
+use super::state::{Authorship, object, short};
+use crate::controllers::Ctx;
+use crate::controllers::cached_object::CachedObject;
+use crate::store_handle::StoreFailure;
+
+/// Takes in what an object declares, before anything is done because of it.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn take<K: Resource>(
+    ctx: &Ctx,
+    kind: &'static str,
+    kept: &CachedObject<K>,
+) -> Result<Authorship, StoreFailure> {
+    let (uid, digest) = (kept.uid().unwrap_or_default(), kept.declared());
+    let mut authorship = Authorship {
+        object: short(uid.as_bytes()),
+        digest: short(digest.bytes()),
+        requester: None,
+    };
+    let declarations = &ctx.declarations;
+    let is_settled = declarations.settled.lock().get(&authorship.object) == Some(&authorship.digest);
+    // What was seen before it went comes to nothing any more.
+    if is_settled || declarations.is_withdrawn(&uid) {
+        return Ok(authorship);
+    }
+    let created = kept
+        .creation_timestamp()
+        .map_or_else(Timestamp::now, |time| time.0);
+    let taken = ctx
+        .store
+        .take_declaration(object(kind, kept)?, created, digest)
+        .await?;
+    declarations.taken(&ctx.metrics, kind, &taken);
+    authorship.requester = taken.requester;
+    Ok(authorship)
+}

@@ -1,0 +1,69 @@
+//! One attempt for one `RotationSchedule`: its status, and when to look again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use strongroom_crds::v1alpha1::RotationSchedule;
+
+use super::status;
+use crate::controllers::Ctx;
+use crate::controllers::cached_object::{CachedObject, Extent};
+use crate::controllers::declarations;
+use crate::controllers::failure::Failure;
+use crate::controllers::left_out;
+use crate::controllers::runtime::{Pace, Reconciler};
+
+/// How long a status may be behind when nothing is due.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(3600);
+
+impl Reconciler for RotationSchedule {
+    const KIND: &'static str = "RotationSchedule";
+    const PACE: Pace = Pace::Gathering;
+    const BREAKS_OFF: bool = false;
+
+    async fn reconcile(kept: &CachedObject<Self>, ctx: &Ctx, now: Timestamp) -> Result<Action, Failure> {
+        reconcile_at(kept, ctx, now).await
+    }
+}
+
+/// Says what the schedule does.
+pub(crate) async fn reconcile_at(
+    kept: &CachedObject<RotationSchedule>,
+    ctx: &Ctx,
+    now: Timestamp,
+) -> Result<Action, Failure> {
+    if kept.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    // Nothing is done in the store because of it, so that this is all that there is on record of who wrote
+    // it.
+    let authorship = declarations::take(ctx, "RotationSchedule", kept).await?;
+    ctx.declarations.settle(&authorship);
+    if let Extent::Nothing(why) = kept.extent() {
+        if let Some(read) = left_out::look(ctx, &ctx.left_out.schedules, kept, why).await? {
+            status::left_out(ctx, &read.object, why, now).await?;
+            ctx.left_out.schedules.mark_reported(kept, why);
+        }
+        ctx.metrics
+            .rotates(&kept.namespace().unwrap_or_default(), &kept.name_any(), None);
+        return Ok(Action::await_change());
+    }
+    let outcome = status::refresh(ctx, kept, now).await;
+    ctx.metrics
+        .reconciled("RotationSchedule", outcome.as_ref().err().map(Failure::class));
+    let next = outcome?;
+    ctx.metrics
+        .rotates(&kept.namespace().unwrap_or_default(), &kept.name_any(), next);
+    ctx.backoff.forget(&kept.uid().unwrap_or_default());
+    let wait = next.map_or(RECHECK_INTERVAL, |next| {
+        // A rotation that is due happens at its secret; the status follows shortly after.
+        let until = next
+            .duration_since(now)
+            .max(jiff::SignedDuration::ZERO)
+            .unsigned_abs();
+        RECHECK_INTERVAL.min(until + Duration::from_secs(2))
+    });
+    Ok(Action::requeue(wait))
+}
