@@ -332,6 +332,50 @@ fn purges(f: &Fixture, people: &KubectlUsers<'_>) {
     assert_eq!(records[0].principal, "user paul", "{records:?}");
 }
 
+/// Whoever may read the audit has everything rotated that somebody read, once, and is told what nobody can
+/// generate.
+fn rotates_what_was_read(f: &Fixture, people: &KubectlUsers<'_>) {
+    f.apply(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: auditor, namespace: shop}\n\
+         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: strongroom-auditor}\n\
+         subjects: [{kind: User, name: jane, apiGroup: rbac.authorization.k8s.io}]\n",
+    );
+    people
+        .with("jane", &["create", "published", "--key=token"], MARKER)
+        .well();
+    people.jane(&["get", "published", "--key=token"]).well();
+    people.jane(&["get", "db-main", "--key=password"]).well();
+    let before = f.native("db-main").unwrap()["password"].clone();
+    let what = ["rotate", "--read-by=jane", "--since=1h"];
+    let with = |more: &[&str]| people.jane(&[&what[..], more].concat());
+    let shown = eventually("jane to read the audit", || {
+        let said = with(&["--dry-run"]);
+        said.success.then_some(said.stdout)
+    });
+    assert!(
+        shown.contains("db-main") && shown.contains("published"),
+        "{shown}"
+    );
+    with(&[]).refused("pass `--yes`");
+    assert_eq!(f.native("db-main").unwrap()["password"], before);
+    let said = with(&["--yes", "--wait=60s"]).refused("still have a value that was read");
+    assert!(
+        said.stdout.contains("rotated") && said.stdout.contains("written over the API"),
+        "{}",
+        said.stdout
+    );
+    assert_ne!(f.native("db-main").unwrap()["password"], before);
+    // What has a value that nobody read is left alone.
+    let again: Value = people.typed("jane", &[&what[..], &["--dry-run"]].concat());
+    let secrets = again["secrets"].as_array().unwrap();
+    let main = secrets
+        .iter()
+        .find(|secret| secret["secret"] == "db-main")
+        .unwrap();
+    assert_eq!(main["outcome"], "hasNewValue", "{again}");
+    people.jane(&["delete", "published"]).well();
+}
+
 /// A value that lies in a file, sealed: only here, and only in its place, is it one.
 fn seals(f: &Fixture, people: &KubectlUsers<'_>) {
     let value = format!("{MARKER}-in-git");
@@ -577,6 +621,7 @@ fn whoever_has_a_kubeconfig_gets_what_policies_allow_and_nobody_on_the_way_sees_
     knocks(&f, &people);
     lives(&f, &people);
     purges(&f, &people);
+    rotates_what_was_read(&f, &people);
     seals(&f, &people);
     tells(&f, &people);
     // Either of the two will do.

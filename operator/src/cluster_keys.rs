@@ -176,7 +176,8 @@ impl ClusterKeys {
     }
 
     fn look(&self, own: &OwnSecret, store: &str, now: Timestamp) -> Result<(), OwnSecretError> {
-        let (parts, changed) = own.advance(now, |parts| advance(parts, now))?;
+        let rekeyed = own.rekeyed();
+        let (parts, changed) = own.advance(now, |parts| advance(parts, now, rekeyed))?;
         if !changed && self.primary().is_some() {
             return Ok(());
         }
@@ -223,10 +224,18 @@ fn made_and_id(name: &str) -> Option<(i64, &str)> {
     Some((made.parse().ok()?, id))
 }
 
-/// The keys as they should be at `now`; `None` where they are.
-fn advance(parts: &OwnSecretData, now: Timestamp) -> Result<Option<OwnSecretData>, OwnSecretError> {
+/// The keys as they should be at `now`; `None` where they are. A key that is not younger than the store's
+/// root key may be known to somebody, and another one is made to seal for.
+fn advance(
+    parts: &OwnSecretData,
+    now: Timestamp,
+    rekeyed: Option<Timestamp>,
+) -> Result<Option<OwnSecretData>, OwnSecretError> {
     let newest = parts.keys().next_back().and_then(|name| made_and_id(name));
-    let fresh = newest.is_some_and(|(made, _)| now.as_second().saturating_sub(made) < KEY_LIFETIME.as_secs());
+    let fresh = newest.is_some_and(|(made, _)| {
+        now.as_second().saturating_sub(made) < KEY_LIFETIME.as_secs()
+            && rekeyed.is_none_or(|rekeyed| made > rekeyed.as_second())
+    });
     if fresh {
         return Ok(None);
     }
@@ -253,6 +262,16 @@ mod tests {
         secret: "db",
         key: "password",
     };
+
+    #[test]
+    fn a_key_that_is_older_than_the_root_key_gets_a_successor_at_once() {
+        let first = advance(&OwnSecretData::new(), now(), None).unwrap().unwrap();
+        let later = now() + SignedDuration::from_hours(1);
+        assert!(advance(&first, later, None).unwrap().is_none());
+        let second = advance(&first, later, Some(now())).unwrap().unwrap();
+        assert!(second.len() == 2 && first.keys().all(|key| second.contains_key(key)));
+        assert!(advance(&second, later, Some(now())).unwrap().is_none());
+    }
 
     #[test]
     fn a_key_follows_another_and_both_open() {

@@ -70,6 +70,12 @@ impl OwnSecret {
         }
     }
 
+    /// When the store's root key was last replaced: what was made before may be known to somebody.
+    pub(crate) fn rekeyed(&self) -> Option<Timestamp> {
+        let rekeyed = self.store.rekeyed()?;
+        Timestamp::from_millisecond(rekeyed.as_millis()).ok()
+    }
+
     /// What it holds after `next` has seen what it held, and whether that is new. Nothing is written where
     /// `next` answers with none. Waits for the medium.
     ///

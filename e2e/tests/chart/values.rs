@@ -326,3 +326,38 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         assert!(render(&[wrong]).is_err(), "{wrong}");
     }
 }
+/// A new root key is made while the store is stopped, and only where somebody says what the old one was.
+#[test]
+fn a_new_root_key_comes_before_the_next_start_with_a_secret_of_another_name() {
+    let plain = render(&[]).unwrap();
+    assert!(!plain.contains("initContainers:"));
+    let (from, to) = (
+        "serve.seal.rekeyFrom=strongroom-root-key",
+        "serve.seal.kubernetesSecret=strongroom-root-key-2",
+    );
+    let rekeyed = render(&[from, to, "audit.sinks={stdout}"]).unwrap();
+    let (_, container) = rekeyed.split_once("initContainers:").unwrap();
+    let (container, _) = container.split_once("containers:").unwrap();
+    for argument in [
+        "- rekey",
+        "--seal-kubernetes-secret=strongroom-root-key\n",
+        "--slot-kubernetes-secret=strongroom-root-key-2\n",
+        "--audit-sink=stdout",
+        "--skip-if-done",
+    ] {
+        assert!(container.contains(argument), "{argument}: {container}");
+    }
+    assert!(rekeyed.contains("resourceNames: [strongroom-root-key-2, strongroom-root-key]"));
+    let same = render(&[from]).unwrap_err();
+    assert!(same.contains("needs another name"), "{same}");
+    let file = render(&[from, "serve.seal.keyFile=/etc/key"]).unwrap_err();
+    assert!(file.contains("strongroom store rekey"), "{file}");
+    for other in [
+        &["serve.seal.recoveryKeySecret.name=recovery"][..],
+        &["restore.enabled=true", "restore.requestId=1", "restore.from.hostPath=/backup"],
+    ] {
+        let refused = render(&[&[from, to], other].concat()).unwrap_err();
+        assert!(refused.contains("one after the other"), "{refused}");
+    }
+}
+

@@ -34,7 +34,7 @@ pub(crate) fn add_slot(
 ) -> Result<SlotId, SlotError> {
     let mut there = None;
     let added = store.change_seal(meta, |file| {
-        there = file.opened_by(secret)?;
+        there = file.opened_by(secret)?.map(|slot| slot.id);
         match there {
             Some(id) => Err(SealError::UnknownSlot(id)),
             None => file.add_slot(root, secret, label),

@@ -48,7 +48,14 @@ impl SinkKind {
     fn always(&self, context: &SinkContext) -> Option<Destination> {
         match self {
             Self::Configured { .. } => None,
-            Self::Always { destination } => Some(destination(context)),
+            Self::Always { destination, .. } => Some(destination(context)),
+        }
+    }
+
+    const fn always_cursor(&self) -> Option<&'static str> {
+        match self {
+            Self::Configured { .. } => None,
+            Self::Always { cursor, .. } => Some(*cursor),
         }
     }
 }
@@ -57,6 +64,16 @@ impl SinkKind {
 pub(crate) fn destinations(configured: Vec<Destination>, context: &SinkContext) -> Vec<Destination> {
     let always = KINDS.iter().filter_map(|kind| kind.always(context));
     configured.into_iter().chain(always).collect()
+}
+
+/// The cursors of these destinations, and of those that are always on: the store has no list of their names.
+pub(crate) fn cursors(configured: &[Destination]) -> Vec<CursorName> {
+    let always = KINDS
+        .iter()
+        .filter_map(SinkKind::always_cursor)
+        .filter_map(|name| name.parse().ok());
+    let configured = configured.iter().map(|destination| destination.cursor.clone());
+    configured.chain(always).collect()
 }
 
 /// One system that takes audit records; cheap to clone.

@@ -21,7 +21,10 @@ use super::page::PageLimits;
 use super::sink::{Batch, Sink, SinkContext, SinkError, SinkKind};
 
 /// Nobody has to name it.
-pub(super) const KIND: SinkKind = SinkKind::Always { destination };
+pub(super) const KIND: SinkKind = SinkKind::Always {
+    cursor: NAME,
+    destination,
+};
 
 /// What it and its cursor are called.
 const NAME: &str = "kubernetes-events";

@@ -51,7 +51,7 @@ mod testing;
 mod tests;
 mod webhook;
 
-pub(crate) use destination::{Destination, destinations, sink_help};
+pub(crate) use destination::{Destination, cursors, destinations, sink_help};
 pub(crate) use exporter::AuditExporter;
 pub(crate) use line::json_lines;
 pub(crate) use metrics::AuditMetrics;

@@ -33,6 +33,8 @@ pub(super) enum SinkKind {
     Always {
         /// Made from what the process has, once at its start.
         destination: fn(&SinkContext) -> Destination,
+        /// What its cursor is called.
+        cursor: &'static str,
     },
 }
 

@@ -33,6 +33,16 @@ pub(crate) enum CommandError {
         /// What people call it.
         label: String,
     },
+    /// Slots would open nothing any more, and nobody said that they may.
+    #[error(
+        "these slots would open nothing any more: {0}; nothing was changed: name their keys with `--slot-…` to keep them, or pass --yes"
+    )]
+    SlotsDropped(String),
+    /// The new root key counts already.
+    #[error(
+        "the store has its new root key, but its files are not in place yet: {0}; start strongroom, which ends it"
+    )]
+    RekeyUnfinished(OpenError),
     /// A file cannot be written.
     #[error("`{path}` cannot be written: {source}")]
     Write {

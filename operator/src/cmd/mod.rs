@@ -10,6 +10,7 @@ mod data_dir;
 mod error;
 mod namespace_share;
 mod reach;
+mod rekey;
 mod restore;
 mod seal;
 mod serve;

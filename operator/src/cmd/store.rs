@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use strongroom_store::seal::SealFile;
 use strongroom_store::vault;
 
-use super::CommandError;
+use super::{CommandError, rekey};
 use crate::seal::{SealArgs, SealSourceError};
 
 /// Inspects the store's file, or writes it anew
@@ -14,6 +14,7 @@ use crate::seal::{SealArgs, SealSourceError};
 pub(super) enum Arguments {
     Check(Check),
     Compact(Compact),
+    Rekey(Box<rekey::Arguments>),
 }
 
 /// Reads everything and says what is damaged
@@ -44,10 +45,11 @@ pub(super) struct Compact {
     seal: SealArgs,
 }
 
-pub(super) async fn run(arguments: Arguments, out: &mut impl Write) -> Result<(), CommandError> {
+pub(super) async fn run(arguments: Arguments, out: &mut (impl Write + Send)) -> Result<(), CommandError> {
     match arguments {
         Arguments::Check(check) => run_check(check, out).await,
         Arguments::Compact(compact) => run_compact(compact, out).await,
+        Arguments::Rekey(arguments) => rekey::run(*arguments, out).await,
     }
 }
 

@@ -22,6 +22,7 @@ mod read_back;
 mod reads;
 mod recorder;
 mod refusals;
+mod rekey_record;
 mod requester;
 mod retention;
 mod truncation;
@@ -49,7 +50,10 @@ pub use reads::{
     ActiveSegment, AuditUnavailable, ClosedSegment, Durability, Fault, READS_DIRECTORY, ReadChain, ReadHead,
     ReadLog, ReadLogError, ReadLogOptions, SegmentDirectory, SegmentRetention, SegmentStorage,
 };
+pub(crate) use reads::{SeenReads, reseal_reads};
 pub(crate) use recorder::Recorder;
+pub use rekey_record::{ChainEnds, RekeyRecord};
+pub(crate) use rekey_record::{current_key, decode_rekeys, encode_rekeys, rekeys_hold};
 pub use requester::{Author, MAX_GROUPS, Requester};
 pub use retention::{ExportProgress, RetentionLimits, RetentionLimitsError, WhenFull};
 pub(crate) use retention::{

@@ -112,6 +112,39 @@ impl MutationRecord {
         })
     }
 
+    /// The same record behind `previous`, sealed under another root key; what it saw of the read chain is
+    /// there now.
+    ///
+    /// # Errors
+    /// [`CryptoError::Forged`] where no holder of the former key wrote it here.
+    pub(crate) fn resealed(
+        &self,
+        from: &Keyring,
+        to: &Keyring,
+        previous: [u8; 32],
+        reads: ReadHead,
+    ) -> Result<Self, CryptoError> {
+        let bytes = from.open(&self.context(), &self.sealed)?;
+        let mut resealed = Self {
+            previous,
+            reads,
+            sealed: Vec::new(),
+            ..*self
+        };
+        resealed.sealed = to.seal(&resealed.context(), bytes.expose())?;
+        Ok(resealed)
+    }
+
+    /// Under what the entry is sealed.
+    const fn context(&self) -> Context<'_> {
+        Context::Audit {
+            chain: MUTATION_CHAIN,
+            epoch: self.epoch,
+            sequence: self.sequence,
+            previous: &self.previous,
+        }
+    }
+
     /// The chain's hash after this record.
     #[must_use]
     pub fn hash(&self, store: &StoreId) -> [u8; 32] {
@@ -130,13 +163,7 @@ impl MutationRecord {
     /// # Errors
     /// [`CryptoError::Forged`] where it was changed; also where it opens and is no entry.
     pub fn open(&self, keyring: &Keyring) -> Result<Entry, CryptoError> {
-        let context = Context::Audit {
-            chain: MUTATION_CHAIN,
-            epoch: self.epoch,
-            sequence: self.sequence,
-            previous: &self.previous,
-        };
-        let bytes = keyring.open(&context, &self.sealed)?;
+        let bytes = keyring.open(&self.context(), &self.sealed)?;
         Entry::decode(bytes.expose()).map_err(|_| CryptoError::Forged)
     }
 }

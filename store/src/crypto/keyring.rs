@@ -16,6 +16,9 @@ use super::{CryptoError, Siv, kdf, random};
 /// Bytes of the random nonce in front of a sealed record.
 const NONCE_BYTES: usize = 16;
 
+/// What the key of marks is sealed under.
+const MARKS: &str = "marks";
+
 /// What a blind index is an index of: equal names of different kinds must not look alike.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IndexDomain {
@@ -60,6 +63,8 @@ pub struct Keyring {
     audit: Locked<64>,
     backup: Locked<64>,
     index: Locked<32>,
+    /// Of marks, which cannot be made anew: they outlive the root key that they were made under.
+    marks: Locked<32>,
     state: Locked<32>,
     anchor: Locked<32>,
     seal_file: Locked<32>,
@@ -81,6 +86,7 @@ impl Keyring {
             audit: key(root, store, b"audit"),
             backup: key(root, store, b"backup"),
             index: key(root, store, b"index"),
+            marks: key(root, store, b"index"),
             state: key(root, store, b"state"),
             anchor: key(root, store, b"anchor"),
             seal_file: key(root, store, b"seal-file"),
@@ -162,7 +168,37 @@ impl Keyring {
         let mut all = Vec::with_capacity(parts.len() + 1);
         all.push(domain.label());
         all.extend_from_slice(parts);
-        kdf::mac(self.index.expose(), &all)
+        let key = match domain {
+            IndexDomain::Mark => &self.marks,
+            IndexDomain::Namespace
+            | IndexDomain::Secret
+            | IndexDomain::Key
+            | IndexDomain::Cursor
+            | IndexDomain::Policy
+            | IndexDomain::Declaration
+            | IndexDomain::Attestation => &self.index,
+        };
+        kdf::mac(key.expose(), &all)
+    }
+
+    /// The key of another keyring's marks, sealed for a store of this one: an object is told from what it was
+    /// by a mark, and of what is marked the store has nothing else.
+    ///
+    /// # Errors
+    /// [`CryptoError::NoRandomness`].
+    pub fn seal_marks(&self, of: &Self) -> Result<Vec<u8>, CryptoError> {
+        self.seal(&Context::Meta(MARKS), of.marks.expose())
+    }
+
+    /// Makes marks with the key that was sealed, from now on.
+    ///
+    /// # Errors
+    /// [`CryptoError::Forged`].
+    pub fn adopt_marks(&mut self, sealed: &[u8]) -> Result<(), CryptoError> {
+        let opened = self.open(&Context::Meta(MARKS), sealed)?;
+        let key: &[u8; 32] = opened.expose().try_into().map_err(|_| CryptoError::Forged)?;
+        self.marks = Locked::new(key);
+        Ok(())
     }
 
     /// A record's part of the state digest.

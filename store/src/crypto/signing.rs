@@ -48,6 +48,18 @@ pub struct PublicKeyError(String);
 pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
+    /// The 32 bytes of RFC 8032.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
+    /// The key of these bytes; none where they are no point of the curve.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        VerifyingKey::from_bytes(bytes).ok().map(Self)
+    }
+
     /// Whether `signature` is this key's over `message`; weak keys and malleable signatures do not count.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &Signature) -> bool {
@@ -77,8 +89,7 @@ impl FromStr for PublicKey {
             .decode(text.trim().as_bytes())
             .ok()
             .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-            .and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
-            .map(Self)
+            .and_then(|bytes| Self::from_bytes(&bytes))
             .ok_or_else(|| PublicKeyError(text.chars().take(64).collect()))
     }
 }

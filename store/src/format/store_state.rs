@@ -23,6 +23,10 @@ pub(crate) mod meta {
     pub(crate) const ALLOWANCES: &[u8] = b"allowances";
     /// [`crate::format::AttestedSince`], in clear; absent before anybody asked.
     pub(crate) const ATTESTED_SINCE: &[u8] = b"attested-since";
+    /// The key of marks, sealed; absent where the root key was never replaced.
+    pub(crate) const MARKS: &[u8] = b"marks";
+    /// [`crate::audit::RekeyRecord`]s, signed, in clear; absent where the root key was never replaced.
+    pub(crate) const REKEYS: &[u8] = b"rekeys";
 }
 
 /// What changes with every commit.

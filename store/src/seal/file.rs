@@ -13,16 +13,21 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use strongroom_model::id::StoreId;
 use subtle::ConstantTimeEq;
 
 use super::SealError;
+use super::owner::same_owner;
 use super::slot::{Slot, SlotId, SlotInfo, SlotSecret};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{RootKey, kdf};
+
+/// What follows the name of a file that waits for the switch to a new root key.
+pub(crate) const REKEYED: &str = ".rekey-";
 
 /// Its name beside the store.
 pub const FILE_NAME: &str = "store.seal";
@@ -87,9 +92,13 @@ impl SealFile {
             .mode(0o600)
             .open(&temporary)?;
         file.write_all(&self.encode())?;
+        let place = dir.join(FILE_NAME);
+        if place.exists() {
+            same_owner(&place, &temporary)?;
+        }
         file.sync_all()?;
         drop(file);
-        fs::rename(&temporary, dir.join(FILE_NAME))?;
+        fs::rename(&temporary, place)?;
         // IMPORTANT: the rename is durable only once the directory is.
         File::open(dir)?.sync_all()?;
         Ok(())
@@ -99,6 +108,21 @@ impl SealFile {
     #[must_use]
     pub const fn store(&self) -> StoreId {
         self.store
+    }
+
+    /// Where a file or folder of the store is: also between the switch to a new root key, which is the write
+    /// of this file, and the renames that end it.
+    pub(crate) fn locate(&self, dir: &Path, name: &str) -> PathBuf {
+        let rekeyed = self.rekeyed_path(dir, name);
+        if rekeyed.exists() { rekeyed } else { dir.join(name) }
+    }
+
+    /// Where a file or folder is made that comes into force with this seal file. No other seal file has the
+    /// same: salts and ids of slots are random.
+    pub(crate) fn rekeyed_path(&self, dir: &Path, name: &str) -> PathBuf {
+        let digest = Sha256::digest(self.encode());
+        let tag = HEXLOWER.encode(digest.get(..8).unwrap_or_default());
+        dir.join(format!("{name}{REKEYED}{tag}"))
     }
 
     /// What may be shown of the slots.
@@ -112,22 +136,22 @@ impl SealFile {
     /// # Errors
     /// [`SealError::NoSuchSlot`], [`SealError::WrongKey`].
     pub fn unlock(&self, secret: &SlotSecret) -> Result<RootKey, SealError> {
-        self.open(secret).map(|(_, root)| root)
+        self.open(secret).map(|(root, _)| root)
     }
 
     /// The slot that this key opens; none where it opens none.
     ///
     /// # Errors
     /// What makes it no key at all, such as its length.
-    pub fn opened_by(&self, secret: &SlotSecret) -> Result<Option<SlotId>, SealError> {
+    pub fn opened_by(&self, secret: &SlotSecret) -> Result<Option<SlotInfo>, SealError> {
         match self.open(secret) {
-            Ok((id, _)) => Ok(Some(id)),
+            Ok((_, slot)) => Ok(Some(slot.info())),
             Err(SealError::NoSuchSlot(_) | SealError::WrongKey(_)) => Ok(None),
             Err(other) => Err(other),
         }
     }
 
-    fn open(&self, secret: &SlotSecret) -> Result<(SlotId, RootKey), SealError> {
+    fn open(&self, secret: &SlotSecret) -> Result<(RootKey, &Slot), SealError> {
         let mut of_kind = self
             .slots
             .iter()
@@ -138,7 +162,7 @@ impl SealFile {
         }
         for slot in of_kind {
             match slot.open(self.store, secret) {
-                Ok(root) if self.proves(&root) => return Ok((slot.id, root)),
+                Ok(root) if self.proves(&root) => return Ok((root, slot)),
                 Ok(_) | Err(SealError::WrongKey(_)) => {}
                 Err(other) => return Err(other),
             }

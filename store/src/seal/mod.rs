@@ -5,10 +5,13 @@
 //! this file alone. Must not read a key from anywhere: callers bring the bytes.
 
 mod file;
+mod owner;
 mod recovery;
 mod slot;
 
+pub(crate) use file::REKEYED;
 pub use file::{FILE_NAME, SealFile};
+pub(crate) use owner::same_owner;
 pub use recovery::{RecoveryKey, RecoveryKeyError};
 pub use slot::{PassphraseCost, SlotId, SlotInfo, SlotKind, SlotSecret};
 

@@ -13,7 +13,7 @@ use super::open_error::OpenError;
 use super::state::{digest_of, read_state};
 use super::view::View;
 use crate::crypto::{Keyring, RootKey};
-use crate::engine::{EngineError, STORE_FILE, Table, view_file};
+use crate::engine::{EngineError, STORE_FILE, Snapshot, Table, view_file};
 use crate::format::{Attestation, Declaration, EnforcedPolicy, IndexedRecord};
 use crate::lock::{LockError, StoreLock};
 use crate::seal::SealFile;
@@ -71,7 +71,12 @@ impl fmt::Display for CheckReport {
 /// # Errors
 /// [`OpenError`] where it is open in a process, or cannot be looked at.
 pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenError> {
-    let path = dir.join(STORE_FILE);
+    // With the seal file it is known whether a switch to a new root key still has to be ended.
+    let seal = SealFile::load(dir);
+    let path = match &seal {
+        Ok(seal) => seal.locate(dir, STORE_FILE),
+        Err(_) => dir.join(STORE_FILE),
+    };
     if !path.exists() {
         return Err(OpenError::Missing(path.display().to_string()));
     }
@@ -96,16 +101,29 @@ pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenErro
         })?;
     }
     let Some(root) = root else { return Ok(report) };
-    let keyring = Keyring::derive(root, SealFile::load(dir)?.store());
-    match read_state(&keyring, snapshot.as_ref()) {
-        Ok(state) if digest_of(&keyring, snapshot.as_ref())? == state.digest => {}
+    let keyring = Keyring::derive(root, seal?.store());
+    open_records(&keyring, snapshot.as_ref(), &mut report)?;
+    Ok(report)
+}
+
+/// Checks the digest, and opens every record that is not of the audit.
+///
+/// # Errors
+/// [`OpenError`] where the records cannot be read.
+pub(super) fn open_records(
+    keyring: &Keyring,
+    snapshot: &dyn Snapshot,
+    report: &mut CheckReport,
+) -> Result<(), OpenError> {
+    match read_state(keyring, snapshot) {
+        Ok(state) if digest_of(keyring, snapshot)? == state.digest => {}
         Ok(_) => report
             .damage
             .push("records were removed, added or changed".to_owned()),
         Err(error) => report.damage.push(error.to_string()),
     }
-    let view = View::new(&keyring, snapshot.as_ref());
-    let walked = each_head(&keyring, snapshot.as_ref(), |head, _| {
+    let view = View::new(keyring, snapshot);
+    let walked = each_head(keyring, snapshot, |head, _| {
         report.secrets += 1;
         for version in &head.versions {
             match view.value(&head, version) {
@@ -115,7 +133,7 @@ pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenErro
             }
         }
     });
-    let policies = each_indexed::<EnforcedPolicy>(&keyring, snapshot.as_ref(), |policy| match policy {
+    let policies = each_indexed::<EnforcedPolicy>(keyring, snapshot, |policy| match policy {
         Ok(_) => report.policies += 1,
         Err(error) => report.damage.push(error.to_string()),
     });
@@ -124,7 +142,7 @@ pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenErro
     if let Err(error) = walked.and(policies).and(declarations).and(attestations) {
         report.damage.push(error.to_string());
     }
-    Ok(report)
+    Ok(())
 }
 
 /// How many secrets with such a name the stopped store in `dir` has; nothing is changed.
@@ -137,8 +155,9 @@ pub fn count_secrets(
     counts: impl Fn(&SecretName) -> bool,
 ) -> Result<u64, OpenError> {
     let _lock = lock_where_there_is_one(dir)?;
-    let engine = view_file(&dir.join(STORE_FILE))?;
-    let keyring = Keyring::derive(root, SealFile::load(dir)?.store());
+    let seal = SealFile::load(dir)?;
+    let engine = view_file(&seal.locate(dir, STORE_FILE))?;
+    let keyring = Keyring::derive(root, seal.store());
     let mut count = 0;
     each_head(&keyring, engine.snapshot()?.as_ref(), |head, _| {
         count += u64::from(counts(&head.name));

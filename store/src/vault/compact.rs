@@ -12,25 +12,19 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
-use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
-use super::error::StoreError;
+use super::new_file::{NewFile, remove, sync_directory};
 use super::open_error::OpenError;
+use super::rekey::settle;
 use super::state::{check_seal, digest_of, read_state};
 use crate::crypto::{Keyring, RootKey};
-use crate::engine::{
-    Batch, Change, CommitOutcome, Engine, STORE_FILE, Snapshot, Table, create_file, try_visit, view_file,
-};
+use crate::engine::{STORE_FILE, Table, try_visit, view_file};
 use crate::lock::StoreLock;
-use crate::seal::{SealError, SealFile, SlotKind};
+use crate::seal::{SealError, SealFile, SlotKind, same_owner};
 
 /// The new file until it is whole.
 const NEW_FILE: &str = "store.redb.new";
-
-/// A commit is closed once it holds so many bytes.
-const COMMIT_BYTES: usize = 1 << 20;
 
 /// What became of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +63,7 @@ pub fn compact(dir: &Path, root: &RootKey) -> Result<CompactionReport, OpenError
     if !seal.proves(root) {
         return Err(SealError::WrongKey(SlotKind::KeyFile).into());
     }
+    settle(dir, &seal, &mut |_| {})?;
     let keyring = Keyring::derive(root, seal.store());
     // What a compaction left that was killed.
     remove(&new)?;
@@ -94,17 +89,16 @@ fn rewrite(path: &Path, new: &Path, keyring: &Keyring, seal: &SealFile) -> Resul
     let from = old.snapshot()?;
     read_state(keyring, from.as_ref())?;
     check_seal(keyring, from.as_ref(), seal)?;
-    let to = create_file(new)?;
-    let records = copy(from.as_ref(), to.as_ref())?;
-    let fence = old.fence()?;
-    if fence > 0 {
-        let raise = Batch {
-            raise_fence: Some(fence),
-            ..Batch::default()
-        };
-        commit(to.as_ref(), &raise)?;
+    let mut to = NewFile::create(new)?;
+    let mut records = 0;
+    for table in Table::ALL {
+        try_visit(from.as_ref(), table, |key, value| {
+            records += 1;
+            to.put(table, key.to_vec(), value.to_vec())
+        })?;
     }
     // One look proves both files: what was changed in the old one, or lost on the way, is in no digest.
+    let to = to.finish(old.fence()?)?;
     let copied = to.snapshot()?;
     if digest_of(keyring, copied.as_ref())? != read_state(keyring, copied.as_ref())?.digest {
         return Err(OpenError::Tampered);
@@ -112,77 +106,13 @@ fn rewrite(path: &Path, new: &Path, keyring: &Keyring, seal: &SealFile) -> Resul
     Ok(records)
 }
 
-fn copy(from: &dyn Snapshot, to: &dyn Engine) -> Result<u64, OpenError> {
-    let mut copied = 0;
-    let mut pending = PendingCommit {
-        to,
-        batch: Batch::default(),
-        bytes: 0,
-    };
-    for table in Table::ALL {
-        try_visit(from, table, |key, value| {
-            copied += 1;
-            pending.add(table, key, value)
-        })?;
-    }
-    pending.commit()?;
-    Ok(copied)
-}
-
-/// Records that are not in the new file yet.
-struct PendingCommit<'a> {
-    to: &'a dyn Engine,
-    batch: Batch,
-    bytes: usize,
-}
-
-impl PendingCommit<'_> {
-    fn add(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), OpenError> {
-        self.bytes += key.len() + value.len();
-        self.batch.changes.push(Change::Put {
-            table,
-            key: key.to_vec(),
-            value: value.to_vec(),
-        });
-        if self.bytes >= COMMIT_BYTES {
-            self.commit()
-        } else {
-            Ok(())
-        }
-    }
-
-    fn commit(&mut self) -> Result<(), OpenError> {
-        commit(self.to, &self.batch)?;
-        self.batch.changes.clear();
-        self.bytes = 0;
-        Ok(())
-    }
-}
-
-fn commit(to: &dyn Engine, batch: &Batch) -> Result<(), OpenError> {
-    match to.commit(batch)? {
-        CommitOutcome::Committed(_) => Ok(()),
-        CommitOutcome::Conflict(_) | CommitOutcome::Unknown => Err(StoreError::NotCommitted.into()),
-    }
-}
-
 /// Makes the new file durable and the store's. Returns the length of the old one and its own.
 fn put_in_place(new: &Path, path: &Path, dir: &Path) -> Result<(u64, u64), OpenError> {
-    let (of, is) = (fs::metadata(path)?, fs::metadata(new)?);
-    if (of.uid(), of.gid()) != (is.uid(), is.gid()) {
-        // Run by root: the process must be able to open it.
-        chown(new, Some(of.uid()), Some(of.gid()))?;
-    }
+    let lengths = (fs::metadata(path)?.len(), fs::metadata(new)?.len());
+    same_owner(path, new)?;
     fs::File::open(new)?.sync_all()?;
     fs::rename(new, path)?;
     // IMPORTANT: the rename is durable only once the directory is.
-    fs::File::open(dir)?.sync_all()?;
-    Ok((of.len(), is.len()))
-}
-
-fn remove(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    sync_directory(dir)?;
+    Ok(lengths)
 }

@@ -10,7 +10,7 @@
 //! | `job`, `writer`, `commit_changes` | the way of a command into a commit |
 //! | `commands`, `view`, `effect` | the rules: what is decided on what, and what that changes |
 //! | `read` | what is asked |
-//! | `backup`, `check`, `compact`, `retain`, `seal` | what the person who runs it does |
+//! | `backup`, `check`, `compact`, `rekey`, `retain`, `seal` | what the person who runs it does |
 //!
 //! Must not know Kubernetes, read the wall clock, keep a value in memory, or name an engine.
 
@@ -34,12 +34,14 @@ mod indexed_record;
 mod job;
 mod name_index;
 mod namespace_quotas;
+mod new_file;
 mod open;
 mod open_error;
 mod quota;
 mod read;
 mod read_cache;
 mod record_views;
+mod rekey;
 mod retain;
 mod seal;
 mod sealed_version;
@@ -66,6 +68,7 @@ pub use open::{AnchorRule, OpenStoreOptions};
 pub use open_error::OpenError;
 pub use quota::{HumanBytes, Usage};
 pub use read::{AuditNote, GetValue};
+pub use rekey::{RekeyOptions, RekeyReport, RekeyStep, rekey};
 pub use retain::{RetainError, RetentionReport};
 pub use store::Store;
 pub use types::*;

@@ -16,8 +16,9 @@ use super::caches::Caches;
 use super::directory::StoreDirectory;
 use super::group_stats::GroupStats;
 use super::open_error::OpenError;
+use super::rekey::settle;
 use super::shared::{Published, Shared};
-use super::state::{check_seal, digest_of, read_checkpoint, read_state};
+use super::state::{adopt_marks, check_seal, digest_of, read_checkpoint, read_rekeys, read_state};
 use super::store::Store;
 use super::writer::CommitWriter;
 use crate::audit::{self, ReadChain, ReadHead, ReadLog, ReadLogOptions, Recorder, RetentionLimits};
@@ -85,6 +86,7 @@ impl Store {
         if !seal.proves(open.root) {
             return Err(SealError::WrongKey(SlotKind::KeyFile).into());
         }
+        settle(open.dir, &seal, &mut |_| {})?;
         let keyring = Keyring::derive(open.root, seal.store());
         let engine = open_file(&open.dir.join(STORE_FILE), open.cache_bytes)?;
         let dir = open.dir;
@@ -141,7 +143,7 @@ impl Store {
 
     fn assemble(
         engine: Box<dyn Engine>,
-        keyring: Keyring,
+        mut keyring: Keyring,
         seal: Option<&SealFile>,
         rules: Rules,
         directory: Option<StoreDirectory>,
@@ -155,6 +157,8 @@ impl Store {
         if digest_of(&keyring, snapshot.as_ref())? != state.digest {
             return Err(OpenError::Tampered);
         }
+        adopt_marks(&mut keyring, snapshot.as_ref())?;
+        let rekeyed = read_rekeys(snapshot.as_ref())?.last().map(|rekey| rekey.time);
         check_anchor(&keyring, &state, rules.anchor)?;
         let checkpoint = read_checkpoint(snapshot.as_ref())?;
         if checkpoint.head != state.head {
@@ -174,6 +178,7 @@ impl Store {
         let shared = Arc::new(Shared {
             engine,
             keyring,
+            rekeyed,
             record: Recorder::new(reads),
             epoch,
             caches,

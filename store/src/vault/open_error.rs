@@ -55,6 +55,15 @@ pub enum OpenError {
     /// The anchor is another store's.
     #[error("the anchor belongs to another store; bring back the store that it belongs to")]
     OtherAnchor,
+    /// The chains would be signed anew as they are.
+    #[error(
+        "the audit chains are not sound ({0}), and a new root key would sign them anew; nothing was changed: run `strongroom \
+         audit verify` on a copy, and put back what is missing"
+    )]
+    AuditUnsound(String),
+    /// What was written under the new root key is not what was there.
+    #[error("what was written under the new root key is not what the store holds ({0}); nothing was changed")]
+    NotTheSame(String),
     /// The audit of reads.
     #[error(transparent)]
     Reads(#[from] ReadLogError),

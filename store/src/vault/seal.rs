@@ -13,7 +13,7 @@ use crate::format::SealDigest;
 use crate::seal::{SealError, SealFile, SlotInfo};
 
 /// Which slots come and go, in words: `add recovery slot 0a1b2c3d "paper"`.
-fn what_changes(before: &[SlotInfo], after: &[SlotInfo]) -> String {
+pub(super) fn what_changes(before: &[SlotInfo], after: &[SlotInfo]) -> String {
     let say = |verb: &str, of: &[SlotInfo], other: &[SlotInfo]| {
         let lacks = |slot: &&SlotInfo| other.iter().all(|there| there.id != slot.id);
         of.iter()

@@ -28,6 +28,8 @@ pub(super) struct Published {
 pub(super) struct Shared {
     pub(super) engine: Box<dyn Engine>,
     pub(super) keyring: Arc<Keyring>,
+    /// When the root key was last replaced.
+    pub(super) rekeyed: Option<Timestamp>,
     pub(super) record: Recorder,
     pub(super) epoch: u64,
     pub(super) caches: Caches,

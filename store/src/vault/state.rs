@@ -1,12 +1,12 @@
-//! The store's own facts, as a snapshot shows them: identity, state, checkpoint, digest, seal, allowances.
-//! Must not change one.
+//! The store's own facts, as a snapshot shows them: identity, state, checkpoint, digest, seal, allowances,
+//! and what a new root key left. Must not change one.
 
 use std::ops::ControlFlow;
 
 use subtle::ConstantTimeEq;
 
 use super::open_error::OpenError;
-use crate::audit::Checkpoint;
+use crate::audit::{Checkpoint, RekeyRecord, decode_rekeys};
 use crate::crypto::{Context, Keyring, StateDigest};
 use crate::engine::{Snapshot, Table};
 use crate::format::{Allowances, SealDigest, StoreState, meta};
@@ -49,6 +49,22 @@ pub(super) fn read_checkpoint(snapshot: &dyn Snapshot) -> Result<Checkpoint, Ope
         .value(Table::Meta, meta::CHECKPOINT)?
         .ok_or(OpenError::Tampered)?;
     Ok(Checkpoint::decode(&bytes)?)
+}
+
+/// The records of new root keys, the oldest first.
+pub(super) fn read_rekeys(snapshot: &dyn Snapshot) -> Result<Vec<RekeyRecord>, OpenError> {
+    match snapshot.value(Table::Meta, meta::REKEYS)? {
+        Some(bytes) => Ok(decode_rekeys(&bytes)?),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Lets the keyring make marks as those in the store were made, where the root key was replaced since.
+pub(super) fn adopt_marks(keyring: &mut Keyring, snapshot: &dyn Snapshot) -> Result<(), OpenError> {
+    match snapshot.value(Table::Meta, meta::MARKS)? {
+        Some(sealed) => keyring.adopt_marks(&sealed).map_err(|_| OpenError::Tampered),
+        None => Ok(()),
+    }
 }
 
 /// The digest of all records but the state row.

@@ -138,6 +138,12 @@ impl Store {
         self.shared.keyring.public_key()
     }
 
+    /// When the root key was last replaced; what was made before may be known to whoever had the former one.
+    #[must_use]
+    pub fn rekeyed(&self) -> Option<Timestamp> {
+        self.shared.rekeyed
+    }
+
     /// What an anchor outside the store should hold now.
     #[must_use]
     pub fn anchor(&self) -> Anchor {

@@ -41,7 +41,11 @@ pub struct Filter {
     pub until: Option<Timestamp>,
 }
 
-fn since(text: &str) -> Result<Timestamp, String> {
+/// A time as people write it: `2026-11-23T20:00:00Z`, or how long before now: `90m`, `24h`, `7d`.
+///
+/// # Errors
+/// A sentence that shows both forms.
+pub fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }

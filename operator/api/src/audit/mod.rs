@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::actions::ACTIONS;
-pub use self::filter::{Filter, Window};
+pub use self::filter::{Filter, Window, since};
 pub use self::table::AuditRow;
 
 /// Which chain a record is in.

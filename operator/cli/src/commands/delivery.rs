@@ -192,7 +192,10 @@ async fn staged(client: &ApiClient, name: &str, stage: &str, version: &str) -> R
     }
 }
 
-async fn declaring(api: &Api<ManagedSecret>, name: &str) -> Result<Option<ManagedSecret>, kube::Error> {
+pub(super) async fn declaring(
+    api: &Api<ManagedSecret>,
+    name: &str,
+) -> Result<Option<ManagedSecret>, kube::Error> {
     let declares =
         |object: &ManagedSecret| object.spec.store_name.as_deref().unwrap_or(&object.name_any()) == name;
     // Nearly always it is named as the secret is.

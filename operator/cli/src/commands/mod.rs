@@ -19,6 +19,7 @@ pub(crate) mod put;
 pub(crate) mod render;
 pub(crate) mod restore;
 pub(crate) mod rotate;
+mod rotate_read;
 pub(crate) mod seal;
 pub(crate) mod stage;
 pub(crate) mod status;

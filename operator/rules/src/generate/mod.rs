@@ -30,7 +30,7 @@ pub use self::password::PasswordError;
 pub use self::random::{CryptoRng, RandomError};
 pub use self::record::{GeneratorRecord, RecordError};
 pub use self::size::{fits, takes_long};
-pub use self::x509::CertificateError;
+pub use self::x509::{BACKDATE_SECONDS, CertificateError};
 use crate::value::{SecretBytes, VALUE_BYTES, Value};
 
 /// The key in which a Secret of type kubernetes.io/ssh-auth holds its private key.

@@ -24,7 +24,7 @@ pub(super) const LEAF_SECONDS: i64 = 90 * 86_400;
 /// Validity of an authority that says nothing, in seconds: 3650 days.
 pub(super) const AUTHORITY_SECONDS: i64 = 3650 * 86_400;
 /// Certificates begin a little in the past, because clocks differ; in seconds.
-const BACKDATE_SECONDS: i64 = 60;
+pub const BACKDATE_SECONDS: i64 = 60;
 /// The last second that a certificate can name, at the end of the year 9999 (RFC 5280 section 4.1.2.5).
 const LAST_SECOND: u64 = 253_402_300_799;
 /// Why a certificate cannot be made.

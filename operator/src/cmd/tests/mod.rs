@@ -259,3 +259,81 @@ async fn a_backup_has_its_name_only_when_it_is_whole() {
     };
     restore(&options, &mut std::fs::File::open(keys.path("backup")).unwrap()).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_store_gets_a_new_root_key_and_asks_before_slots_go() {
+    let fixture = Fixture::new();
+    fixture.secret("db");
+    let keys = Keys::new();
+    let place = format!("--dir={}", fixture.dir.display());
+    let opens = format!("--seal-key-file={}", keys.path("first"));
+    let second = format!("--slot-key-file={}", keys.path("second"));
+    let line = [
+        "store",
+        "rekey",
+        &place,
+        &opens,
+        &second,
+        "--new-recovery-key",
+        "--yes",
+    ];
+    let held = run(&line).await.unwrap_err();
+    assert!(held.to_string().contains("another process"), "{held}");
+
+    let (dir, _keep) = fixture.close();
+    let none = ["strongroom", "store", "rekey", &place, &opens];
+    assert!(Arguments::try_parse_from(none).is_err(), "nothing would open it");
+    let before = std::fs::read(dir.join("store.redb")).unwrap();
+    let asked = run(&["store", "rekey", &place, &opens, &second])
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&asked, CommandError::SlotsDropped(slots) if slots.contains("(test)")),
+        "{asked}"
+    );
+    assert!(std::fs::read(dir.join("store.redb")).unwrap() == before);
+
+    let public = ["audit", "public-key", &opens];
+    let data = dir.parent().unwrap();
+    let former = strongroom(data, &public).await.unwrap();
+    let said = run(&line).await.unwrap();
+    assert!(
+        said.contains("dropped: key-file slot") && said.contains(former.trim()),
+        "{said}"
+    );
+    let shown = said
+        .lines()
+        .find_map(|line| line.strip_prefix("recovery key: "))
+        .unwrap();
+    let recovery = SlotSecret::Recovery(RecoveryKey::parse(shown).unwrap());
+    let seal = SealFile::load(&dir).unwrap();
+    assert!(seal.unlock(&recovery).is_ok() && seal.unlock(&key()).is_err());
+    assert!(strongroom(data, &public).await.is_err());
+    let now = format!("--seal-key-file={}", keys.path("second"));
+    let checked = run(&["store", "check", &place, &now]).await.unwrap();
+    assert!(
+        checked.ends_with("sound\n") && checked.contains("secrets: 1\n"),
+        "{checked}"
+    );
+
+    // As an init container that runs once more.
+    let again = ["store", "rekey", &place, &opens, &second, "--yes"];
+    assert!(matches!(run(&again).await, Err(CommandError::Seal(_))));
+    let skipped = run(&[&again[..], &["--skip-if-done"]].concat()).await.unwrap();
+    assert!(skipped.contains("already"), "{skipped}");
+
+    // A slot whose key is named again is kept, with its label.
+    let keep = format!("--slot-key-file={}", keys.path("second"));
+    let path = keys.path("recovery");
+    std::fs::write(&path, shown).unwrap();
+    let kept = format!("--slot-recovery-key-file={path}");
+    let said = run(&["store", "rekey", &place, &now, &keep, &kept])
+        .await
+        .unwrap();
+    assert!(!said.contains("dropped"), "{said}");
+    let listed = strongroom(data, &["seal", "slots"]).await.unwrap();
+    assert!(
+        listed.contains("recovery key") && !listed.contains("test"),
+        "{listed}"
+    );
+}

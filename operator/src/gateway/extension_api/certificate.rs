@@ -55,7 +55,7 @@ impl ServingCertificate {
     /// # Errors
     /// [`TlsError::Make`]: no randomness.
     pub(super) fn advance(&self, names: &[String], now: Timestamp) -> Result<Option<Self>, TlsError> {
-        let changed = self.authorities.advance(now)?;
+        let changed = self.authorities.advance(now, None)?;
         if changed.is_none() && self.serves(names, now) {
             return Ok(None);
         }
@@ -64,7 +64,7 @@ impl ServingCertificate {
         // An authority that cannot sign is none.
         let made = made.or_else(|_| {
             Self::signed(
-                Authorities::default().advance(now)?.unwrap_or_default(),
+                Authorities::default().advance(now, None)?.unwrap_or_default(),
                 names,
                 now,
             )

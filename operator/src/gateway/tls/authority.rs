@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use strongroom_crds::v1alpha1::{CertificateAuthority, KeySource, ManagedCertificateAuthority, X509Source};
-use strongroom_rules::generate::{self, Authority, GenerateContext, PreviousValue};
+use strongroom_rules::generate::{self, Authority, BACKDATE_SECONDS, GenerateContext, PreviousValue};
 use strongroom_rules::value::Value;
 use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
@@ -63,15 +63,33 @@ impl Authorities {
     }
 
     /// The authorities as they should be at `now`; `None` where they are.
-    pub(in crate::gateway) fn advance(&self, now: Timestamp) -> Result<Option<Self>, TlsError> {
+    ///
+    /// Whoever had the store's former root key may sign with an authority of then: it gets a successor at
+    /// once, and is trusted no longer than clients need to read that.
+    pub(in crate::gateway) fn advance(
+        &self,
+        now: Timestamp,
+        rekeyed: Option<Timestamp>,
+    ) -> Result<Option<Self>, TlsError> {
         let mut after = self.clone();
+        let leaked = |from: Timestamp| {
+            let made = from.as_second() + BACKDATE_SECONDS;
+            rekeyed.is_some_and(|rekeyed| made <= rekeyed.as_second())
+        };
+        if after
+            .validity(&certificate(NEXT))
+            .is_some_and(|(from, _)| leaked(from))
+        {
+            after.0.remove(&certificate(NEXT));
+            after.0.remove(&private(NEXT));
+        }
         let current = self.validity(&certificate(CURRENT));
         match current {
             None => after.make(CURRENT, now)?,
             Some((_, end)) if now >= end => {
                 // Nobody was there for months. What was shown and has not ended is trusted by somebody, a new
                 // one by nobody.
-                if self
+                if after
                     .validity(&certificate(NEXT))
                     .is_some_and(|(_, end)| now < end)
                 {
@@ -80,13 +98,18 @@ impl Authorities {
                     after.make(CURRENT, now)?;
                 }
             }
-            Some((_, end)) => match self.validity(&certificate(NEXT)) {
-                None if end.duration_since(now) <= NEXT_CA_LEAD_TIME => after.make(NEXT, now)?,
+            Some((made, end)) => match after.validity(&certificate(NEXT)) {
+                None if end.duration_since(now) <= NEXT_CA_LEAD_TIME || leaked(made) => {
+                    after.make(NEXT, now)?;
+                }
                 Some((from, _)) if now.duration_since(from) >= NEXT_CA_SHOWN_FOR => after.promote(),
                 None | Some(_) => {}
             },
         }
-        if after.validity(PREVIOUS).is_none_or(|(_, end)| now >= end) {
+        let replaced = after.validity(&certificate(CURRENT)).map(|(from, _)| from);
+        let known = replaced.is_some_and(|from| now.duration_since(from) >= NEXT_CA_SHOWN_FOR * 2);
+        let trusted = |(from, end): (Timestamp, Timestamp)| now < end && !(leaked(from) && known);
+        if !after.validity(PREVIOUS).is_some_and(trusted) {
             after.0.remove(PREVIOUS);
         }
         Ok((after != *self).then_some(after))
@@ -240,7 +263,7 @@ mod tests {
         let mut authorities = Authorities::default();
         let mut changes = Vec::new();
         for day in 0..1500 {
-            if let Some(after) = authorities.advance(days(day)).unwrap() {
+            if let Some(after) = authorities.advance(days(day), None).unwrap() {
                 // Whoever trusted the bundle before trusts what signs now.
                 let before = authorities.bundle();
                 let leaf = after
@@ -267,14 +290,44 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_that_is_older_than_the_root_key_gets_a_successor_with_overlap() {
+        // On day 551 the next one is shown; its key leaks with the other.
+        for leak in [10, 551] {
+            let mut authorities = Authorities::default();
+            let mut changes = Vec::new();
+            let mut before = String::new();
+            for day in 0..700 {
+                let rekeyed = (day >= leak).then(|| days(leak) - SignedDuration::from_secs(1));
+                if day == leak {
+                    before = authorities.bundle();
+                }
+                if let Some(after) = authorities.advance(days(day), rekeyed).unwrap() {
+                    let signs = String::from_utf8_lossy(&after.0["ca.crt"]).into_owned();
+                    assert!(day == 0 || authorities.bundle().contains(&signs), "day {day}");
+                    authorities = after;
+                    changes.push(day);
+                }
+            }
+            let since: Vec<i64> = changes.into_iter().filter(|day| *day >= leak).collect();
+            assert_eq!(since[..3], [leak, leak + 7, leak + 14], "made, signs, and alone");
+            let now = authorities.bundle();
+            let trusted = now.split_inclusive("-----END CERTIFICATE-----\n");
+            assert!(trusted.clone().count() >= 1);
+            for certificate in trusted {
+                assert!(!before.contains(certificate), "trusted since day {leak}");
+            }
+        }
+    }
+
+    #[test]
     fn an_authority_that_ended_unseen_is_made_anew() {
-        let first = Authorities::default().advance(days(0)).unwrap().unwrap();
-        let later = first.advance(days(1000)).unwrap().unwrap();
+        let first = Authorities::default().advance(days(0), None).unwrap().unwrap();
+        let later = first.advance(days(1000), None).unwrap().unwrap();
         assert_ne!(first.bundle(), later.bundle());
         assert_eq!(count(&later.bundle()), 1);
-        let shown = first.advance(days(700)).unwrap().unwrap();
+        let shown = first.advance(days(700), None).unwrap().unwrap();
         assert_eq!(count(&shown.bundle()), 2);
-        let promoted = shown.advance(days(1000)).unwrap().unwrap();
+        let promoted = shown.advance(days(1000), None).unwrap().unwrap();
         assert!(shown.bundle().contains(&promoted.bundle()));
     }
 }

@@ -29,8 +29,9 @@ impl CaStore {
     /// # Errors
     /// [`TlsError::Store`], [`TlsError::Make`].
     pub(super) fn authorities(&self, now: Timestamp) -> Result<(Authorities, bool), TlsError> {
+        let rekeyed = self.0.rekeyed();
         let next = |parts: &OwnSecretData| {
-            let after = Authorities(OwnSecretData::clone(parts)).advance(now)?;
+            let after = Authorities(OwnSecretData::clone(parts)).advance(now, rekeyed)?;
             Ok::<_, TlsError>(after.map(|after| after.0))
         };
         let (parts, changed) = self.0.advance(now, next)?;

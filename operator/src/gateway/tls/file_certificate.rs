@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn another_pair_is_served_and_half_of_one_is_not() {
         let now = Timestamp::now();
-        let authorities = Authorities::default().advance(now).unwrap().unwrap();
+        let authorities = Authorities::default().advance(now, None).unwrap().unwrap();
         let pair = || authorities.leaf(&["localhost".to_owned()], now).unwrap();
         let keep = tempfile::tempdir().unwrap();
         let given = FileCertificate {

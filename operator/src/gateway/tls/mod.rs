@@ -151,7 +151,10 @@ pub(super) struct Issuer(authority::Authorities, jiff::Timestamp);
 impl Issuer {
     pub(super) fn new(now: jiff::Timestamp) -> Self {
         Self(
-            authority::Authorities::default().advance(now).unwrap().unwrap(),
+            authority::Authorities::default()
+                .advance(now, None)
+                .unwrap()
+                .unwrap(),
             now,
         )
     }

@@ -11,6 +11,7 @@
 //! | `segment_writer` | the bytes of that, and the next segment |
 //! | `flusher` | the thread that fsyncs, signs and keeps the reserve filled |
 //! | `closed_segments` | closed segments: whether they are sound, and their removal |
+//! | `reseal` | the chain under another root key |
 //!
 //! A record is written to the disk before `append` returns, so a killed process loses none. It is fsynced
 //! within 50 ms with all others of that time, or before `append` returns where the caller asks for it. Room
@@ -26,6 +27,7 @@ mod flusher;
 mod log;
 pub(in crate::audit) mod record;
 mod recovery;
+mod reseal;
 pub(in crate::audit) mod segment;
 mod segment_writer;
 #[cfg(test)]
@@ -48,6 +50,7 @@ use strongroom_model::time::Timestamp;
 pub(in crate::audit) use chain::READ_CHAIN;
 pub use chain::{AuditUnavailable, Durability, ReadChain, ReadHead};
 pub use closed_segments::{ActiveSegment, ClosedSegment, SegmentRetention};
+pub(crate) use reseal::{SeenReads, reseal_reads};
 pub use segment::Fault;
 pub use storage::{SegmentDirectory, SegmentStorage};
 

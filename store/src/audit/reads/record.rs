@@ -185,6 +185,35 @@ impl ReadRecord {
         Entry::decode(bytes.expose()).map_err(|_| CryptoError::Forged)
     }
 
+    /// The same record behind `previous`, sealed or signed under another root key.
+    ///
+    /// # Errors
+    /// [`CryptoError::Forged`] where no holder of the former key wrote it here.
+    pub(in crate::audit) fn resealed(
+        &self,
+        from: &Keyring,
+        to: &Keyring,
+        previous: [u8; 32],
+    ) -> Result<Self, CryptoError> {
+        let place = RecordPosition {
+            previous,
+            ..self.place
+        };
+        let store = to.store();
+        let payload = match self.mark() {
+            Some(mark) => {
+                let (time, missing_from) = (mark.time, mark.missing_from);
+                SignedMark::sign(to.signer(), &store, self.kind, &place, time, missing_from).encode()
+            }
+            None => seal_entry(
+                to,
+                &place,
+                from.open(&context(&self.place), &self.payload)?.expose(),
+            )?,
+        };
+        Ok(Self::new(&store, self.kind, place, payload))
+    }
+
     /// What a signed mark says; `None` for an entry.
     pub(in crate::audit) fn mark(&self) -> Option<SignedMark> {
         if self.kind.is_signed() {

@@ -158,6 +158,11 @@ pub enum Fault {
     /// The signed cut is not what was signed.
     #[error("the signature of the truncation does not hold: it was changed, or made without the key")]
     Truncation,
+    /// The signed record of a new root key is not what was signed.
+    #[error(
+        "a signature of the record of a new root key does not hold: it was changed, or made without one of the keys"
+    )]
+    Rekey,
     /// There is no signed checkpoint for records that are there.
     #[error("no signed checkpoint covers the record")]
     Unsigned,

@@ -1,5 +1,6 @@
 //! Verifies both chains with the public key alone: order, completeness, signatures, and that each saw what
-//! the other holds.
+//! the other holds. Where the root key was replaced since that key was noted, the signed records of that lead
+//! from it to the one of now.
 //!
 //! Must not change a byte of what it looks at, and must not need a secret. Works on a stopped store and on a
 //! copy of one. It cannot tell that a whole older copy was put in the place of a newer one: that is what the
@@ -8,6 +9,7 @@
 mod expected_heads;
 mod mutations;
 mod reads;
+mod rekeys;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -18,8 +20,8 @@ use strongroom_model::id::StoreId;
 
 pub use report::{BadRecord, Chain, ChainReport, Gap, VerifyReport};
 
-use super::ReadHead;
 use super::reads::{READS_DIRECTORY, ReadLogError, SegmentDirectory, SegmentStorage};
+use super::{ReadHead, current_key};
 use crate::crypto::PublicKey;
 use crate::engine::{EngineError, STORE_FILE, Snapshot, view_file};
 use crate::seal::{SealError, SealFile};
@@ -43,11 +45,11 @@ pub enum VerifyError {
 /// # Errors
 /// [`VerifyError`] where the files cannot be read; bad records are in the report.
 pub fn verify(dir: &Path, key: &PublicKey) -> Result<VerifyReport, VerifyError> {
-    let store = SealFile::load(dir)?.store();
-    let engine = view_file(&dir.join(STORE_FILE))?;
+    let seal = SealFile::load(dir)?;
+    let engine = view_file(&seal.locate(dir, STORE_FILE))?;
     let snapshot = engine.snapshot()?;
-    let segments = SegmentDirectory::read_only(&dir.join(READS_DIRECTORY));
-    verify_on(snapshot.as_ref(), &segments, store, key)
+    let segments = SegmentDirectory::read_only(&seal.locate(dir, READS_DIRECTORY));
+    verify_on(snapshot.as_ref(), &segments, seal.store(), key)
 }
 
 /// Verifies the chains of a snapshot and the segments that belong to it.
@@ -60,7 +62,11 @@ pub fn verify_on(
     store: StoreId,
     key: &PublicKey,
 ) -> Result<VerifyReport, VerifyError> {
-    let mutations = mutations::walk(snapshot, &store, key)?;
+    let Some(rekeys) = rekeys::read(snapshot, &store)? else {
+        return Ok(VerifyReport::without_rekeys(store));
+    };
+    let key = &current_key(&rekeys, key);
+    let mutations = mutations::walk(snapshot, &store, key, rekeys.last())?;
     let mut links = mutations.links;
     let cut = mutations
         .truncation
@@ -81,6 +87,7 @@ pub fn verify_on(
         mutations: mutations.report,
         reads: reads.report,
         truncation: mutations.truncation,
+        rekeys,
         gaps: reads.gaps,
         clean_end: reads.clean_end,
         torn: reads.torn,

@@ -12,7 +12,7 @@ use strongroom_model::id::StoreId;
 
 use super::super::mutation::{Checkpoint, MutationRecord, decode_key};
 use super::super::reads::Fault;
-use super::super::{ChainHead, Truncation};
+use super::super::{ChainHead, RekeyRecord, Truncation};
 use super::ChainReport;
 use super::expected_heads::ExpectedHeads;
 use crate::codec::DecodeError;
@@ -39,18 +39,24 @@ struct MutationWalk {
     found: MutationFindings,
     /// Up to where the chain was cut.
     cut: ChainHead,
+    /// The chain's end when it was last sealed anew for another root key.
+    rekeyed: ChainHead,
     hash: [u8; 32],
     /// The last record did not continue the one before it; which of the two was changed shows with the next.
     disputed: Option<u64>,
 }
 
-/// Walks the chain of a snapshot.
+/// Walks the chain of a snapshot, which the last new root key sealed anew.
 pub(super) fn walk(
     snapshot: &dyn Snapshot,
     store: &StoreId,
     key: &PublicKey,
+    rekey: Option<&RekeyRecord>,
 ) -> Result<MutationFindings, EngineError> {
-    let mut walk = MutationWalk::default();
+    let mut walk = MutationWalk {
+        rekeyed: rekey.map_or_else(ChainHead::default, |rekey| rekey.after.changes),
+        ..MutationWalk::default()
+    };
     if let Some(stored) = snapshot.value(Table::Meta, TRUNCATION)? {
         let truncation = Truncation::decode(&stored).ok();
         let Some(truncation) = truncation.filter(|truncation| truncation.verifies(key, store)) else {
@@ -127,8 +133,10 @@ impl MutationWalk {
         self.hash = record.hash(store);
         self.found.report.records += 1;
         self.found.report.last = expected;
-        if expected == self.cut.sequence && self.hash != self.cut.hash {
-            return Err((expected, Fault::Changed));
+        for signed in [self.cut, self.rekeyed] {
+            if expected == signed.sequence && self.hash != signed.hash {
+                return Err((expected, Fault::Changed));
+            }
         }
         if expected <= self.cut.sequence {
             // What it saw may be gone.

@@ -5,7 +5,7 @@ use std::fmt;
 use strongroom_model::id::StoreId;
 use strongroom_model::time::Timestamp;
 
-use crate::audit::{Fault, Truncation};
+use crate::audit::{Fault, RekeyRecord, Truncation};
 
 /// One of the two chains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +77,8 @@ pub struct VerifyReport {
     pub reads: ChainReport,
     /// What was cut off the old ends of both, signed; none where the log begins with its first records.
     pub truncation: Option<Truncation>,
+    /// New root keys, the oldest first; signed with the audit keys before and since.
+    pub rekeys: Vec<RekeyRecord>,
     /// Unclean stops, in order.
     pub gaps: Vec<Gap>,
     /// Whether the read chain ends with a clean stop. If not, the store runs, was killed, or this is a copy
@@ -89,6 +91,25 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
+    /// What is said where the records of new root keys do not hold: nothing tells then which key counts.
+    pub(super) fn without_rekeys(store: StoreId) -> Self {
+        Self {
+            store,
+            mutations: ChainReport::default(),
+            reads: ChainReport::default(),
+            truncation: None,
+            rekeys: Vec::new(),
+            gaps: Vec::new(),
+            clean_end: false,
+            torn: None,
+            bad: Some(BadRecord {
+                chain: Chain::Mutations,
+                sequence: 1,
+                fault: Fault::Rekey,
+            }),
+        }
+    }
+
     /// Whether nothing is bad. Gaps are no fault: they are signed.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
@@ -111,6 +132,17 @@ impl fmt::Display for VerifyReport {
                 f,
                 "truncated, signed at {time}: changes up to {} and reads up to {} were cut",
                 cut.changes.sequence, cut.reads.sequence
+            )?;
+        }
+        for RekeyRecord {
+            before, after, time, ..
+        } in &self.rekeys
+        {
+            writeln!(
+                f,
+                "new root key, signed at {time} with the audit keys before and since: changes up to {} and reads up to {} were \
+                 sealed and signed anew; audit key {} before, {} since",
+                after.changes.sequence, after.reads.sequence, before.key, after.key
             )?;
         }
         for gap in &self.gaps {
