@@ -219,6 +219,8 @@ reasons! {
     ImportRefused => Person,
     /// A native Secret of this name exists, and we did not make it.
     TargetNotOwned => Person,
+    /// The native Secret is one that Strongroom itself lives on, such as the credentials for its backups.
+    TargetReserved => Person,
     /// The native Secret is being deleted, and waits for a finalizer.
     NativeSecretTerminating => Retry,
     /// Somebody changes the native Secret again and again; it is put back later each time.

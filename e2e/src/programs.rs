@@ -1,5 +1,5 @@
-//! Kubernetes' programs: one binary from the Go module in `e2e/cluster`, CoreDNS, and the tools of
-//! `e2e/tools`, built once and kept in the ordinary cache under the hash of what they are built from.
+//! Kubernetes' programs: one binary from the Go module in `e2e/cluster`, CoreDNS, a server of S3, and the
+//! tools of `e2e/tools`; built once, and kept in the ordinary cache under the hash of what made them.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ impl Programs {
     /// # Errors
     /// As [`Programs::ready`].
     pub fn helm() -> Result<PathBuf, ClusterError> {
-        tool("helm", "helm.sh/helm/v4/cmd/helm")
+        program("tools", "helm", "helm.sh/helm/v4/cmd/helm")
     }
 
     /// The csi-sanity of `e2e/tools`, from the cache or built.
@@ -86,7 +86,8 @@ impl Programs {
     /// # Errors
     /// As [`Programs::ready`].
     pub fn csi_sanity() -> Result<PathBuf, ClusterError> {
-        tool(
+        program(
+            "tools",
             "csi-sanity",
             "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity",
         )
@@ -98,7 +99,7 @@ impl Programs {
     /// # Errors
     /// As [`Programs::ready`].
     pub fn collector() -> Result<PathBuf, ClusterError> {
-        own("otel", "collector")
+        program("otel", "collector", ".")
     }
 
     /// The CoreDNS of `e2e/dns`, from the cache or built: a minute on two cores the first time.
@@ -106,7 +107,15 @@ impl Programs {
     /// # Errors
     /// As [`Programs::ready`].
     pub fn dns() -> Result<PathBuf, ClusterError> {
-        own("dns", "coredns")
+        program("dns", "coredns", ".")
+    }
+
+    /// The server of S3 of `e2e/s3`, from the cache or built: about two minutes on two cores the first time.
+    ///
+    /// # Errors
+    /// As [`Programs::ready`].
+    pub fn s3_server() -> Result<PathBuf, ClusterError> {
+        program("s3", "versitygw", "github.com/versity/versitygw/cmd/versitygw")
     }
 
     /// The one binary: its first argument selects the program.
@@ -124,22 +133,10 @@ impl Programs {
     }
 }
 
-/// The program that a module of its own is.
-fn own(folder: &str, name: &str) -> Result<PathBuf, ClusterError> {
+/// A program of a Go module of ours.
+fn program(folder: &str, name: &str, package: &str) -> Result<PathBuf, ClusterError> {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let cache = cache_dir().join(format!("{folder}-{:016x}", fingerprint(&module)?));
-    let program = cache.join(name);
-    let _lock = locked(&cache)?;
-    if !program.exists() {
-        build(&module, &cache, &program, ".", "-s -w")?;
-    }
-    Ok(program)
-}
-
-/// A program of `e2e/tools`.
-fn tool(name: &str, package: &str) -> Result<PathBuf, ClusterError> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools");
-    let cache = cache_dir().join(format!("tools-{:016x}", fingerprint(&module)?));
     let program = cache.join(name);
     let _lock = locked(&cache)?;
     if !program.exists() {

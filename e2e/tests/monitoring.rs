@@ -46,13 +46,13 @@ fn root() -> PathBuf {
 }
 
 /// A template of the chart.
-fn template(name: &str, value: &str) -> Value {
+fn template(name: &str, values: &str) -> Value {
     let output = Command::new(Programs::helm().unwrap())
         .arg("template")
         .arg("strongroom")
         .arg(root().join("charts/strongroom"))
         .args(["--namespace", "strongroom", "--set", ALL_NAMESPACES])
-        .args(["--set", value, "--show-only"])
+        .args(["--set", values, "--show-only"])
         .arg(format!("templates/{name}.yaml"))
         .output()
         .unwrap();
@@ -64,9 +64,11 @@ fn template(name: &str, value: &str) -> Value {
     serde_saphyr::from_str(std::str::from_utf8(&output.stdout).unwrap()).unwrap()
 }
 
-/// The groups of rules, as Prometheus has them in a file.
+/// The groups of rules, as Prometheus has them in a file; with scheduled backups and drills, which have some.
 fn groups() -> Value {
-    template("serve-prometheusrule", "metrics.prometheusRule.enabled=true")["spec"].take()
+    let values = "metrics.prometheusRule.enabled=true,backup.schedule=0 2 * * *,backup.drill.schedule=0 4 * * 0,\
+                  backup.destination=folder:/var/lib/strongroom-backups";
+    template("serve-prometheusrule", values)["spec"].take()
 }
 
 /// Rules of all groups.

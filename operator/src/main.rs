@@ -4,6 +4,7 @@ mod admin;
 mod anchor;
 mod attestation;
 mod audit;
+mod backup;
 mod bootstrap;
 mod claim_index;
 mod clock_guard;

@@ -38,10 +38,7 @@ fn another_file_is_no_backup_and_a_newer_format_says_its_number() {
         OpenError::Decode(DecodeError::Invalid(_))
     ));
     let newer = [&b"SRBACK\0\x02"[..], &whole[8..]].concat();
-    assert!(matches!(
-        refused(&f, &newer, &slot()),
-        OpenError::Decode(DecodeError::UnknownFormat(2))
-    ));
+    assert!(matches!(refused(&f, &newer, &slot()), OpenError::BackupFormat(2)));
 }
 
 #[test]

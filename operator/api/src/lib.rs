@@ -6,6 +6,8 @@
 #[cfg(feature = "calls")]
 pub mod audit;
 #[cfg(feature = "calls")]
+pub mod backup_status;
+#[cfg(feature = "calls")]
 pub mod manifest;
 #[cfg(feature = "calls")]
 pub mod problem;

@@ -2,6 +2,7 @@
 //!
 //! `now` and randomness are arguments of whoever needs them.
 
+pub mod backup;
 pub mod ca_bundle;
 pub mod cause;
 pub mod config_map;

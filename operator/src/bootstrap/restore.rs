@@ -97,9 +97,6 @@ pub(crate) enum RestoreError {
     /// Another kind of file.
     #[error("this is no backup: give the file that `strongroom backup` wrote")]
     NotABackup,
-    /// A newer program wrote it.
-    #[error("the backup has format {0}, which this version does not know; run a newer strongroom")]
-    NewerFormat(u8),
     /// A store is in the way.
     #[error(
         "there is a store at `{0}` already, and nothing was changed; move it away first, or name another data directory"
@@ -134,7 +131,9 @@ impl From<OpenError> for RestoreError {
             OpenError::Seal(SealError::NoSuchSlot(kind)) => Self::NoSlot(kind),
             OpenError::Seal(SealError::WrongKey(kind)) => Self::WrongKey(kind),
             OpenError::Seal(SealError::UnknownFormat(format))
-            | OpenError::Decode(DecodeError::UnknownFormat(format)) => Self::NewerFormat(format),
+            | OpenError::Decode(DecodeError::UnknownFormat(format)) => {
+                Self::Open(OpenError::BackupFormat(format))
+            }
             OpenError::Decode(DecodeError::Invalid("magic of a backup")) => Self::NotABackup,
             OpenError::Seal(SealError::Damaged(_)) | OpenError::Decode(_) | OpenError::Tampered => {
                 Self::NotWhole

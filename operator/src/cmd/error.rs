@@ -5,6 +5,7 @@ use strongroom_store::seal::SealError;
 use strongroom_store::vault::OpenError;
 
 use crate::admin::{AdminError, SlotError};
+use crate::backup::BackupError;
 use crate::bootstrap::RestoreError;
 use crate::seal::SealSourceError;
 
@@ -107,6 +108,24 @@ pub(crate) enum CommandError {
     /// The chains are not sound.
     #[error("the audit chains are not sound")]
     Unsound,
+    /// A backup or a drill.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// A schedule that means nothing.
+    #[error("{argument}: {source}")]
+    Schedule {
+        /// The argument that has it.
+        argument: &'static str,
+        source: strongroom_rules::schedule::ScheduleError,
+    },
+    /// Nobody said which backup.
+    #[error("name the backup: --from FILE, or --backup-destination and --backup")]
+    NoBackupNamed,
+    /// Not all of a backup came back.
+    #[error(
+        "not everything in the backup came back; take another one, and inspect the store with `strongroom store check`"
+    )]
+    NotRestored,
     /// The store is not sound.
     #[error("the store is damaged; restore a backup")]
     Damaged,

@@ -5,8 +5,10 @@
 mod audit;
 mod audit_limits;
 mod backup;
+mod backup_arguments;
 mod crds;
 mod data_dir;
+mod drill;
 mod error;
 mod namespace_share;
 mod reach;
@@ -40,6 +42,7 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Arguments),
     Backup(backup::Arguments),
+    Drill(Box<drill::Arguments>),
     Reach(reach::Arguments),
     Restore(restore::Arguments),
     #[command(subcommand)]
@@ -75,6 +78,7 @@ async fn carry_out(command: Command, out: &mut (impl Write + Send)) -> Result<()
         Command::Crds(_) => crds::run(out),
         Command::Audit(arguments) => audit::run(arguments, out).await,
         Command::Backup(arguments) => backup::run(arguments).await,
+        Command::Drill(arguments) => drill::run(*arguments, out).await,
         Command::Reach(arguments) => reach::run(arguments, out).await,
         Command::Restore(arguments) => restore::run(arguments, out).await,
         Command::Seal(arguments) => seal::run(arguments, out).await,

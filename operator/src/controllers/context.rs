@@ -42,6 +42,8 @@ use crate::store_handle::StoreHandle;
 pub(crate) struct ControllerOptions {
     /// The namespace that this process lives in, where `strongroom-deletions` is.
     pub(crate) own_namespace: String,
+    /// Native Secrets of that namespace that no ManagedSecret may have or import: the process lives on them.
+    pub(crate) reserved_secrets: Vec<String>,
     /// The namespaces of node plugins, which are told what to trust as soon as they are there.
     pub(crate) node_namespaces: Vec<String>,
     /// The namespaces whose native Secrets may be read; empty: all.

@@ -64,6 +64,7 @@ impl ControllerFixture {
         writer.apply_watcher_event(&Event::InitDone);
         let options = ControllerOptions {
             own_namespace: "strongroom".to_owned(),
+            reserved_secrets: vec!["backup-credentials".to_owned()],
             node_namespaces: Vec::new(),
             native_namespaces: Vec::new(),
             concurrency: 8,

@@ -62,6 +62,7 @@ fn start_within(
     let (stop, stopped) = watch::channel(false);
     let options = ControllerOptions {
         own_namespace: "strongroom".to_owned(),
+        reserved_secrets: Vec::new(),
         node_namespaces: vec!["nodes".to_owned()],
         native_namespaces: Vec::new(),
         concurrency: 4,

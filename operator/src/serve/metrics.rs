@@ -11,12 +11,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use strongroom_process::{MetricRegistry, WorkPool};
 use strongroom_store::vault::{NamespaceUsage, StoreStats};
 
-use crate::{audit, controllers, gateway};
+use crate::{audit, backup, controllers, gateway};
 
 /// All that the control plane counts.
 pub(super) struct ControlPlaneMetrics {
     pub(super) controllers: Arc<controllers::metrics::Metrics>,
     pub(super) audit: audit::AuditMetrics,
+    pub(super) backup: backup::BackupMetrics,
     pub(super) process: ProcessMetrics,
     pub(super) gateway: gateway::GatewayMetrics,
     /// Threads for long work, which counts too.
@@ -30,6 +31,7 @@ impl ControlPlaneMetrics {
         let metrics = Self {
             controllers: Arc::new(controllers::metrics::Metrics::register(&mut registry)),
             audit: audit::AuditMetrics::register(&mut registry),
+            backup: backup::BackupMetrics::register(&mut registry),
             process: ProcessMetrics::register(&mut registry),
             gateway: gateway::GatewayMetrics::register(&mut registry),
             work: WorkPool::by_processors(&mut registry),

@@ -1,21 +1,12 @@
 //! Backup and restore: one snapshot as an encrypted, ordered stream, and that stream into an empty place.
-//!
-//! | bytes | field |
-//! |---|---|
-//! | 8 | magic `SRBACK\0` and format 1 |
-//! | 16 | backup id |
-//! | 4 + n | the seal file: the key of any of its slots opens the backup |
-//! | each part | length 4, sealed bytes; the last part says so inside of what it is sealed under |
-//!
-//! A part holds records as they stand in the store, values still sealed: count 4, then table 1, key (4 + n),
-//! value (4 + n). A part that is cut, changed, left out or moved does not open. A restored store is as old as
-//! its snapshot, so its anchor demands that a person accepts it.
+//! [`super::backup_format`] has the bytes. A restored store is as old as its snapshot, so its anchor demands
+//! that a person accepts it.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use zeroize::Zeroizing;
-
+use super::backup_format::{Item, MAGIC, encode_part};
+use super::backup_reader::{BackupHeader, BackupParts};
 use super::commands::{ForgetNamespaceUids, RecordRestore};
 use super::directory::private_dir;
 use super::error::StoreError;
@@ -24,20 +15,14 @@ use super::open_error::OpenError;
 use super::store::Store;
 use super::types::Meta;
 use crate::audit::RetentionLimits;
-use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Context, Keyring, RootKey};
 use crate::engine::{
     Batch, Change, CommitOutcome, DEFAULT_CACHE_BYTES, Engine, STORE_FILE, Table, create_file, try_visit,
 };
-use crate::seal::{SealFile, SlotSecret};
-
-const MAGIC: [u8; 8] = *b"SRBACK\0\x01";
+use crate::seal::SlotSecret;
 
 /// A part is closed once it holds so many bytes.
 const PART_BYTES: usize = 1 << 20;
-
-/// Most bytes of one part that a restore takes in.
-const MAX_PART_BYTES: usize = 32 << 20;
 
 impl Store {
     /// Writes a backup of now. Writers go on meanwhile; the stream shows one snapshot. Returns the number of
@@ -81,33 +66,6 @@ struct Parts<'a> {
     out: &'a mut dyn Write,
     records: Vec<Item>,
     bytes: usize,
-}
-
-/// A record as it stands in the store: table, key, value.
-type Item = (Table, Vec<u8>, Vec<u8>);
-
-/// The bytes of a part before it is sealed.
-pub(crate) fn encode_part(items: &[Item]) -> Zeroizing<Vec<u8>> {
-    let size: usize = items
-        .iter()
-        .map(|(_, key, value)| 9 + key.len() + value.len())
-        .sum();
-    let mut writer = Writer::with_capacity(4 + size);
-    writer.list(items.iter(), |w, (table, key, value)| {
-        w.u8(table.code()).bytes(key).bytes(value)
-    });
-    writer.finish()
-}
-
-/// The records of an opened part.
-pub(crate) fn decode_part(bytes: &[u8]) -> Result<Vec<Item>, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let items = reader.list(|r| {
-        let table = Table::from_code(r.u8()?).ok_or(DecodeError::Invalid("table"))?;
-        Ok((table, r.bytes()?.to_vec(), r.bytes()?.to_vec()))
-    })?;
-    reader.end()?;
-    Ok(items)
 }
 
 impl Parts<'_> {
@@ -156,28 +114,17 @@ pub struct RestoreOptions<'a> {
 ///
 /// # Errors
 /// [`OpenError::Exists`] where something is there; [`OpenError::Tampered`] where the stream is not whole;
-/// [`DecodeError`] where it is no backup, or one of a format that this version does not know.
+/// [`OpenError::Decode`] where it is no backup; [`OpenError::BackupFormat`] where a newer version wrote it.
 pub fn restore(options: &RestoreOptions<'_>, from: &mut dyn Read) -> Result<u64, OpenError> {
     if !is_empty(options.dir)? {
         return Err(OpenError::Exists(options.dir.display().to_string()));
     }
-    let mut magic = [0; 8];
-    from.read_exact(&mut magic).map_err(cut)?;
-    match magic {
-        MAGIC => {}
-        [b'S', b'R', b'B', b'A', b'C', b'K', 0, format] => {
-            return Err(DecodeError::UnknownFormat(format).into());
-        }
-        _ => return Err(DecodeError::Invalid("magic of a backup").into()),
-    }
-    let mut backup = [0; 16];
-    from.read_exact(&mut backup).map_err(cut)?;
-    let seal = SealFile::decode(&length_prefixed(from)?)?;
-    let root = seal.unlock(options.secret)?;
-    let keyring = Keyring::derive(&root, seal.store());
+    let header = BackupHeader::read(from)?;
+    let root = header.seal.unlock(options.secret)?;
+    let keyring = Keyring::derive(&root, header.seal.store());
     private_dir(options.dir)?;
     let engine = create_file(&options.dir.join(STORE_FILE))?;
-    let restored = import_records(engine.as_ref(), &keyring, &backup, from);
+    let restored = import_records(engine.as_ref(), header.parts(&keyring, from));
     drop(engine);
     let total = match restored {
         Ok(total) => total,
@@ -188,13 +135,13 @@ pub fn restore(options: &RestoreOptions<'_>, from: &mut dyn Read) -> Result<u64,
         }
     };
     // The seal comes last: without it nothing opens, so a cut restore is no store.
-    seal.write(options.dir)?;
+    header.seal.write(options.dir)?;
     settle(options, &root)?;
     Ok(total)
 }
 
 /// Whether nothing is at `dir`: also segments of another store's read chain would be in the way.
-fn is_empty(dir: &Path) -> io::Result<bool> {
+pub(super) fn is_empty(dir: &Path) -> io::Result<bool> {
     match std::fs::read_dir(dir) {
         Ok(mut entries) => Ok(entries.next().is_none()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
@@ -202,51 +149,28 @@ fn is_empty(dir: &Path) -> io::Result<bool> {
     }
 }
 
-fn import_records(
-    engine: &dyn Engine,
-    keyring: &Keyring,
-    backup: &[u8; 16],
-    from: &mut dyn Read,
-) -> Result<u64, OpenError> {
+fn import_records(engine: &dyn Engine, mut parts: BackupParts<'_>) -> Result<u64, OpenError> {
     let mut total = 0;
-    for number in 0.. {
-        let sealed = length_prefixed(from)?;
-        let open = |last| {
-            keyring.open(
-                &Context::Backup {
-                    backup,
-                    part: number,
-                    last,
-                },
-                &sealed,
-            )
-        };
-        let (bytes, last) = match open(false) {
-            Ok(bytes) => (bytes, false),
-            Err(_) => (open(true).map_err(|_| OpenError::Tampered)?, true),
-        };
-        let changes: Vec<Change> = decode_part(bytes.expose())?
-            .into_iter()
-            .map(|(table, key, value)| Change::Put { table, key, value })
-            .collect();
-        total += changes.len() as u64;
-        match engine.commit(&Batch {
-            changes,
-            ..Batch::default()
-        })? {
-            CommitOutcome::Committed(_) => {}
-            CommitOutcome::Conflict(_) | CommitOutcome::Unknown => {
-                return Err(StoreError::NotCommitted.into());
-            }
-        }
-        if last {
-            break;
-        }
-    }
-    if from.read(&mut [0])? > 0 {
-        return Err(OpenError::Tampered);
+    while let Some(items) = parts.next_part()? {
+        total += items.len() as u64;
+        import_part(engine, items)?;
     }
     Ok(total)
+}
+
+/// Puts the records of one part into the engine.
+pub(super) fn import_part(engine: &dyn Engine, items: Vec<Item>) -> Result<(), OpenError> {
+    let changes: Vec<Change> = items
+        .into_iter()
+        .map(|(table, key, value)| Change::Put { table, key, value })
+        .collect();
+    match engine.commit(&Batch {
+        changes,
+        ..Batch::default()
+    })? {
+        CommitOutcome::Committed(_) => Ok(()),
+        CommitOutcome::Conflict(_) | CommitOutcome::Unknown => Err(StoreError::NotCommitted.into()),
+    }
 }
 
 /// Opens what was restored, which proves it, and puts the restore on record.
@@ -279,25 +203,4 @@ fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError>
     }
     store.close();
     Ok(())
-}
-
-fn length_prefixed(from: &mut dyn Read) -> Result<Vec<u8>, OpenError> {
-    let mut length = [0; 4];
-    from.read_exact(&mut length).map_err(cut)?;
-    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-    if length > MAX_PART_BYTES {
-        return Err(DecodeError::Invalid("length of a part").into());
-    }
-    let mut bytes = vec![0; length];
-    from.read_exact(&mut bytes).map_err(cut)?;
-    Ok(bytes)
-}
-
-/// A stream that ends too early is no whole backup.
-fn cut(error: io::Error) -> OpenError {
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        OpenError::Tampered
-    } else {
-        error.into()
-    }
 }

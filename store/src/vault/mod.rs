@@ -10,7 +10,7 @@
 //! | `job`, `writer`, `commit_changes` | the way of a command into a commit |
 //! | `commands`, `view`, `effect` | the rules: what is decided on what, and what that changes |
 //! | `read` | what is asked |
-//! | `backup`, `check`, `compact`, `rekey`, `retain`, `seal` | what the person who runs it does |
+//! | `backup`, `check`, `compact`, `drill`, `rekey`, `retain`, `seal` | what the person who runs it does |
 //!
 //! Must not know Kubernetes, read the wall clock, keep a value in memory, or name an engine.
 
@@ -18,6 +18,9 @@ mod anchor;
 mod audit_bound;
 mod audit_position;
 mod backup;
+mod backup_check;
+mod backup_format;
+mod backup_reader;
 mod caches;
 mod check;
 mod commands;
@@ -26,6 +29,7 @@ mod commit_failure;
 mod compact;
 mod creation;
 mod directory;
+mod drill;
 mod effect;
 mod error;
 mod group_stats;
@@ -55,13 +59,15 @@ mod writer;
 pub use anchor::{Anchor, MalformedAnchor, StrictAnchor};
 pub use audit_position::AuditPosition;
 pub use backup::{RestoreOptions, restore};
+pub use backup_check::BackupReport;
 #[cfg(any(test, feature = "test-util"))]
-pub(crate) use backup::{decode_part, encode_part};
+pub(crate) use backup_format::{decode_part, encode_part};
 pub use check::{CheckReport, check, count_secrets};
 pub use commands::*;
 pub use compact::{CompactionReport, compact};
 pub use creation::CreateStoreOptions;
 pub use directory::exists;
+pub use drill::{BackupKey, DrillOptions, DrillReport, drill};
 pub use error::{Refusal, Retry, StoreError};
 pub use group_stats::StoreStats;
 pub use open::{AnchorRule, OpenStoreOptions};

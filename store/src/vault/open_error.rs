@@ -1,5 +1,7 @@
 //! Why a store cannot be made, opened or looked at.
 
+use strongroom_model::id::StoreId;
+
 use super::error::StoreError;
 use crate::audit::ReadLogError;
 use crate::codec::DecodeError;
@@ -26,6 +28,12 @@ pub enum OpenError {
     /// The seal file is another store's.
     #[error("the seal file belongs to another store; put the right one back")]
     OtherStore,
+    /// The backup is another store's.
+    #[error("the backup is of another store, `{0}`; use a backup of this one")]
+    OtherBackup(StoreId),
+    /// A newer version wrote the backup.
+    #[error("the backup has format {0}, which this version does not know; run a newer strongroom")]
+    BackupFormat(u8),
     /// The seal file is not the one that the store knows.
     #[error(
         "the seal file was replaced behind the store's back; put the right one back, or restore a backup"

@@ -23,8 +23,13 @@ pub(super) fn read_state(keyring: &Keyring, snapshot: &dyn Snapshot) -> Result<S
     let sealed = snapshot
         .value(Table::Meta, meta::STATE)?
         .ok_or(OpenError::Tampered)?;
+    decode_state(keyring, &sealed)
+}
+
+/// The state as its row holds it.
+pub(super) fn decode_state(keyring: &Keyring, sealed: &[u8]) -> Result<StoreState, OpenError> {
     let bytes = keyring
-        .open(&Context::Meta("state"), &sealed)
+        .open(&Context::Meta("state"), sealed)
         .map_err(|_| OpenError::Tampered)?;
     Ok(StoreState::decode(bytes.expose())?)
 }
@@ -91,7 +96,12 @@ pub(super) fn check_seal(
     let bytes = snapshot
         .value(Table::Meta, meta::SEAL)?
         .ok_or(OpenError::Tampered)?;
-    let known = SealDigest::decode(&bytes)?;
+    matches_seal(keyring, &bytes, seal)
+}
+
+/// [`check_seal`], with what the store's row holds.
+pub(super) fn matches_seal(keyring: &Keyring, row: &[u8], seal: &SealFile) -> Result<(), OpenError> {
+    let known = SealDigest::decode(row)?;
     let mac = keyring.seal_file_mac(&seal.encode());
     let is = |digest: [u8; 32]| bool::from(digest.ct_eq(&mac));
     if is(known.current) || known.next.is_some_and(is) {

@@ -1,34 +1,85 @@
-//! What the cluster says of the installation itself, as far as the person may see it: the APIService, and the
-//! claim of the store.
+//! What the cluster says of the installation itself, as far as the person may see it: the APIService, the
+//! claim of the store, and how its backups stand.
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::Api;
+use strongroom_api::backup_status::{BACKUP_CONFIG_MAP, BACKUP_STATUS_KEY, BackupStatus};
 
 use crate::cluster::Cluster;
 
 /// The APIService of people's API.
 const API_SERVICE: &str = "v1.people.strongroom.dev";
 
-/// What is wrong with it, in words.
-pub(super) async fn problems(cluster: &Cluster) -> Vec<String> {
+/// What is known of it.
+#[derive(Debug, Default)]
+pub(super) struct Installation {
+    /// What is wrong, in words.
+    pub(super) problems: Vec<String>,
+    /// How its backups stand, where the person may see that.
+    pub(super) backups: Option<BackupStatus>,
+}
+
+/// Asks for what this person may see; what may not be seen, or is not there, is left out.
+pub(super) async fn look(cluster: &Cluster) -> Installation {
     // Not to be seen by this person, or not there: others say that.
     let Ok(Some(service)) = Api::<APIService>::all(cluster.client.clone())
         .get_opt(API_SERVICE)
         .await
     else {
-        return Vec::new();
+        return Installation::default();
     };
     let mut problems: Vec<String> = unavailable(&service).into_iter().collect();
     let Some((namespace, name)) = place(&service) else {
-        return problems;
+        return Installation {
+            problems,
+            backups: None,
+        };
     };
     let claim = format!("data-{name}-0");
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client.clone(), &namespace);
     if let Ok(Some(claim)) = claims.get_opt(&claim).await {
         problems.extend(unbound(&namespace, &claim));
     }
-    problems
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &namespace);
+    let map = maps.get_opt(BACKUP_CONFIG_MAP).await;
+    let backups = map.ok().flatten().as_ref().and_then(backup_status);
+    problems.extend(
+        backups
+            .iter()
+            .flat_map(|status| status.problems(Timestamp::now())),
+    );
+    Installation { problems, backups }
+}
+
+fn backup_status(map: &ConfigMap) -> Option<BackupStatus> {
+    serde_json::from_str(map.data.as_ref()?.get(BACKUP_STATUS_KEY)?).ok()
+}
+
+/// What people are told of backups in a line that says more; nothing where none are taken.
+pub(super) fn backup_summary(status: &BackupStatus, now: Timestamp) -> Option<String> {
+    status.schedule.as_ref()?;
+    let ago = |at: Timestamp| {
+        let hours = now.duration_since(at).as_hours().max(0);
+        match hours {
+            0 => "less than an hour ago".to_owned(),
+            1..72 => format!("{hours} hours ago"),
+            _ => format!("{} days ago", hours / 24),
+        }
+    };
+    let newest = status.newest.as_ref().map_or_else(
+        || "no verified backup".to_owned(),
+        |newest| format!("last verified backup {}", ago(newest.taken)),
+    );
+    let drill = status.drill.as_ref().map_or_else(
+        || "no drill".to_owned(),
+        |drill| format!("last drill {}", ago(drill.at)),
+    );
+    Some(format!(
+        "; {newest}, {drill}, {} recovery keys",
+        status.recovery_slots
+    ))
 }
 
 /// Namespace and name of the installation: the Service of its extension API server is named after it.
@@ -102,5 +153,25 @@ mod tests {
                 .unwrap()
                 .contains("is Pending")
         );
+    }
+
+    #[test]
+    fn backups_are_told_in_a_few_words() {
+        let map: ConfigMap = serde_json::from_value(json!({
+            "metadata": {"name": BACKUP_CONFIG_MAP},
+            "data": {"status.json": json!({
+                "schedule": "0 3 * * *", "recoverySlots": 1,
+                "newest": {"name": "b", "taken": "2026-11-24T03:00:00Z", "bytes": 1, "secrets": 1},
+                "drill": {"at": "2026-11-20T03:00:00Z", "backup": "b"},
+            }).to_string()},
+        }))
+        .unwrap();
+        let status = backup_status(&map).unwrap();
+        let now = "2026-11-24T05:00:00Z".parse().unwrap();
+        assert_eq!(
+            backup_summary(&status, now).unwrap(),
+            "; last verified backup 2 hours ago, last drill 4 days ago, 1 recovery keys"
+        );
+        assert_eq!(backup_summary(&BackupStatus::default(), now), None);
     }
 }

@@ -7,7 +7,7 @@ use strongroom_api::problem::Code;
 use strongroom_api::v1::{StoreLimit, StoreUsage};
 use strongroom_crds::v1alpha1::ManagedSecret;
 
-use super::installation;
+use super::installation::{self, Installation};
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Format, Output, Table, bytes, cell, field};
@@ -15,8 +15,9 @@ use crate::output::{Format, Output, Table, bytes, cell, field};
 /// Shows whether Strongroom answers, and the state of the ManagedSecrets
 ///
 /// Exits with code 1 if Strongroom cannot be reached, or if the claim of its store is not bound: then nothing
-/// can be created, rotated or read over the API, even if the objects look ready. Checks that you have no
-/// rights for are skipped.
+/// can be created, rotated or read over the API, even if the objects look ready. Also if scheduled backups
+/// fail, are late or open with no recovery key, or the last drill failed. Checks that you have no rights for
+/// are skipped.
 ///
 /// Example: kubectl strongroom status --all-namespaces
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,11 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
         Err(error) if is_somebodys_answer(&error) => (error.to_string(), Vec::new()),
         Err(error) => (error.to_string(), vec![error.to_string()]),
     };
-    problems.extend(installation::problems(&client.cluster).await);
+    let Installation {
+        problems: of_installation,
+        backups,
+    } = installation::look(&client.cluster).await;
+    problems.extend(of_installation);
     let objects = api
         .list(&ListParams::default())
         .await
@@ -60,8 +65,12 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
     let has = room.as_ref().map_or_else(String::new, |page| {
         has_of_store(client.namespace(), page.used, page.limit)
     });
+    let saved = backups
+        .as_ref()
+        .and_then(|status| installation::backup_summary(status, jiff::Timestamp::now()))
+        .unwrap_or_default();
     let summary = format!(
-        "{} ManagedSecrets, {number} ready; {answers}{log}{has}",
+        "{} ManagedSecrets, {number} ready; {answers}{log}{has}{saved}",
         secrets.len()
     );
     let shown: Vec<&Value> = secrets
@@ -72,7 +81,7 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
         room.map(|page| json!({"namespace": client.namespace(), "used": page.used, "limit": page.limit}));
     let answer = json!({
         "room": room, "server": client.cluster.server, "api": answers, "healthy": problems.is_empty(), "problems": problems,
-        "managedSecrets": secrets.len(), "ready": number, "auditHeldHours": held, "secrets": shown,
+        "managedSecrets": secrets.len(), "ready": number, "auditHeldHours": held, "backups": backups, "secrets": shown,
     });
     if out.format == Format::Table {
         out.tell(&answer, &summary)?;

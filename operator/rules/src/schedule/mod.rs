@@ -6,6 +6,7 @@
 //! - Summer time: a fixed time of day that the clock skips runs at the first moment after the gap, one that
 //!   comes twice runs at the first; a repeating time (`*/15`) follows the elapsed time.
 
+mod calendar;
 mod recurrence;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use strongroom_crds::v1alpha1::RotationScheduleSpec;
 
+pub use self::calendar::Calendar;
 use self::recurrence::Recurrence;
 pub(crate) use self::window::DailyWindow;
 

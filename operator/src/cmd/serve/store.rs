@@ -10,6 +10,7 @@ use crate::audit::{Destination, sink_help};
 use crate::bootstrap::AcceptFlags;
 use crate::cmd::CommandError;
 use crate::cmd::audit_limits::{AuditLimits, ByteSize, ByteSizeError, file_system};
+use crate::cmd::backup_arguments::BackupArguments;
 use crate::cmd::data_dir::DataDir;
 use crate::cmd::namespace_share::NamespaceShare;
 use crate::gateway::{
@@ -117,6 +118,8 @@ pub(in crate::cmd) struct StoreArguments {
     pub(in crate::cmd) audit_limits: AuditLimits,
     #[command(flatten)]
     pub(in crate::cmd) namespace_share: NamespaceShare,
+    #[command(flatten)]
+    pub(in crate::cmd) backups: BackupArguments,
     /// MiB of the store's page cache
     #[arg(long, value_name = "MIB", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=4096))]
     store_cache: u16,
@@ -157,6 +160,7 @@ pub(super) async fn run(
         audit_sink,
         audit_limits,
         namespace_share,
+        backups,
         store_cache,
         accept_rollback,
         accept_new_store,
@@ -212,6 +216,7 @@ pub(super) async fn run(
         },
         service: gateway_service,
         sinks: audit_sink,
+        backups: backups.settings(&data_dir)?,
     };
     Ok(store::run(settings).await?)
 }

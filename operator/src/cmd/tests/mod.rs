@@ -1,6 +1,7 @@
 //! The commands on a stopped store, and beside a process that answers at the socket.
 
 mod audit;
+mod drill;
 
 use std::path::Path;
 use std::sync::Arc;

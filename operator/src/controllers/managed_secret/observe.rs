@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt};
 use strongroom_crds::annotation;
-use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule, Source as SourceSpec};
+use strongroom_crds::condition::Reason;
+use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretSpec, RotationSchedule, Source as SourceSpec};
 use strongroom_model::id::{KeyId, NamespaceId, SecretId};
 use strongroom_model::name::{SecretName, VersionId};
 use strongroom_rules::generate::Differences;
@@ -97,7 +98,7 @@ pub(super) async fn observe(
                 readopt: annotations.get(annotation::READOPT).cloned(),
                 rotate_now: RotateNow::Nothing,
             },
-            wanted: wanted(object, identity),
+            wanted: wanted(ctx, object, identity),
             namespace,
             stored: StoredSecretState::Absent,
             native: NativeSecretState::Unread,
@@ -159,8 +160,9 @@ async fn recorded(
 }
 
 /// The spec in the terms of the rules.
-fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<DesiredState, InvalidSpec> {
+fn wanted(ctx: &Ctx, object: &ManagedSecret, identity: &Identity) -> Result<DesiredState, InvalidSpec> {
     let spec = &object.spec;
+    reserved(ctx, spec, identity).map_or(Ok(()), Err)?;
     let source = match &spec.source {
         SourceSpec::Generate(_) => ValueSource::Generate,
         SourceSpec::Import(source) => ValueSource::Import {
@@ -186,6 +188,30 @@ fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<DesiredState, I
         labels: secret_labels::desired(spec, object.labels()),
         description: spec.description.clone().unwrap_or_default(),
         suspend: spec.suspend.unwrap_or(false),
+    })
+}
+
+/// Why the spec has nothing to say about a native Secret that the process itself lives on, if it names one.
+fn reserved(ctx: &Ctx, spec: &ManagedSecretSpec, identity: &Identity) -> Option<InvalidSpec> {
+    if identity.namespace != ctx.options.own_namespace {
+        return None;
+    }
+    let imported = match &spec.source {
+        SourceSpec::Import(source) => Some(("spec.source.import.secretRef.name", &source.secret_ref.name)),
+        SourceSpec::Generate(_) | SourceSpec::External(_) | SourceSpec::Sealed(_) => None,
+    };
+    let written = spec
+        .secret
+        .as_ref()
+        .map(|native| ("spec.secret.name", &native.name));
+    let (field, name) = written
+        .into_iter()
+        .chain(imported)
+        .find(|(_, name)| ctx.options.reserved_secrets.contains(name))?;
+    Some(InvalidSpec {
+        reason: Reason::TargetReserved,
+        field: field.to_owned(),
+        problem: format!("strongroom itself needs the Secret `{name}`; name another one"),
     })
 }
 

@@ -32,6 +32,8 @@ pub(super) struct ControllerRole {
     pub(super) shared: GatewayShared,
     /// The namespace of the process.
     pub(super) own_namespace: String,
+    /// Native Secrets of that namespace that no ManagedSecret may have.
+    pub(super) reserved_secrets: Vec<String>,
     /// Those of node plugins.
     pub(super) node_namespaces: Vec<String>,
     pub(super) work: WorkPool,
@@ -53,12 +55,14 @@ impl ControllerRole {
             metrics,
             shared,
             own_namespace,
+            reserved_secrets,
             node_namespaces,
             work,
             watches,
         } = self;
         let options = ControllerOptions {
             own_namespace,
+            reserved_secrets,
             node_namespaces,
             native_namespaces,
             concurrency,

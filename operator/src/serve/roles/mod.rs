@@ -1,9 +1,10 @@
 //! The roles of a process, one file each: what it is started with, its tasks, and the order of their end.
 //!
-//! `store` owns the store and runs `controllers`, `gateway` and `audit` on it; `extension_api` and `webhook`
-//! have no store.
+//! `store` owns the store and runs `controllers`, `gateway`, `audit` and `backup` on it; `extension_api` and
+//! `webhook` have no store.
 
 mod audit;
+mod backup;
 mod controllers;
 pub(crate) mod extension_api;
 mod gateway;

@@ -1,8 +1,8 @@
 //! The process that owns the store: starts its parts under the lease, and ends them in order.
 //!
-//! Up: health port, lease, store, then admin socket, upkeep, gateway, controllers, audit, anchor. Down:
-//! controllers finish what is under way, sinks save their place, the anchor is written once more, the store
-//! closes, the lease goes back.
+//! Up: health port, lease, store, then admin socket, upkeep, backup, gateway, controllers, audit, anchor.
+//! Down: controllers finish what is under way, sinks save their place, the anchor is written once more, the
+//! store closes, the lease goes back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,14 @@ use tokio::task::JoinHandle;
 
 use super::ProcessSettings;
 use super::audit::AuditRole;
+use super::backup::BackupRole;
 use super::controllers::{ControllerRole, ControllerSettings};
 use super::gateway::GatewayRole;
 use crate::admin::{Admin, Listener};
 use crate::anchor::AnchorConfigMap;
 use crate::attestation::PendingAttestations;
 use crate::audit::{Destination, HeldHours};
+use crate::backup::BackupSettings;
 use crate::bootstrap::OpenedStore;
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::ConsumerIndex;
@@ -49,6 +51,7 @@ pub(crate) struct StoreSettings {
     pub(crate) service: Option<String>,
     /// Where audit records go besides where they always go.
     pub(crate) sinks: Vec<Destination>,
+    pub(crate) backups: BackupSettings,
 }
 
 /// Serves until asked to stop, or until it must.
@@ -159,12 +162,16 @@ impl StoreParts {
             gateway,
             service,
             sinks,
+            backups: BackupSettings {
+                backups,
+                reserved_secrets,
+            },
         } = settings;
         let store = opened.store;
         let listener = Listener::bind(&open.dir)?;
         let admin = Admin {
             store: store.clone(),
-            root: opened.root,
+            root: Arc::clone(&opened.root),
             opened_by: open.source.kind(),
             now,
         };
@@ -174,7 +181,19 @@ impl StoreParts {
             metrics.process.clone(),
             shutdown.clone(),
         ));
-        let mut last = vec![("admin".to_owned(), admin), ("upkeep".to_owned(), upkeep)];
+        let backup = BackupRole {
+            plan: backups,
+            store: store.clone(),
+            root: opened.root,
+            client: client.clone(),
+            namespace: namespace.clone(),
+            metrics: metrics.backup,
+        };
+        let mut last = vec![
+            ("admin".to_owned(), admin),
+            ("upkeep".to_owned(), upkeep),
+            ("backup".to_owned(), backup.start(&shutdown)),
+        ];
 
         let (policies, declared) = (Policies::default(), ExternalSourceIndex::default());
         let (cluster_keys, terms) = (ClusterKeys::default(), DeliveryPolicyIndex::default());
@@ -233,6 +252,7 @@ impl StoreParts {
                 bundle,
             },
             own_namespace: namespace,
+            reserved_secrets,
             node_namespaces,
             work: metrics.work,
             watches,

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 
 use super::native;
-use crate::controllers::testing::{ControllerFixture, generated, now, says};
+use crate::controllers::testing::{ControllerFixture, NS, generated, now, says};
 
 fn spec(name: &str, change: Json) -> Json {
     let mut spec = generated(name);
@@ -36,6 +36,38 @@ fn owners(object: &Json) -> Vec<String> {
         .iter()
         .map(|entry| format!("{} {}", text(entry, "manager"), text(entry, "operation")))
         .collect()
+}
+
+#[tokio::test]
+async fn the_secrets_that_the_process_lives_on_are_nobody_elses() {
+    let mut world = ControllerFixture::new();
+    world.api.put(
+        &native("backup-credentials"),
+        json!({"metadata": {"uid": "theirs"}, "data": {"secret-access-key": "eA=="}}),
+    );
+    world.ctx.options.own_namespace = NS.to_owned();
+    for (name, spec, field) in [
+        ("writes", generated("backup-credentials"), "`spec.secret.name`"),
+        (
+            "imports",
+            json!({"source": {"import": {"secretRef": {"name": "backup-credentials"}}}}),
+            "`spec.source.import.secretRef.name`",
+        ),
+    ] {
+        world.apply_now(name, spec).await;
+        assert_eq!(world.ready(name), says("False", "TargetReserved"), "{name}");
+        let told = world.message(name, "Ready");
+        assert!(
+            told.contains(field) && told.contains("backup-credentials"),
+            "{told}"
+        );
+        assert!(world.view(name).await.is_none(), "{name}");
+    }
+    assert_eq!(found(&world, "backup-credentials")["metadata"]["uid"], "theirs");
+    // In another namespace it is a name like any other.
+    world.ctx.options.own_namespace = "strongroom".to_owned();
+    world.apply_now("free", generated("backup-credentials-2")).await;
+    assert_eq!(world.ready("free"), says("True", "Ready"));
 }
 
 #[tokio::test]
