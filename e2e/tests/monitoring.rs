@@ -24,10 +24,10 @@ use std::process::{Command, Stdio};
 use regex::Regex;
 use serde_json::Value;
 use strongroom_e2e::{Programs, Strongroom};
-use support::{ALL_NAMESPACES, Fixture, eventually, free_port, generated};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
 use self::prometheus::{Prometheus, Running, promtool};
+use self::support::{ALL_NAMESPACES, Fixture, eventually, free_port, generated};
 
 /// What promtool plays.
 const PLAYED: &str = include_str!("../rules/alerts.yaml");

@@ -354,10 +354,13 @@ fn a_new_root_key_comes_before_the_next_start_with_a_secret_of_another_name() {
     assert!(file.contains("strongroom store rekey"), "{file}");
     for other in [
         &["serve.seal.recoveryKeySecret.name=recovery"][..],
-        &["restore.enabled=true", "restore.requestId=1", "restore.from.hostPath=/backup"],
+        &[
+            "restore.enabled=true",
+            "restore.requestId=1",
+            "restore.from.hostPath=/backup",
+        ],
     ] {
         let refused = render(&[&[from, to], other].concat()).unwrap_err();
         assert!(refused.contains("one after the other"), "{refused}");
     }
 }
-

@@ -7,7 +7,7 @@ use strongroom_rules::retry::ErrorClass;
 use strongroom_store::engine::EngineError;
 use strongroom_store::vault::{Refusal, StoreError};
 
-/// What an error of the store is.
+/// Whose fault an error is, and so what becomes of the request: the caller's, the disk's or ours.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum StoreErrorKind<'a> {
     /// Its rules say no.

@@ -27,9 +27,9 @@ const FORMAT: u8 = 1;
 pub struct ChainEnds {
     /// What their signatures verify with.
     pub key: PublicKey,
-    /// Of the mutation chain.
+    /// Where the mutation chain stood.
     pub changes: ChainHead,
-    /// Of the read chain.
+    /// Where the chain of reads stood: its last record, and the digest that the next one continues.
     pub reads: ReadHead,
 }
 

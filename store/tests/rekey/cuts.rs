@@ -104,7 +104,7 @@ fn killed_after(dir: &Path, steps: usize) {
 }
 
 /// Exactly one of both keys opens the seal; what it opens is whole, and goes on.
-fn one_root_key_opens(dir: &Path, expected: &Observed, changes: usize, said: &str) -> bool {
+fn one_root_key_opens(dir: &Path, expected: &StoreObservation, changes: usize, said: &str) -> bool {
     let seal = SealFile::load(dir).unwrap();
     let (old, new) = (seal.unlock(&slot()), seal.unlock(&new_slot(1)));
     assert_ne!(old.is_ok(), new.is_ok(), "{said}");

@@ -206,7 +206,7 @@ pub(super) fn used() -> (tempfile::TempDir, PathBuf) {
 
 /// All that can be seen of a store, but what a new root key changes: versions of encryption keys.
 #[derive(PartialEq, Debug)]
-pub(super) struct Observed {
+pub(super) struct StoreObservation {
     pub(super) namespaces: Vec<String>,
     pub(super) secrets: Vec<SecretView>,
     /// By secret and version: the value, or why there is none.
@@ -219,7 +219,7 @@ pub(super) struct Observed {
     pub(super) changes: Vec<Entry>,
 }
 
-pub(super) fn observe(store: &Store, changes: usize) -> Observed {
+pub(super) fn observe(store: &Store, changes: usize) -> StoreObservation {
     let secrets = store.list(None, None, usize::MAX).unwrap();
     let mut values = BTreeMap::new();
     for secret in &secrets {
@@ -245,7 +245,7 @@ pub(super) fn observe(store: &Store, changes: usize) -> Observed {
         .map(|namespace| format!("{:?}", store.namespace_usage(namespace.id).unwrap()))
         .collect();
     let told = store.mutations_after(0, changes).unwrap();
-    Observed {
+    StoreObservation {
         namespaces: namespaces
             .iter()
             .map(|namespace| format!("{namespace:?}"))

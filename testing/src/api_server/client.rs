@@ -39,7 +39,7 @@ impl Connection {
         let (status, answer) = if let Some(scripted) = self.0.scripted(&request) {
             scripted.await?
         } else if request.query.contains("watch=true") {
-            let events = self.0.watch(&request.path, request.selected(), metadata);
+            let events = self.0.watch(&request, metadata);
             let lines = events.map(|event| Ok(Frame::data(Bytes::from(format!("{event}\n")))));
             return Ok(Response::new(StreamBody::new(lines).boxed_unsync()));
         } else {

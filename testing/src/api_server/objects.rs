@@ -56,9 +56,20 @@ pub(super) struct Server {
     /// What every request is answered for now.
     pub(super) outage: Option<StatusAnswer>,
     counter: u64,
+    /// What watchers were told, for those that begin later at an earlier `resourceVersion`.
+    history: Vec<ObjectChange>,
     pub(super) watchers: Vec<Watcher>,
     pub(super) admission: Option<Admission>,
     pub(super) scripts: Vec<Script>,
+}
+
+/// A change that watchers are told of.
+struct ObjectChange {
+    /// The `resourceVersion` of the list that has it.
+    version: u64,
+    path: String,
+    kind: &'static str,
+    object: Json,
 }
 
 /// Who watches a collection, or one object of it.
@@ -68,6 +79,29 @@ pub(super) struct Watcher {
     /// It wants to know of metadata alone.
     pub(super) metadata: bool,
     pub(super) events: UnboundedSender<Json>,
+}
+
+impl Watcher {
+    /// Tells it of a change, if that is of what it watches; whether it still listens.
+    fn tell(&self, change: &ObjectChange) -> bool {
+        let watched = COLLECTIONS
+            .into_iter()
+            .any(|known| known.0 == self.collection && belongs(&change.path, known));
+        let named = self
+            .name
+            .as_deref()
+            .is_none_or(|name| is_named(&change.object, name));
+        if !(watched && named) {
+            return true;
+        }
+        let object = if self.metadata {
+            partial(&change.object)
+        } else {
+            change.object.clone()
+        };
+        let event = json!({"type": change.kind, "object": object});
+        self.events.unbounded_send(event).is_ok()
+    }
 }
 
 /// What admission makes of a Secret.
@@ -124,22 +158,28 @@ impl Server {
     }
 
     /// Tells those who watch.
-    fn tell(&mut self, path: &str, kind: &str, object: &Json) {
-        let watched = |collection: &str| {
-            COLLECTIONS
-                .into_iter()
-                .any(|known| known.0 == collection && belongs(path, known))
+    fn tell(&mut self, path: &str, kind: &'static str, object: &Json) {
+        let change = ObjectChange {
+            version: self.counter,
+            path: path.to_owned(),
+            kind,
+            object: object.clone(),
         };
-        self.watchers.retain(|watcher| {
-            let told = if watcher.metadata {
-                partial(object)
-            } else {
-                object.clone()
-            };
-            let event = json!({"type": kind, "object": told});
-            let named = watcher.name.as_deref().is_none_or(|name| is_named(object, name));
-            !(named && watched(watcher.collection)) || watcher.events.unbounded_send(event).is_ok()
-        });
+        self.watchers.retain(|watcher| watcher.tell(&change));
+        self.history.push(change);
+    }
+
+    /// The `resourceVersion` of a list now.
+    pub(super) const fn version(&self) -> u64 {
+        self.counter
+    }
+
+    /// A watcher that is told of what came after this `resourceVersion`, and of all that comes.
+    pub(super) fn watch(&mut self, watcher: Watcher, since: u64) {
+        for change in self.history.iter().filter(|change| change.version > since) {
+            watcher.tell(change);
+        }
+        self.watchers.push(watcher);
     }
 
     /// A write that happens now.

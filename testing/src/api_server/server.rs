@@ -129,7 +129,7 @@ impl ApiServer {
         self.server().outage = error.map(|(code, reason)| failure(code, reason, "ordered by the test"));
     }
 
-    /// How many watches there are. What happens between a list and its watch is told to nobody here.
+    /// How many watches there are.
     pub fn watches(&self) -> usize {
         self.server().watchers.len()
     }
@@ -199,19 +199,24 @@ impl ApiServer {
         self.server().answer(request, (change, manager))
     }
 
-    /// Events from now on of a collection, or of one object of it.
-    pub(super) fn watch(&self, path: &str, name: Option<String>, metadata: bool) -> UnboundedReceiver<Json> {
+    /// Events of a collection, or of one object of it, from the `resourceVersion` on that the request names.
+    pub(super) fn watch(&self, request: &ApiRequest, metadata: bool) -> UnboundedReceiver<Json> {
         let (sender, receiver) = unbounded();
         let collection = COLLECTIONS
             .into_iter()
             .map(|(collection, _)| collection)
-            .find(|known| *known == path);
-        self.server().watchers.push(Watcher {
+            .find(|known| *known == request.path);
+        let since = request.parameter("resourceVersion");
+        let mut server = self.server();
+        let since = since.and_then(|version| version.parse().ok());
+        let since = since.unwrap_or_else(|| server.version());
+        let watcher = Watcher {
             collection: collection.expect("a collection that is watched"),
-            name,
+            name: request.selected(),
             metadata,
             events: sender,
-        });
+        };
+        server.watch(watcher, since);
         receiver
     }
 }

@@ -42,7 +42,7 @@ fn checked_time(text: &str) -> Result<String, String> {
     since(text).map(|_| text.to_owned())
 }
 
-/// Reads of one secret.
+/// How often a principal read one secret, and what it saw of it.
 #[derive(Default)]
 struct ReadsOfSecret {
     count: u64,

@@ -30,37 +30,59 @@ pub(super) enum Target {
     Key,
 }
 
-/// What can be asked of the context that says no more than who asks for which action. Where nothing else is
-/// asked, the answer is the same each time.
-const CACHEABLE_ATTRIBUTES: [&str; 6] = [
+/// What can be asked of the context that [`CachedQuestion`] and the caller's identity decide. Where nothing
+/// else is asked, the answer is the same each time.
+const CACHEABLE_ATTRIBUTES: [&str; 8] = [
     "account",
     "accountNamespace",
     "action",
     "isAccount",
     "isUser",
+    "kind",
+    MET,
     "user",
 ];
+
+/// The attribute that says what was worked out for Cedar.
+const MET: &str = "met";
 
 /// Callers whose answers are kept, at most, of one statement.
 const MAX_CACHED_CALLERS: usize = 1_024;
 
+/// All that a statement without other conditions can ask about a request of one caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct CachedQuestion {
+    action: Action,
+    target: Target,
+    met: Met,
+}
+
+/// What is worked out for Cedar: whether a name with wildcards fits, and whether the daily window is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Met {
+    names: bool,
+    window: bool,
+}
+
 /// What one statement said before, by who asked and for what.
 #[derive(Debug, Default)]
-pub(super) struct EffectCache(Mutex<HashMap<Identity, Vec<(Action, Effect)>>>);
+pub(super) struct EffectCache(Mutex<HashMap<Identity, Vec<(CachedQuestion, Effect)>>>);
 
 impl EffectCache {
-    fn find(&self, identity: &Identity, action: Action) -> Option<Effect> {
+    fn find(&self, identity: &Identity, question: CachedQuestion) -> Option<Effect> {
         let given = self.0.lock();
         let mut answers = given.get(identity)?.iter();
-        answers.find(|(asked, _)| *asked == action).map(|(_, says)| *says)
+        answers
+            .find(|(asked, _)| *asked == question)
+            .map(|(_, says)| *says)
     }
 
-    fn keep(&self, identity: &Identity, action: Action, says: Effect) {
+    fn keep(&self, identity: &Identity, question: CachedQuestion, says: Effect) {
         let mut given = self.0.lock();
         if given.len() >= MAX_CACHED_CALLERS {
             given.clear();
         }
-        given.entry(identity.clone()).or_default().push((action, says));
+        given.entry(identity.clone()).or_default().push((question, says));
     }
 }
 
@@ -80,11 +102,20 @@ impl CompiledStatement {
         {
             return self.evaluate(probe);
         }
-        if let Some(says) = self.answers.find(identity, probe.action) {
+        let question = CachedQuestion {
+            action: probe.action,
+            target: probe.target,
+            met: if self.asks.contains(MET) {
+                self.met(probe)
+            } else {
+                Met::default()
+            },
+        };
+        if let Some(says) = self.answers.find(identity, question) {
             return Ok(says);
         }
         let says = self.evaluate(probe)?;
-        self.answers.keep(identity, probe.action, says);
+        self.answers.keep(identity, question, says);
         Ok(says)
     }
 
@@ -151,17 +182,26 @@ impl CompiledStatement {
                 || "0.0.0.0".to_owned(),
                 |address| address.to_canonical().to_string(),
             )),
-            "met" => texts(self.met(probe)),
+            MET => {
+                let met = self.met(probe);
+                let named = [(met.names, MET_NAMES), (met.window, MET_WINDOW)];
+                texts(
+                    named
+                        .into_iter()
+                        .filter(|(holds, _)| *holds)
+                        .map(|(_, name)| name.to_owned()),
+                )
+            }
             // Nothing asks for anything else; what did would find nothing, and deny.
             _ => flag(false),
         }
     }
 
-    /// What is worked out for Cedar, and holds.
-    fn met(&self, probe: &Probe<'_>) -> impl Iterator<Item = String> {
-        let names = self.filter.met(probe).then_some(MET_NAMES);
-        let window = self.filter.window_is_open(probe).then_some(MET_WINDOW);
-        names.into_iter().chain(window).map(str::to_owned)
+    fn met(&self, probe: &Probe<'_>) -> Met {
+        Met {
+            names: self.filter.met(probe),
+            window: self.filter.window_is_open(probe),
+        }
     }
 }
 
@@ -184,27 +224,66 @@ mod tests {
         Identity::User(number.to_string())
     }
 
+    const READ: CachedQuestion = CachedQuestion {
+        action: Action::GetSecretValue,
+        target: Target::Secret,
+        met: Met {
+            names: false,
+            window: false,
+        },
+    };
+
     #[test]
     fn an_answer_is_for_who_asked_and_for_what() {
         let cache = EffectCache::default();
-        cache.keep(&user(0), Action::GetSecretValue, Effect::Allow);
-        cache.keep(&user(0), Action::DescribeSecret, Effect::Nothing);
-        for (number, action, expected) in [
-            (0, Action::GetSecretValue, Some(Effect::Allow)),
-            (0, Action::DescribeSecret, Some(Effect::Nothing)),
-            (0, Action::DeleteSecret, None),
-            (1, Action::GetSecretValue, None),
+        let describe = CachedQuestion {
+            action: Action::DescribeSecret,
+            ..READ
+        };
+        let met = |names, window| CachedQuestion {
+            met: Met { names, window },
+            ..READ
+        };
+        cache.keep(&user(0), READ, Effect::Allow);
+        cache.keep(&user(0), describe, Effect::Nothing);
+        cache.keep(&user(0), met(true, false), Effect::Deny);
+        for (number, question, expected) in [
+            (0, READ, Some(Effect::Allow)),
+            (0, describe, Some(Effect::Nothing)),
+            (0, met(true, false), Some(Effect::Deny)),
+            (0, met(false, true), None),
+            (
+                0,
+                CachedQuestion {
+                    target: Target::Key,
+                    ..READ
+                },
+                None,
+            ),
+            (
+                0,
+                CachedQuestion {
+                    action: Action::DeleteSecret,
+                    ..READ
+                },
+                None,
+            ),
+            (1, READ, None),
         ] {
-            assert_eq!(cache.find(&user(number), action), expected, "{number} {action}");
+            assert_eq!(
+                cache.find(&user(number), question),
+                expected,
+                "{number} {question:?}"
+            );
         }
     }
 
     #[test]
     fn one_caller_too_many_takes_the_place_of_all() {
         let cache = EffectCache::default();
-        let found = |number| cache.find(&user(number), Action::GetSecretValue);
+        let found = |number| cache.find(&user(number), READ);
         for number in 0..=MAX_CACHED_CALLERS {
-            cache.keep(&user(number), Action::GetSecretValue, Effect::Allow);
+            cache.keep(&user(number), READ, Effect::Allow);
             let first = (number < MAX_CACHED_CALLERS).then_some(Effect::Allow);
             assert_eq!(
                 (found(0), found(number)),

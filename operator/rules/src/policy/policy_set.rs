@@ -33,13 +33,33 @@ pub struct StatementRef {
     pub sid: Option<String>,
 }
 
+impl StatementRef {
+    /// The statement in words, as records and explanations have it. Every read makes one, without growing it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let number = self.number.to_string();
+        let (sid, kind) = (self.sid.as_deref(), self.source.kind());
+        let parts = [
+            "statement ",
+            &number,
+            if sid.is_some() { " (`" } else { "" },
+            sid.unwrap_or_default(),
+            if sid.is_some() { "`)" } else { "" },
+            " of ",
+            kind,
+            " `",
+            self.source.name(),
+            "` in namespace `",
+            &self.namespace,
+            "`",
+        ];
+        parts.concat()
+    }
+}
+
 impl std::fmt::Display for StatementRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "statement {}", self.number)?;
-        if let Some(sid) = &self.sid {
-            write!(f, " (`{sid}`)")?;
-        }
-        write!(f, " of {} in namespace `{}`", self.source, self.namespace)
+        f.write_str(&self.text())
     }
 }
 

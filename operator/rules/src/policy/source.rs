@@ -11,11 +11,26 @@ pub enum PolicySource {
     Readers(String),
 }
 
+impl PolicySource {
+    /// The name of the object that it stands in.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Policy(name) | Self::Readers(name) => name,
+        }
+    }
+
+    /// What the object is, in words.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Policy(_) => "SecretPolicy",
+            Self::Readers(_) => "spec.readers of ManagedSecret",
+        }
+    }
+}
+
 impl fmt::Display for PolicySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Policy(name) => write!(f, "SecretPolicy `{name}`"),
-            Self::Readers(name) => write!(f, "spec.readers of ManagedSecret `{name}`"),
-        }
+        write!(f, "{} `{}`", self.kind(), self.name())
     }
 }

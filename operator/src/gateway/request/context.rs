@@ -116,7 +116,7 @@ impl RequestContext {
                     statements: statements
                         .iter()
                         .take(MAX_STATEMENTS)
-                        .map(ToString::to_string)
+                        .map(StatementRef::text)
                         .collect(),
                     latency_micros: None,
                 },

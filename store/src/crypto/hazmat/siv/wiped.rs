@@ -13,13 +13,13 @@ const fn is_wiped<T: ZeroizeOnDrop>() {}
 const _: () = is_wiped::<Aes256Siv>();
 
 /// What a cipher was used for once, in memory.
-struct Used {
+struct UsedCipher {
     // A vector can drop the cipher in place and keep the memory, so that nothing else is written over it.
     cipher: Vec<Siv>,
     bytes: Vec<u8>,
 }
 
-impl Used {
+impl UsedCipher {
     fn new(key: &[u8; 64]) -> Self {
         let mut cipher = vec![Siv::new(key)];
         cipher[0].seal(&[b"header"], b"plaintext").unwrap();
@@ -40,7 +40,11 @@ fn both_halves_are_wiped_on_drop() {
     let mut key = [0; 64];
     getrandom::fill(&mut key).unwrap();
     let other_key = key.map(|byte| !byte);
-    let (used, again, other) = (Used::new(&key), Used::new(&key), Used::new(&other_key));
+    let (used, again, other) = (
+        UsedCipher::new(&key),
+        UsedCipher::new(&key),
+        UsedCipher::new(&other_key),
+    );
     assert!(
         used.bytes.windows(32).any(|window| window == &key[32..]),
         "the encryption half is found while the cipher lives, so the scan works"
