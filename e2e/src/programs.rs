@@ -1,5 +1,5 @@
-//! Kubernetes' programs: one binary from the Go module in `e2e/cluster`, CoreDNS, a server of S3, and the
-//! tools of `e2e/tools`; built once, and kept in the ordinary cache under the hash of what made them.
+//! Kubernetes' programs: one binary from the Go module in `e2e/cluster`, CoreDNS, a server of S3, kstatus,
+//! and the tools of `e2e/tools`; built once, and kept in the ordinary cache under the hash of what made them.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -116,6 +116,14 @@ impl Programs {
     /// As [`Programs::ready`].
     pub fn s3_server() -> Result<PathBuf, ClusterError> {
         program("s3", "versitygw", "github.com/versity/versitygw/cmd/versitygw")
+    }
+
+    /// The kstatus of `e2e/kstatus`, from the cache or built: less than a minute on two cores the first time.
+    ///
+    /// # Errors
+    /// As [`Programs::ready`].
+    pub fn kstatus() -> Result<PathBuf, ClusterError> {
+        program("kstatus", "kstatus", ".")
     }
 
     /// The one binary: its first argument selects the program.

@@ -21,6 +21,8 @@ mod support;
 mod certificates;
 #[path = "habits/deletion.rs"]
 mod deletion;
+#[path = "habits/gitops.rs"]
+mod gitops;
 #[path = "habits/name_resolution.rs"]
 mod name_resolution;
 #[path = "habits/native_secrets.rs"]
@@ -43,10 +45,11 @@ use std::process::ExitCode;
 use runner::Case;
 
 /// All cases, by area.
-const AREAS: [&[Case]; 8] = [
+const AREAS: [&[Case]; 9] = [
     native_secrets::CASES,
     ownership::CASES,
     deletion::CASES,
+    gitops::CASES,
     rotation::CASES,
     certificates::CASES,
     rendering::CASES,

@@ -71,12 +71,13 @@ fn strongroom(arguments: &[&str]) -> (bool, String) {
 /// Where the store lies on this machine.
 fn store(f: &Fixture) -> PathBuf {
     let volumes = f.json(&["get", "persistentvolumes"]);
-    let path = volumes["items"]
+    let volume = volumes["items"]
         .as_array()
         .unwrap()
         .iter()
-        .find_map(|volume| volume["spec"]["hostPath"]["path"].as_str())
+        .find(|volume| volume["spec"]["claimRef"]["name"] == "data-strongroom-0")
         .unwrap();
+    let path = volume["spec"]["hostPath"]["path"].as_str().unwrap();
     Path::new(path).join("store")
 }
 

@@ -302,7 +302,7 @@ impl<'a> Scene<'a> {
     fn traffic(&self, round: usize) {
         assert_eq!(self.read("db", &self.token), "200");
         assert_eq!(self.read("nothing", &self.token), "404");
-        if round % 10 == 0 {
+        if round.is_multiple_of(10) {
             assert_eq!(self.read("db", ""), "401");
         }
         let rotate = format!("strongroom.dev/rotate-now={round}");

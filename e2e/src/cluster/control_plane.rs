@@ -139,12 +139,13 @@ pub(super) fn start_api_server(programs: &Programs, host: &ClusterHost) -> Resul
             host.state().join(AUDIT_POLICY).display()
         ),
         format!("--audit-log-path={}", host.state().join(AUDIT_LOG).display()),
+        // As on every cluster that people run: the node plugin is installed on those without nodes too.
+        "--allow-privileged=true".to_owned(),
     ]);
     if host.sandbox().is_some() {
         api.args([
             "--bind-address=0.0.0.0".to_owned(),
             format!("--advertise-address={}", host.api_address()),
-            "--allow-privileged=true".to_owned(),
             "--enable-admission-plugins=NodeRestriction".to_owned(),
             "--enable-aggregator-routing=true".to_owned(),
             format!(

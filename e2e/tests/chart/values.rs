@@ -356,7 +356,7 @@ fn a_new_root_key_comes_before_the_next_start_with_a_secret_of_another_name() {
         &["serve.seal.recoveryKeySecret.name=recovery"][..],
         &[
             "restore.enabled=true",
-            "restore.requestId=1",
+            "restore.requestId=today",
             "restore.from.hostPath=/backup",
         ],
     ] {

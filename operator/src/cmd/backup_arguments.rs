@@ -21,7 +21,7 @@ pub(super) struct BackupAt {
     /// `access-key-id` and `secret-access-key`
     #[arg(long, value_name = "DESTINATION", env = "STRONGROOM_BACKUP_DESTINATION")]
     pub(super) backup_destination: Option<BackupDestination>,
-    /// Folder in which drills restore backups, with room for twice the store; default: `drill` in the data
+    /// Folder in which drills restore backups, with room for twice the backup; default: `drill` in the data
     /// directory
     #[arg(long, value_name = "PATH", env = "STRONGROOM_DRILL_DIR")]
     drill_dir: Option<PathBuf>,

@@ -57,7 +57,7 @@ fn a_full_disk_is_said_and_nothing_is_lost() {
             OpenError::Engine(_) => assert_eq!(left, 13 << 20, "{full}"),
             other => panic!("a full disk must say so: {other:?}"),
         }
-        assert_eq!(left_over(&dir), [PathBuf::new(); 0]);
+        assert_eq!(left_over(&dir), Vec::<PathBuf>::new());
         fs::remove_file(filler).unwrap();
         assert!(verified(&dir, &keyring_by(&dir, &slot()).public_key()).is_sound());
         assert!(check(&dir, Some(&root(&dir))).unwrap().is_sound());
@@ -119,7 +119,7 @@ fn one_root_key_opens(dir: &Path, expected: &StoreObservation, changes: usize, s
     let store = Setup::default()
         .open_with(dir, &root)
         .unwrap_or_else(|error| panic!("{said}: {error}"));
-    assert_eq!(left_over(dir), [PathBuf::new(); 0], "{said}");
+    assert_eq!(left_over(dir), Vec::<PathBuf>::new(), "{said}");
     assert_eq!(&observe(&store, changes), expected, "{said}");
     store.close();
     drop(store);
