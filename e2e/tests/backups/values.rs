@@ -46,6 +46,7 @@ fn backups_come_with_a_schedule_and_a_destination() {
         "- \"--backup-schedule=0 3 * * *\"",
         "- --backup-keep-count=30",
         "- --backup-keep-age=90d",
+        "- --backup-reads-interval=5m",
         "- \"--drill-schedule=0 5 * * SUN\"",
         "- --backup-credentials-secret=s3",
         "value: \"s3+https://s3.example.com:443/b?ca=/etc/strongroom/backup/ca.crt&credentials=/etc/strongroom/backup\"",
@@ -53,6 +54,7 @@ fn backups_come_with_a_schedule_and_a_destination() {
         "{name: drill, emptyDir: {}}",
         "alert: StrongroomBackupOverdue",
         "alert: StrongroomBackupWithoutRecoveryKey",
+        "alert: StrongroomReadsNotCopied",
         "alert: StrongroomDrillFailed",
     ] {
         assert!(with.contains(part), "{part}");
@@ -72,6 +74,7 @@ fn backups_come_with_a_schedule_and_a_destination() {
         ),
         ("backup.destination=s3://bucket", "does not match pattern"),
         ("backup.keep.age=a while", "does not match pattern"),
+        ("backup.readsInterval=16m", "does not match pattern"),
     ] {
         let said = render(&[wrong]).unwrap_err();
         assert!(said.contains(told), "{wrong}: {said}");

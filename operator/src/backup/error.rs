@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use strongroom_store::audit::ReadLogError;
 use strongroom_store::vault::OpenError;
 
 /// What was done at the destination.
@@ -79,6 +80,17 @@ pub(crate) enum BackupError {
     /// It has backups of several stores.
     #[error("`{destination}` has backups of several stores; name one with `--backup`")]
     SeveralStores { destination: String },
+    /// There are no copies of a read chain.
+    #[error(
+        "`{destination}` has no copies of the read chain; they lie in its folder `reads`, in one for each store"
+    )]
+    NoReads { destination: String },
+    /// It has copies of the read chains of several stores.
+    #[error("`{destination}` has copies of the read chains of several stores; name one with `--store`")]
+    SeveralReads { destination: String },
+    /// The read chain of the store.
+    #[error(transparent)]
+    Reads(#[from] ReadLogError),
     /// The snapshot broke off.
     #[error("the store cannot be read for a backup: {0}")]
     Snapshot(Box<OpenError>),

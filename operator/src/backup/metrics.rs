@@ -26,10 +26,13 @@ strongroom_process::metrics! {
         /// Verified backups since the process started.
         taken: Counter = "backups_verified",
         /// Attempts that failed, by `step`: `list` (what lies at the destination), `take` (sent, read back
-        /// and opened), `retention` (old ones deleted), `drill`.
+        /// and opened), `reads` (copies of the read chain), `retention` (old ones deleted), `drill`.
         failures: Family<FailureLabel, Counter> = "backup_failures",
         /// When an attempt last failed, seconds since the epoch; 0: none did since the process started.
         failed: Gauge<f64, AtomicU64> = "backup_last_failure_timestamp_seconds",
+        /// Up to when all signed records of the read chain lie at the destination, seconds since the epoch;
+        /// 0: not known yet.
+        reads_copied: Gauge<f64, AtomicU64> = "backup_reads_copied_timestamp_seconds",
         /// Recovery slots of the seal: without one, a backup is lost with the cluster.
         recovery_slots: Gauge = "seal_recovery_slots",
         /// When a drill last brought everything back, seconds since the epoch; 0: none did.
@@ -80,6 +83,10 @@ impl BackupMetrics {
     pub(super) fn failed(&self, step: &'static str, at: Timestamp) {
         self.failures.get_or_create(&FailureLabel { step }).inc();
         self.failed.set(seconds(at));
+    }
+
+    pub(super) fn reads_copied(&self, at: Timestamp) {
+        self.reads_copied.set(seconds(at));
     }
 
     /// A drill of which was known from before.

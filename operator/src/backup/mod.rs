@@ -12,6 +12,7 @@
 //! | [`catalog`] | what lies at a destination, and what of it goes |
 //! | [`take`] | one backup, from the snapshot to the manifest that says it is verified |
 //! | [`drill`] | a backup is restored into a place that is thrown away |
+//! | [`reads`] | the read chain of the audit, copied beside the backups |
 //! | [`schedule`] | the task: when each of these is done |
 //! | [`status`] | how they stand, in a ConfigMap for people |
 //!
@@ -29,6 +30,7 @@ mod metrics;
 mod name;
 mod pieces;
 mod place;
+mod reads;
 mod schedule;
 mod snapshot;
 mod status;
@@ -44,5 +46,6 @@ pub(crate) use self::manifest::BackupManifest;
 pub(crate) use self::metrics::BackupMetrics;
 pub(crate) use self::name::BackupName;
 pub(crate) use self::place::BackupPlace;
+pub(crate) use self::reads::verify_reads;
 pub(crate) use self::schedule::{BackupPlan, BackupSettings, BackupTask, DrillPlan};
 pub(crate) use self::snapshot::snapshot;

@@ -33,9 +33,14 @@ impl BackupName {
     }
 
     fn stem(&self) -> String {
-        let millis = self.taken.as_millisecond().rem_euclid(1_000);
-        format!("{PREFIX}{}-{}{millis:03}Z", self.store, self.taken.strftime(TIME))
+        format!("{PREFIX}{}-{}", self.store, time_text(self.taken))
     }
+}
+
+/// A time as names have it: they sort by it.
+pub(super) fn time_text(time: Timestamp) -> String {
+    let millis = time.as_millisecond().rem_euclid(1_000);
+    format!("{}{millis:03}Z", time.strftime(TIME))
 }
 
 impl fmt::Display for BackupName {
@@ -60,17 +65,22 @@ impl FromStr for BackupName {
 fn parse(text: &str) -> Option<BackupName> {
     let stem = text.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
     let (store, time) = stem.split_once('-')?;
-    let (second, millis) = time.strip_suffix('Z')?.split_at_checked(TIME_BYTES)?;
+    Some(BackupName {
+        store: store.parse().ok()?,
+        taken: parse_time(time)?,
+    })
+}
+
+/// What [`time_text`] wrote.
+pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
+    let (second, millis) = text.strip_suffix('Z')?.split_at_checked(TIME_BYTES)?;
     let millis: i64 = Some(millis)
         .filter(|millis| millis.len() == 3 && millis.bytes().all(|byte| byte.is_ascii_digit()))?
         .parse()
         .ok()?;
     let second = DateTime::strptime(TIME, second).ok()?;
     let second = second.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    Some(BackupName {
-        store: store.parse().ok()?,
-        taken: Timestamp::from_millisecond(second.as_millisecond().checked_add(millis)?).ok()?,
-    })
+    Timestamp::from_millisecond(second.as_millisecond().checked_add(millis)?).ok()
 }
 
 /// Whether a file of a folder is half a backup or manifest: the library writes beside the name, which it

@@ -2,6 +2,7 @@
 //! that it was opened with.
 
 use std::error::Error;
+use std::fmt;
 use std::io::{self, Read};
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use futures::StreamExt;
 use object_store::client::HttpError;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, WriteMultipart};
+use object_store::{
+    GetOptions, ListResult, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, WriteMultipart,
+};
 use sha2::{Digest, Sha256};
 use strongroom_api::transport_error_cause;
 use tokio::sync::mpsc;
@@ -21,7 +24,6 @@ use tokio::sync::mpsc;
 use super::bucket::{self, LastRefusal};
 use super::destination::BackupDestination;
 use super::error::{BackupError, BackupStep};
-use super::name::is_leftover;
 use super::pieces::{MAX_QUEUED, PieceReader};
 
 /// How long an answer may take, and how long nothing may move.
@@ -39,6 +41,21 @@ pub(super) struct Passed {
     pub(super) bytes: u64,
     /// SHA-256 in hexadecimal.
     pub(super) sha256: String,
+}
+
+impl Passed {
+    /// Those of bytes that are at hand.
+    pub(super) fn whole(bytes: &[u8]) -> Self {
+        let mut passing = Passing::default();
+        passing.add(bytes);
+        passing.passed()
+    }
+}
+
+impl fmt::Display for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes of SHA-256 {}", self.bytes, self.sha256)
+    }
 }
 
 /// Counts and digests what goes by.
@@ -109,23 +126,44 @@ impl BackupPlace {
         &self.shown
     }
 
+    /// A folder in it, which need not be there.
+    pub(super) fn within(&self, folder: &str) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            prefix: self.path(folder),
+            shown: self.shown.clone(),
+            refusal: self.refusal.clone(),
+            patience: self.patience,
+        }
+    }
+
     fn path(&self, name: &str) -> Path {
         self.prefix.clone().join(name)
     }
 
     /// The names of all objects there.
     pub(super) async fn list(&self) -> Result<Vec<String>, BackupError> {
-        let step = BackupStep::List;
-        let prefix = Some(&self.prefix).filter(|prefix| !prefix.is_root());
-        let listed = self
-            .in_time(step, self.store.list_with_delimiter(prefix))
-            .await?
-            .map_err(|error| self.error(step, "", &error))?;
+        let listed = self.listed().await?;
         let names = listed
             .objects
             .iter()
             .filter_map(|object| object.location.filename());
         Ok(names.map(str::to_owned).collect())
+    }
+
+    /// The names of all folders there.
+    pub(super) async fn folders(&self) -> Result<Vec<String>, BackupError> {
+        let listed = self.listed().await?;
+        let names = listed.common_prefixes.iter().filter_map(Path::filename);
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    async fn listed(&self) -> Result<ListResult, BackupError> {
+        let step = BackupStep::List;
+        let prefix = Some(&self.prefix).filter(|prefix| !prefix.is_root());
+        self.in_time(step, self.store.list_with_delimiter(prefix))
+            .await?
+            .map_err(|error| self.error(step, "", &error))
     }
 
     /// Sends a small object.
@@ -313,14 +351,18 @@ impl PendingObject<'_> {
     }
 }
 
-/// Removes what a process that was killed left half written in a folder. Only the process that writes there
-/// may do this.
-pub(super) fn remove_leftovers(destination: &BackupDestination) {
+/// Removes what a process that was killed left half written in a folder of the destination. Only the process
+/// that writes there may do this.
+pub(super) fn remove_leftovers(
+    destination: &BackupDestination,
+    within: &FilePath,
+    is_leftover: fn(&str) -> bool,
+) {
     let BackupDestination::Folder(path) = destination else {
         return;
     };
     // One that stays costs room alone; a folder that is missing is told when it is needed.
-    let entries = std::fs::read_dir(path).into_iter().flatten();
+    let entries = std::fs::read_dir(path.join(within)).into_iter().flatten();
     for entry in entries.filter_map(Result::ok) {
         if is_leftover(&entry.file_name().to_string_lossy()) {
             let _ = std::fs::remove_file(entry.path());

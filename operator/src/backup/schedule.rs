@@ -2,7 +2,7 @@
 //! that neither overlaps itself or the other.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use strongroom_rules::schedule::{Calendar, ScheduleError};
 use strongroom_store::crypto::RootKey;
 use strongroom_store::seal::{SealFile, SlotKind};
 use strongroom_store::vault::Store;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::catalog::{newest, prune, read_manifest};
@@ -23,8 +24,9 @@ use super::drill::{DrillJob, DrillKey, DrillOutcome};
 use super::error::BackupError;
 use super::manifest::BackupManifest;
 use super::metrics::BackupMetrics;
-use super::name::BackupName;
+use super::name::{BackupName, is_leftover};
 use super::place::{BackupPlace, remove_leftovers};
+use super::reads::{CopyProgress, ReadCopier};
 use super::status::StatusConfigMap;
 use super::take::take;
 
@@ -50,6 +52,8 @@ pub(crate) struct BackupPlan {
     pub(crate) calendar: Arc<Calendar>,
     pub(crate) destination: BackupDestination,
     pub(crate) limits: BackupLimits,
+    /// How often new records of the read chain are copied beside the backups.
+    pub(crate) reads_interval: Duration,
     pub(crate) drills: Option<DrillPlan>,
 }
 
@@ -77,20 +81,46 @@ impl BackupTask {
     /// Works until the shutdown begins; what is under way then is broken off. How backups stand is written
     /// into the process's own namespace.
     pub(crate) async fn run(self, client: Client, namespace: String, shutdown: Shutdown) {
+        let backup_taken = Notify::new();
+        let copier = self.plan.clone().map(|plan| self.copier(plan));
+        let copies = async {
+            if let Some(copier) = copier {
+                copier.run(&backup_taken).await;
+            }
+        };
+        let map = StatusConfigMap::new(client, &namespace);
+        let both = async { tokio::join!(self.work(map, &backup_taken), copies) };
         tokio::select! {
-            () = self.work(StatusConfigMap::new(client, &namespace)) => {}
+            ((), ()) = both => {}
             () = shutdown.wait() => {}
         }
     }
 
-    async fn work(self, mut map: StatusConfigMap) {
+    /// What copies the read chain. Neither waits for the other.
+    fn copier(&self, plan: BackupPlan) -> ReadCopier {
+        ReadCopier {
+            store: self.store.clone(),
+            destination: plan.destination,
+            limits: plan.limits,
+            interval: plan.reads_interval,
+            metrics: self.metrics.clone(),
+            now: self.now,
+            progress: CopyProgress::default(),
+        }
+    }
+
+    async fn work(self, mut map: StatusConfigMap, backup_taken: &Notify) {
         let before = map.read().await.unwrap_or_default();
         let mut round = BackupRound::new(self, before.drill);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
+            let newest = round.status.newest.clone();
             round.look().await;
+            if round.status.newest != newest {
+                backup_taken.notify_one();
+            }
             map.write(&round.status).await;
         }
     }
@@ -140,7 +170,7 @@ impl BackupRound {
         };
         if let Some(plan) = plan {
             task.metrics.scheduled();
-            remove_leftovers(&plan.destination);
+            remove_leftovers(&plan.destination, Path::new(""), is_leftover);
         }
         let drilled = match &status.drill {
             Some(LastDrill {

@@ -76,11 +76,10 @@ async fn verify(
         source: Box::new(source),
     })?;
     if found != sent {
-        let words = |passed: &Passed| format!("{} bytes of SHA-256 {}", passed.bytes, passed.sha256);
         return Err(BackupError::Changed {
             name: object,
-            sent: words(&sent),
-            found: words(&found),
+            sent: sent.to_string(),
+            found: found.to_string(),
         });
     }
     let manifest = BackupManifest::new(name, found, &report, now());

@@ -2,15 +2,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::SignedDuration;
-use strongroom_crds::period::Period;
+use strongroom_crds::period::{Period, PeriodError};
 use strongroom_rules::backup::BackupLimits;
 use strongroom_rules::schedule::Calendar;
 
 use super::CommandError;
 use super::data_dir::DataDir;
 use crate::backup::{BackupDestination, BackupPlan, BackupSettings, DrillPlan};
+
+/// The longest time between two copies of new reads: with a longer one the alert about their age would always
+/// fire.
+const MAX_READS_INTERVAL_SECONDS: i64 = 15 * 60;
 
 /// Where backups are, as every command names it.
 #[derive(Clone, Debug, clap::Args)]
@@ -54,6 +59,10 @@ pub(in crate::cmd) struct BackupArguments {
     /// Deletes backups older than this, such as 90d; the newest verified one always stays
     #[arg(long, value_name = "TIME")]
     backup_keep_age: Option<Period>,
+    /// How often new records of the read chain are copied beside the backups, at most 15m: a disaster costs
+    /// no more of them
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = reads_interval)]
+    backup_reads_interval: Period,
     /// The native Secret of the process's own namespace with the credentials of the bucket: no ManagedSecret
     /// may have or import it
     #[arg(long, value_name = "NAME")]
@@ -77,6 +86,7 @@ impl BackupArguments {
             backup_time_zone,
             backup_keep_count,
             backup_keep_age,
+            backup_reads_interval,
             backup_credentials_secret,
             drill_schedule,
         } = self;
@@ -102,6 +112,7 @@ impl BackupArguments {
                     count: Some(backup_keep_count).filter(|count| *count > 0),
                     age: backup_keep_age.map(|age| SignedDuration::from_secs(age.seconds())),
                 },
+                reads_interval: Duration::from_secs(backup_reads_interval.seconds().unsigned_abs()),
                 drills,
             }),
             None => None,
@@ -111,6 +122,14 @@ impl BackupArguments {
             reserved_secrets: backup_credentials_secret.into_iter().collect(),
         })
     }
+}
+
+fn reads_interval(text: &str) -> Result<Period, String> {
+    let period: Period = text.parse().map_err(|error: PeriodError| error.to_string())?;
+    if period.seconds() > MAX_READS_INTERVAL_SECONDS {
+        return Err("it is at most 15m".to_owned());
+    }
+    Ok(period)
 }
 
 #[cfg(test)]
@@ -146,6 +165,7 @@ mod tests {
         let plan = settings(&[schedule, DESTINATION]).unwrap().backups.unwrap();
         assert_eq!(plan.destination.to_string(), "folder:/backups");
         assert_eq!((plan.limits.count, plan.limits.age), (Some(30), None));
+        assert_eq!(plan.reads_interval, Duration::from_secs(300));
         assert!(plan.drills.is_none());
 
         let more = [
@@ -153,6 +173,7 @@ mod tests {
             DESTINATION,
             "--backup-keep-count=0",
             "--backup-keep-age=90d",
+            "--backup-reads-interval=90s",
             "--drill-schedule=0 5 * * SUN",
             "--backup-credentials-secret=s3",
         ];
@@ -161,6 +182,7 @@ mod tests {
         let plan = settings.backups.unwrap();
         let days = SignedDuration::from_hours(90 * 24);
         assert_eq!((plan.limits.count, plan.limits.age), (None, Some(days)));
+        assert_eq!(plan.reads_interval, Duration::from_secs(90));
         assert_eq!(plan.drills.unwrap().dir, PathBuf::from("/data/drill"));
     }
 
@@ -170,6 +192,7 @@ mod tests {
             (vec!["--backup-schedule=0 3 * * *"], "--backup-destination"),
             (vec!["--drill-schedule=0 3 * * *"], "--backup-schedule"),
             (vec!["--backup-destination=s3://bucket"], "names no destination"),
+            (vec!["--backup-reads-interval=16m"], "it is at most 15m"),
             (
                 vec![DESTINATION, "--backup-schedule=at night"],
                 "--backup-schedule: `at night` is not a cron expression",

@@ -48,7 +48,8 @@ pub use read_back::{ReadChainRecord, reads_after};
 use reads::READ_CHAIN;
 pub use reads::{
     ActiveSegment, AuditUnavailable, ClosedSegment, Durability, Fault, READS_DIRECTORY, ReadChain, ReadHead,
-    ReadLog, ReadLogError, ReadLogOptions, SegmentDirectory, SegmentRetention, SegmentStorage,
+    ReadLog, ReadLogError, ReadLogOptions, SegmentCopies, SegmentCopy, SegmentDirectory, SegmentPlace,
+    SegmentRetention, SegmentSpan, SegmentStorage,
 };
 pub(crate) use reads::{SeenReads, reseal_reads};
 pub(crate) use recorder::Recorder;
@@ -60,4 +61,7 @@ pub(crate) use retention::{
     Goal, OldestChange, OldestRecords, Plan, exported_by_all, full_reason, plan, roll_is_due,
 };
 pub use truncation::{Cut, Truncation};
-pub use verify::{BadRecord, Chain, ChainReport, Gap, VerifyError, VerifyReport, verify, verify_on};
+pub use verify::{
+    BadCopy, BadRecord, Chain, ChainReport, CopiesReport, CopiesVerifier, CopyFault, Gap, VerifyError,
+    VerifyReport, verify, verify_on,
+};

@@ -97,6 +97,12 @@ impl RekeyRecord {
         }
     }
 
+    /// The record by itself as bytes, for a copy outside of the store.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        encode_rekeys(std::slice::from_ref(self))
+    }
+
     /// Whether both signatures hold.
     #[must_use]
     pub fn verifies(&self, store: &StoreId) -> bool {

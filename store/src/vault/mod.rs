@@ -10,6 +10,7 @@
 //! | `job`, `writer`, `commit_changes` | the way of a command into a commit |
 //! | `commands`, `view`, `effect` | the rules: what is decided on what, and what that changes |
 //! | `read` | what is asked |
+//! | `read_copies` | what is copied outside of the store |
 //! | `backup`, `check`, `compact`, `drill`, `rekey`, `retain`, `seal` | what the person who runs it does |
 //!
 //! Must not know Kubernetes, read the wall clock, keep a value in memory, or name an engine.
@@ -44,6 +45,7 @@ mod open_error;
 mod quota;
 mod read;
 mod read_cache;
+mod read_copies;
 mod record_views;
 mod rekey;
 mod retain;

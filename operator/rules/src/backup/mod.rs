@@ -8,5 +8,5 @@ mod stored_backup;
 mod tests;
 
 pub use self::due::{BackupCause, Due, backup_due, drill_due, retry_delay};
-pub use self::retention::{BackupLimits, superfluous};
+pub use self::retention::{BackupLimits, reads_are_superfluous, superfluous};
 pub use self::stored_backup::StoredBackup;

@@ -37,3 +37,16 @@ pub fn superfluous(all: &[StoredBackup], limits: BackupLimits, now: Timestamp) -
         .filter(|backup| !backup.verified && backup.taken < newest.taken);
     beyond.chain(failed).collect()
 }
+
+/// Whether copies of reads go of which the youngest was made at `newest`: they are older than a backup may
+/// get, and than each verified backup that is there. Without a limit by age, or without a backup, none goes.
+#[must_use]
+pub fn reads_are_superfluous(
+    newest: Timestamp,
+    oldest_backup: Option<Timestamp>,
+    limits: BackupLimits,
+    now: Timestamp,
+) -> bool {
+    let too_old = limits.age.is_some_and(|age| now.duration_since(newest) > age);
+    too_old && oldest_backup.is_some_and(|taken| newest < taken)
+}

@@ -153,3 +153,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn reads_go_with_the_backups_of_their_time() {
+    let limits = |hours: Option<i64>| BackupLimits {
+        count: Some(1),
+        age: hours.map(SignedDuration::from_hours),
+    };
+    let goes = |oldest, age| reads_are_superfluous(at(0), oldest, limits(age), at(100));
+    assert!(goes(Some(at(1)), Some(99)));
+    assert!(!goes(Some(at(1)), Some(100)), "a backup may be as old");
+    assert!(!goes(Some(at(0)), Some(10)), "a backup is as old");
+    assert!(!goes(None, Some(10)), "there is no backup");
+    assert!(!goes(Some(at(1)), None), "there is no limit by age");
+}

@@ -24,6 +24,7 @@ fn round(
             count: Some(2),
             age: None,
         },
+        reads_interval: Duration::from_secs(300),
         drills: Some(DrillPlan {
             cron: "0 5 * * *".to_owned(),
             calendar: calendar("0 5 * * *"),

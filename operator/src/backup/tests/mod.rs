@@ -1,5 +1,6 @@
 //! Backups to a folder and to a bucket that does as a test says.
 
+mod reads;
 mod scripted_bucket;
 
 use std::path::Path;
@@ -17,7 +18,7 @@ use super::catalog::{newest, prune, read_manifest, stored};
 use super::destination::BackupDestination;
 use super::drill::{DrillJob, DrillKey, DrillOutcome};
 use super::error::BackupError;
-use super::name::BackupName;
+use super::name::{BackupName, is_leftover};
 use super::place::{BackupPlace, remove_leftovers};
 use super::take::take;
 
@@ -203,7 +204,8 @@ async fn a_folder_that_is_not_there_is_told_and_leftovers_of_ours_go() {
     for path in [&left, &mine] {
         std::fs::write(path, "half").unwrap();
     }
-    remove_leftovers(&BackupDestination::Folder(keep.path().to_owned()));
+    let folder = BackupDestination::Folder(keep.path().to_owned());
+    remove_leftovers(&folder, Path::new(""), is_leftover);
     assert!(!left.exists() && mine.exists());
 }
 

@@ -1,6 +1,6 @@
 //! What the read chain owes those who put records into it.
 
-use super::SegmentRetention;
+use super::{SegmentCopies, SegmentRetention};
 use crate::audit::Entry;
 
 /// What the records of the read chain are numbered under.
@@ -57,6 +57,11 @@ pub trait ReadChain: Send + Sync {
 
     /// What can be done about old records; none where nothing is ever cut.
     fn retention(&self) -> Option<&dyn SegmentRetention> {
+        None
+    }
+
+    /// Its segments as bytes; none where it has none.
+    fn copies(&self) -> Option<&dyn SegmentCopies> {
         None
     }
 }

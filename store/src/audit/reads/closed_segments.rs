@@ -142,7 +142,9 @@ impl SegmentRetention for SegmentLog {
 impl SegmentLog {
     /// The closed segments in order: each header, and the end of its last record as the segment after it
     /// says.
-    fn closed(&self) -> io::Result<impl Iterator<Item = Result<(SegmentHeader, ReadHead), ReadLogError>>> {
+    pub(super) fn closed(
+        &self,
+    ) -> io::Result<impl Iterator<Item = Result<(SegmentHeader, ReadHead), ReadLogError>>> {
         let (in_use, _) = self.segment_in_use();
         let mut numbers = self.storage.segments()?;
         numbers.retain(|number| *number <= in_use);
@@ -160,7 +162,7 @@ impl SegmentLog {
         }))
     }
 
-    fn header(&self, number: u64) -> Result<SegmentHeader, ReadLogError> {
+    pub(super) fn header(&self, number: u64) -> Result<SegmentHeader, ReadLogError> {
         match SegmentStart::classify(&read_prefix(self.storage.as_ref(), number, HEADER_BYTES as u64)?) {
             SegmentStart::Used(header) if header.number == number && header.store == self.keyring.store() => {
                 Ok(header)
@@ -208,6 +210,6 @@ impl SegmentLog {
     }
 }
 
-const fn damaged(sequence: u64, fault: Fault) -> ReadLogError {
+pub(super) const fn damaged(sequence: u64, fault: Fault) -> ReadLogError {
     ReadLogError::Damaged { sequence, fault }
 }

@@ -11,6 +11,7 @@
 //! | `segment_writer` | the bytes of that, and the next segment |
 //! | `flusher` | the thread that fsyncs, signs and keeps the reserve filled |
 //! | `closed_segments` | closed segments: whether they are sound, and their removal |
+//! | `segment_copy` | segments as bytes, for copies outside of the store |
 //! | `reseal` | the chain under another root key |
 //!
 //! A record is written to the disk before `append` returns, so a killed process loses none. It is fsynced
@@ -29,6 +30,7 @@ pub(in crate::audit) mod record;
 mod recovery;
 mod reseal;
 pub(in crate::audit) mod segment;
+mod segment_copy;
 mod segment_writer;
 #[cfg(test)]
 pub(in crate::audit) mod simulated;
@@ -52,6 +54,7 @@ pub use chain::{AuditUnavailable, Durability, ReadChain, ReadHead};
 pub use closed_segments::{ActiveSegment, ClosedSegment, SegmentRetention};
 pub(crate) use reseal::{SeenReads, reseal_reads};
 pub use segment::Fault;
+pub use segment_copy::{SegmentCopies, SegmentCopy, SegmentPlace, SegmentSpan};
 pub use storage::{SegmentDirectory, SegmentStorage};
 
 use super::Entry;
@@ -201,6 +204,10 @@ impl ReadChain for ReadLog {
     }
 
     fn retention(&self) -> Option<&dyn SegmentRetention> {
+        Some(self.log.as_ref())
+    }
+
+    fn copies(&self) -> Option<&dyn SegmentCopies> {
         Some(self.log.as_ref())
     }
 }

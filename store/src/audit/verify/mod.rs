@@ -6,6 +6,8 @@
 //! copy of one. It cannot tell that a whole older copy was put in the place of a newer one: that is what the
 //! anchor is for.
 
+mod copies;
+mod copies_report;
 mod expected_heads;
 mod mutations;
 mod reads;
@@ -18,6 +20,8 @@ use std::path::Path;
 
 use strongroom_model::id::StoreId;
 
+pub use copies::CopiesVerifier;
+pub use copies_report::{BadCopy, CopiesReport, CopyFault};
 pub use report::{BadRecord, Chain, ChainReport, Gap, VerifyReport};
 
 use super::reads::{READS_DIRECTORY, ReadLogError, SegmentDirectory, SegmentStorage};

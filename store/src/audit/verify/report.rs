@@ -134,25 +134,8 @@ impl fmt::Display for VerifyReport {
                 cut.changes.sequence, cut.reads.sequence
             )?;
         }
-        for RekeyRecord {
-            before, after, time, ..
-        } in &self.rekeys
-        {
-            writeln!(
-                f,
-                "new root key, signed at {time} with the audit keys before and since: changes up to {} and reads up to {} were \
-                 sealed and signed anew; audit key {} before, {} since",
-                after.changes.sequence, after.reads.sequence, before.key, after.key
-            )?;
-        }
-        for gap in &self.gaps {
-            let from = gap.missing_from;
-            write!(f, "unclean stop: reads from {from} on may be missing")?;
-            if gap.sequence > from {
-                write!(f, ", {from} to {} are lost", gap.sequence - 1)?;
-            }
-            writeln!(f, "; opened again at {}", gap.time)?;
-        }
+        write_rekeys(f, &self.rekeys)?;
+        write_gaps(f, &self.gaps)?;
         if let Some(torn) = self.torn {
             writeln!(
                 f,
@@ -166,4 +149,33 @@ impl fmt::Display for VerifyReport {
             None => f.write_str("sound"),
         }
     }
+}
+
+/// A line for each new root key.
+pub(super) fn write_rekeys(f: &mut fmt::Formatter<'_>, rekeys: &[RekeyRecord]) -> fmt::Result {
+    for RekeyRecord {
+        before, after, time, ..
+    } in rekeys
+    {
+        writeln!(
+            f,
+            "new root key, signed at {time} with the audit keys before and since: changes up to {} and reads up to {} were \
+             sealed and signed anew; audit key {} before, {} since",
+            after.changes.sequence, after.reads.sequence, before.key, after.key
+        )?;
+    }
+    Ok(())
+}
+
+/// A line for each unclean stop.
+pub(super) fn write_gaps(f: &mut fmt::Formatter<'_>, gaps: &[Gap]) -> fmt::Result {
+    for gap in gaps {
+        let from = gap.missing_from;
+        write!(f, "unclean stop: reads from {from} on may be missing")?;
+        if gap.sequence > from {
+            write!(f, ", {from} to {} are lost", gap.sequence - 1)?;
+        }
+        writeln!(f, "; opened again at {}", gap.time)?;
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Both chains on a simulated storage, sound and changed in every way there is.
 
+mod copies;
 mod truncated;
 
 use std::sync::Arc;
