@@ -14,9 +14,8 @@ use data_encoding::BASE64;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use strongroom_api::audit::{Decision, Outcome};
-use strongroom_api::v1::{
-    DeletedSecretsPage, OwnPolicy, SecretsPage, StoreUsage, ValueAnswer, VersionsAnswer,
-};
+use strongroom_api::installation_status::{CheckName, CheckState, InstallationStatus};
+use strongroom_api::v1::{DeletedSecretsPage, OwnPolicy, SecretsPage, ValueAnswer, VersionsAnswer};
 use strongroom_crds::v1alpha1::PolicyPrincipal;
 use strongroom_e2e::Size;
 use support::{ALL_NAMESPACES, Fixture, answers, eventually};
@@ -283,14 +282,65 @@ fn lives(f: &Fixture, people: &KubectlUsers<'_>) {
     let policy: OwnPolicy = people.typed("jane", &["policy", "get", "db-main"]);
     let principals = policy.statements[0].principals.as_deref();
     assert_eq!(principals, Some(&[PolicyPrincipal::Group("ops".to_owned())][..]));
-    let status: Value = people.typed("admin", &["status"]);
-    let answers = status["api"].as_str().unwrap();
+    one_screen(people);
+}
+
+/// The administrator sees on one screen that all is well; whoever may see less is told so.
+fn one_screen(people: &KubectlUsers<'_>) {
+    let status = eventually("the process to report of itself", || {
+        let status: InstallationStatus = people.typed("admin", &["status"]);
+        status.process.is_some().then_some(status)
+    });
     assert!(
-        answers.starts_with("people.strongroom.dev answers at https://"),
-        "{status}"
+        status
+            .api
+            .starts_with("people.strongroom.dev answers at https://"),
+        "{status:?}"
     );
-    assert_eq!(status["healthy"], true, "{status}");
-    assert!(status["managedSecrets"].as_u64().unwrap() >= 1, "{status}");
+    assert!(
+        status.healthy && status.managed_secrets.unwrap() >= 1,
+        "{status:?}"
+    );
+    let states = |status: &InstallationStatus, name: CheckName| {
+        let checks = status.checks.iter().filter(|check| check.check == name);
+        checks.map(|check| check.state).collect::<Vec<_>>()
+    };
+    for name in [
+        CheckName::Api,
+        CheckName::Store,
+        CheckName::Lease,
+        CheckName::AuditSink,
+    ] {
+        assert_eq!(states(&status, name), [CheckState::Ok], "{status:?}");
+    }
+    // Of the gateway, the webhook and the extension API.
+    assert_eq!(
+        states(&status, CheckName::Certificate),
+        [CheckState::Ok; 3],
+        "{status:?}"
+    );
+    assert_eq!(
+        states(&status, CheckName::Backup),
+        [CheckState::Warning],
+        "{status:?}"
+    );
+    let screen = people.with("admin", &["status"], "").well();
+    assert!(
+        screen.starts_with("CHECK ") && screen.contains("nobody takes backups"),
+        "{screen}"
+    );
+    let status: InstallationStatus = people.typed("jane", &["status"]);
+    assert_eq!(
+        states(&status, CheckName::Lease),
+        [CheckState::Unknown],
+        "{status:?}"
+    );
+    assert!(
+        status.checks.iter().any(|check| check
+            .detail
+            .starts_with("not visible to you: this takes `get` of ")),
+        "{status:?}"
+    );
 }
 
 /// What is in recovery windows in a namespace is for administrators to see and to destroy, whatever policies
@@ -320,9 +370,9 @@ fn purges(f: &Fixture, people: &KubectlUsers<'_>) {
         said.success.then_some(said.stdout)
     });
     assert!(said.starts_with("2 secrets of shop were destroyed, "), "{said}");
-    let status: Value = people.typed("admin", &["status"]);
-    let used: StoreUsage = answers::typed(&status["room"]["used"]);
-    assert_eq!(used.secrets, listed.used.secrets - 2, "{status}");
+    let status: InstallationStatus = people.typed("admin", &["status"]);
+    let room = status.room.as_ref().unwrap();
+    assert_eq!(room.used.secrets, listed.used.secrets - 2, "{status:?}");
     people
         .with("paul", &["describe", "db-main"], "")
         .refused("cannot get resource");

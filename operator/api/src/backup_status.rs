@@ -76,33 +76,32 @@ pub struct LastDrill {
 }
 
 impl BackupStatus {
-    /// What somebody should do something about, in words.
+    /// What is wrong with recovery keys, in words.
     #[must_use]
-    pub fn problems(&self, now: Timestamp) -> Vec<String> {
-        let mut problems = Vec::new();
-        if self.schedule.is_some() && self.recovery_slots == 0 {
-            problems.push(
-                "backups are taken, and no recovery key opens them: if the cluster is lost, they are too; create one with `strongroom seal \
-                 recovery-key`, and a backup is taken at once"
-                    .to_owned(),
-            );
-        }
+    pub fn recovery_problem(&self) -> Option<String> {
+        (self.schedule.is_some() && self.recovery_slots == 0).then(|| {
+            "backups are taken, and no recovery key opens them: if the cluster is lost, they are too; create one with `strongroom seal \
+             recovery-key`, and a backup is taken at once"
+                .to_owned()
+        })
+    }
+
+    /// What is wrong with backups, in words.
+    #[must_use]
+    pub fn backup_problem(&self, now: Timestamp) -> Option<String> {
         if let Some(BackupFailure { since, message }) = &self.failure {
-            problems.push(format!("no backup was taken since {since:.0}: {message}"));
-        } else if let Some(next) = self.next
-            && now.duration_since(next) > OVERDUE
-        {
-            problems.push(format!("a backup was due at {next:.0}, and nobody took it"));
+            return Some(format!("no backup was taken since {since:.0}: {message}"));
         }
-        if let Some(LastDrill {
-            at,
-            backup,
-            problem: Some(problem),
-        }) = &self.drill
-        {
-            problems.push(format!("the drill of `{backup}` at {at:.0} failed: {problem}"));
-        }
-        problems
+        let next = self.next.filter(|next| now.duration_since(*next) > OVERDUE)?;
+        Some(format!("a backup was due at {next:.0}, and nobody took it"))
+    }
+
+    /// What the last drill found, in words.
+    #[must_use]
+    pub fn drill_problem(&self) -> Option<String> {
+        let LastDrill { at, backup, problem } = self.drill.as_ref()?;
+        let problem = problem.as_ref()?;
+        Some(format!("the drill of `{backup}` at {at:.0} failed: {problem}"))
     }
 }
 
@@ -123,13 +122,19 @@ mod tests {
             next: Some(at("2026-11-25T03:00:00Z")),
             ..BackupStatus::default()
         };
-        assert_eq!(
-            BackupStatus::default().problems(now),
-            [""; 0],
-            "nobody asked for any"
-        );
-        assert_eq!(well.problems(now), [""; 0]);
-        let told = |status: BackupStatus| status.problems(now).join("; ");
+        let told = |status: BackupStatus| {
+            [
+                status.recovery_problem(),
+                status.backup_problem(now),
+                status.drill_problem(),
+            ]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("; ")
+        };
+        assert_eq!(told(BackupStatus::default()), "", "nobody asked for any");
+        assert_eq!(told(well.clone()), "");
         let bare = BackupStatus {
             recovery_slots: 0,
             ..well.clone()

@@ -8,9 +8,13 @@ pub mod audit;
 #[cfg(feature = "calls")]
 pub mod backup_status;
 #[cfg(feature = "calls")]
+pub mod installation_status;
+#[cfg(feature = "calls")]
 pub mod manifest;
 #[cfg(feature = "calls")]
 pub mod problem;
+#[cfg(feature = "calls")]
+pub mod process_report;
 #[cfg(feature = "calls")]
 pub mod sealed;
 pub mod stream;

@@ -1,5 +1,7 @@
 //! Why a command was not carried out. Never holds a value.
 
+use std::process::ExitCode;
+
 use strongroom_api::v1::ProblemDocument;
 
 /// A command was not carried out.
@@ -83,4 +85,17 @@ pub(crate) enum Failure {
     /// The installation does not serve.
     #[error("{0}")]
     Unwell(String),
+    /// `status`: nobody answers.
+    #[error("{0}")]
+    NotReachable(String),
+}
+
+impl Failure {
+    /// The code that the program exits with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::NotReachable(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
 }

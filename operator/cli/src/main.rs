@@ -47,7 +47,10 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
+        Err(error) => {
+            tell(&error);
+            return ExitCode::FAILURE;
+        }
     };
     match runtime.block_on(commands::run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,16 +58,18 @@ fn main() -> ExitCode {
         Err(failure::Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
-        Err(error) => failed(&error),
+        Err(error) => {
+            tell(&error);
+            error.exit_code()
+        }
     }
 }
 
-fn failed(error: &dyn std::error::Error) -> ExitCode {
+fn tell(error: &dyn std::error::Error) {
     // Nobody is left to tell where this fails.
     let _ = writeln!(
         std::io::stderr(),
         "error: {}",
         strongroom_api::visible_lines(&error.to_string())
     );
-    ExitCode::FAILURE
 }

@@ -231,6 +231,11 @@ impl Output {
         self.styled(AnsiColor::Red.on_default().bold(), text)
     }
 
+    /// Something that somebody should look at.
+    pub(crate) fn doubtful(&self, text: &str) -> String {
+        self.styled(AnsiColor::Yellow.on_default().bold(), text)
+    }
+
     /// A word about what is going on, for whoever watches.
     pub(crate) fn progress(&self, text: &str) {
         if std::io::stderr().is_terminal() {

@@ -1,10 +1,14 @@
 //! Numbers about the audit and where it goes, for Prometheus.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use strongroom_api::process_report::SinkReport;
 use strongroom_process::MetricRegistry;
 use strongroom_store::vault::RetentionReport;
 
@@ -50,6 +54,8 @@ strongroom_process::metrics! {
         lost: Family<SinkLabel, Counter> = "audit_sink_records_lost",
         /// Age of the oldest audit record that a sink has not taken.
         lag_seconds: Family<SinkLabel, Gauge> = "audit_sink_lag_seconds",
+        /// Which sinks there are.
+        names: Arc<Mutex<BTreeSet<String>>>,
     }
 }
 
@@ -167,6 +173,16 @@ impl SinkMetrics {
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
         self.sinks.lag_seconds.get_or_create(&self.label).set(seconds);
     }
+
+    fn report(&self) -> SinkReport {
+        let lag = self.sinks.lag_seconds.get_or_create(&self.label).get();
+        SinkReport {
+            name: self.label.sink.clone(),
+            lag_seconds: u64::try_from(lag).unwrap_or_default(),
+            failures: self.sinks.failures.get_or_create(&self.label).get(),
+            lost_records: self.sinks.lost.get_or_create(&self.label).get(),
+        }
+    }
 }
 
 impl AuditMetrics {
@@ -189,13 +205,49 @@ impl AuditMetrics {
         self.log.clone()
     }
 
+    /// Whether reads are refused because the log is full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.log.full.get() != 0
+    }
+
+    /// How every sink stands.
+    pub(crate) fn sinks(&self) -> Vec<SinkReport> {
+        let names = self.sinks.names.lock().clone();
+        names.into_iter().map(|name| self.sink(&name).report()).collect()
+    }
+
     /// The numbers of one sink.
     pub(crate) fn sink(&self, name: &str) -> SinkMetrics {
+        self.sinks.names.lock().insert(name.to_owned());
         SinkMetrics {
             sinks: self.sinks.clone(),
             label: SinkLabel {
                 sink: name.to_owned(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sink_is_told_with_its_numbers() {
+        let metrics = AuditMetrics::default();
+        metrics.sink("b").lag(7);
+        let sink = metrics.sink("a");
+        sink.failed();
+        sink.lost(3);
+        let told = metrics.sinks();
+        let numbers = told.iter().map(|sink| {
+            (
+                sink.name.as_str(),
+                sink.lag_seconds,
+                sink.failures,
+                sink.lost_records,
+            )
+        });
+        assert_eq!(numbers.collect::<Vec<_>>(), [("a", 0, 1, 3), ("b", 7, 0, 0)]);
     }
 }

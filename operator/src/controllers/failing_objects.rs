@@ -1,7 +1,7 @@
 //! Which objects fail, so that each cause is one line of the log and a number until the object is well again,
 //! and not a line with every attempt.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use parking_lot::Mutex;
@@ -42,6 +42,15 @@ impl FailingObjects {
         objects.remove(&(kind, namespace.to_owned(), name.to_owned()))?;
         Some(of_kind(&objects, kind))
     }
+
+    /// How many objects fail now, by kind.
+    pub(super) fn by_kind(&self) -> BTreeMap<&'static str, u64> {
+        let mut kinds: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for (kind, ..) in self.0.lock().keys() {
+            *kinds.entry(*kind).or_default() += 1;
+        }
+        kinds
+    }
 }
 
 fn of_kind(objects: &HashMap<Place, HashSet<u64>>, kind: &str) -> usize {
@@ -66,6 +75,8 @@ mod tests {
         assert_eq!(fails("a"), (false, 1), "two causes that take turns");
         assert_eq!(failing.failed(KIND, "shop", "mail", "a"), (true, 2));
         assert_eq!(failing.failed("SecretPolicy", "shop", "db", "a"), (true, 1));
+        let by_kind = BTreeMap::from([(KIND, 2), ("SecretPolicy", 1)]);
+        assert_eq!(failing.by_kind(), by_kind);
         assert_eq!(failing.recovered(KIND, "shop", "db"), Some(1));
         assert_eq!(failing.recovered(KIND, "shop", "db"), None);
         assert_eq!(fails("a"), (true, 2));

@@ -1,6 +1,6 @@
 //! Numbers about the controllers, for Prometheus.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
@@ -111,7 +111,6 @@ impl Metrics {
     }
 
     /// Deletions of a kind that wait for a person.
-    #[cfg(test)]
     pub(crate) fn deletions_waiting(&self, kind: &'static str) -> i64 {
         self.deletions_waiting.get_or_create(&KindLabel { kind }).get()
     }
@@ -141,6 +140,16 @@ impl Metrics {
             self.fail(kind, count);
         }
         count.is_some()
+    }
+
+    /// How many objects fail, by kind; kinds of which none does are left out.
+    pub(crate) fn failing_by_kind(&self) -> BTreeMap<&'static str, u64> {
+        self.failing_objects.by_kind()
+    }
+
+    /// Secrets of all schedules whose rotation is late.
+    pub(crate) fn overdue_rotations(&self) -> u64 {
+        u64::try_from(self.rotations_overdue.get()).unwrap_or_default()
     }
 
     fn fail(&self, kind: &'static str, count: usize) {

@@ -1,12 +1,16 @@
 //! What the gateway counts, for Prometheus. No label holds a name of a caller or of a secret, so that nobody
 //! makes series by asking.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use strongroom_api::process_report::{CertificateReport, NodesReport, PluginVersionCount};
 use strongroom_process::{DurationHistogram, MetricRegistry};
 
 use super::delivery::DeliveryMetrics;
@@ -31,6 +35,36 @@ impl GatewayMetrics {
             delivery: DeliveryMetrics::register(registry),
             gauges: GatewayGauges::register(registry),
         }
+    }
+
+    /// The certificates that are there.
+    pub(crate) fn certificates(&self) -> Vec<CertificateReport> {
+        let gauges = [
+            ("gateway", &self.gauges.certificate),
+            ("webhook", &self.gauges.webhook_certificate),
+        ];
+        let there = gauges.into_iter().filter(|(_, ends)| ends.get() > 0);
+        there
+            .filter_map(|(server, ends)| {
+                Some(CertificateReport {
+                    server: server.to_owned(),
+                    ends: Timestamp::from_second(ends.get()).ok()?,
+                })
+            })
+            .collect()
+    }
+
+    /// Node plugins; none where there are no nodes.
+    pub(crate) fn nodes(&self) -> Option<NodesReport> {
+        let versions = self.gauges.plugin_versions.lock().clone()?;
+        let away = self.gauges.volumes.get_or_create(&AWAY).get();
+        Some(NodesReport {
+            plugins: versions
+                .into_iter()
+                .map(|(version, nodes)| PluginVersionCount { version, nodes })
+                .collect(),
+            volumes_away: u64::try_from(away).unwrap_or_default(),
+        })
     }
 }
 
@@ -61,6 +95,10 @@ strongroom_process::metrics! {
         volumes: Family<StateLabel, Gauge> = "gateway_volumes",
         /// When the certificate by which the gateway serves ends, seconds since the epoch.
         pub(super) certificate: Gauge = "gateway_certificate_expiration_timestamp_seconds",
+        /// When that of the webhook does, whose process has a metric of its own; 0 while there is none.
+        pub(super) webhook_certificate: Gauge,
+        /// How many nodes have a stream, by the version of their plugin; none where there are no nodes.
+        pub(super) plugin_versions: Arc<Mutex<Option<BTreeMap<String, u64>>>>,
     }
 }
 
@@ -79,6 +117,9 @@ strongroom_process::labels! {
         state: &'static str,
     }
 }
+
+/// Of volumes whose node has no stream.
+const AWAY: StateLabel = StateLabel { state: "away" };
 
 /// Which operation a request comes to: its route tells whoever is around it.
 #[derive(Clone, Debug, Default)]
@@ -130,9 +171,9 @@ const fn success(status: u16) -> &'static str {
 impl GatewayGauges {
     /// So many volumes are on nodes with a stream, and so many others are known.
     pub(super) fn volumes(&self, (connected, away): (usize, usize)) {
-        for (state, count) in [("connected", connected), ("away", away)] {
+        for (label, count) in [(StateLabel { state: "connected" }, connected), (AWAY, away)] {
             self.volumes
-                .get_or_create(&StateLabel { state })
+                .get_or_create(&label)
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
@@ -170,5 +211,16 @@ mod tests {
         ] {
             assert!(text.lines().any(|one| one == line), "{line}: {text}");
         }
+
+        assert_eq!((metrics.nodes(), metrics.certificates()), (None, Vec::new()));
+        metrics.gauges.certificate.set(1_800_000_000);
+        *metrics.gauges.plugin_versions.lock() = Some(BTreeMap::from([("0.1.0".to_owned(), 2)]));
+        let nodes = metrics.nodes().unwrap();
+        assert_eq!((nodes.volumes_away, nodes.plugins[0].nodes), (1, 2));
+        assert_eq!(metrics.certificates()[0].server, "gateway");
+        assert!(
+            !registry.text().unwrap().contains("webhook_certificate"),
+            "what is only told is no metric"
+        );
     }
 }

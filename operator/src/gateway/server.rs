@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Client;
+use prometheus_client::metrics::gauge::Gauge;
 use strongroom_process::{Check, Health, Shutdown, WorkPool};
 use strongroom_store::audit::Durability;
 use strongroom_store::vault::Store;
@@ -144,6 +145,10 @@ pub(crate) async fn run(
             namespace: own.namespace.0.clone(),
             service: service?,
             holder: listener.client.clone(),
+            expiration: match listener.client.process {
+                ClientProcess::ExtensionApi => Gauge::default(),
+                ClientProcess::Webhook => own.metrics.gauges.webhook_certificate.clone(),
+            },
             now: Timestamp::now,
         })
     });
@@ -245,6 +250,10 @@ async fn publish(gateway: Arc<Gateway>, shutdown: Shutdown) {
             .metrics
             .gauges
             .volumes(gateway.consumers.volumes().counts());
+        *gateway.metrics.gauges.plugin_versions.lock() = gateway
+            .nodes
+            .are_enabled()
+            .then(|| gateway.nodes.plugin_versions());
         tokio::select! {
             () = tokio::time::sleep(PUBLISH_INTERVAL) => {}
             () = shutdown.wait() => return,

@@ -6,6 +6,8 @@ pub(crate) use strongroom_rules::native_secret::owners::FIELD_MANAGER as CONTROL
 
 /// The operations of the gateway.
 pub(crate) const GATEWAY: &str = "strongroom-api";
+/// What the process reports of itself for people.
+pub(crate) const REPORT: &str = "strongroom-report";
 /// The extension API server.
 pub(crate) const EXTENSION_API: &str = "strongroom-front";
 /// The rotation of certificates that processes show to each other.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -140,6 +141,13 @@ impl ProcessMetrics {
     pub(super) fn verified(&self, seconds: f64) {
         self.verified.set(seconds);
     }
+
+    /// When the store last answered a look at its records.
+    pub(super) fn last_verified(&self) -> Option<Timestamp> {
+        let seconds = self.verified.get();
+        let since = SignedDuration::try_from_secs_f64(seconds).ok()?;
+        (seconds > 0.0).then(|| Timestamp::from_duration(since).ok())?
+    }
 }
 
 #[cfg(test)]
@@ -234,6 +242,9 @@ mod tests {
             namespace_full,
             ..StoreStats::default()
         };
+        assert_eq!(metrics.last_verified(), None);
+        metrics.verified(1.5);
+        assert_eq!(metrics.last_verified(), Timestamp::from_millisecond(1_500).ok());
         for refused in [2, 2, 5] {
             metrics.store(&stats(refused));
         }

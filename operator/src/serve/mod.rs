@@ -6,6 +6,7 @@ mod error;
 mod metrics;
 mod open;
 mod own_service;
+mod report;
 pub(crate) mod roles;
 mod storeless;
 mod upkeep;

@@ -11,9 +11,9 @@ use strongroom_store::vault::{Meta, RecordCheckpoint, Store};
 use super::metrics::ProcessMetrics;
 
 /// From how many percent of its share on a namespace has metrics of its own,
-const MIN_USED_PERCENT: u64 = 50;
+pub(super) const MIN_USED_PERCENT: u64 = 50;
 /// and how many have at most.
-const MAX_SERIES: usize = 20;
+pub(super) const MAX_SERIES: usize = 20;
 
 /// Works until the shutdown begins.
 pub(super) async fn run(store: Store, metrics: ProcessMetrics, shutdown: Shutdown) {

@@ -29,7 +29,7 @@ pub(crate) use version::{StoredDataKey, StoredVersion, key_version_key, version_
 use crate::codec::{DecodeError, Reader};
 
 /// The format of every record but those that say another.
-const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 1;
 
 fn format(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     format_up_to(reader, FORMAT).map(drop)

@@ -10,7 +10,8 @@ use strongroom_model::time::Timestamp;
 use super::quota::Usage;
 use crate::audit::{Actor, Circumstances, Requester};
 pub use crate::format::{
-    DeclaredObject, EnforcedPolicy, KeyDeclaration, KeyState, Quota, Recovery, RotationState, SecretState,
+    DeclaredObject, EnforcedPolicy, FORMAT as STORE_FORMAT, KeyDeclaration, KeyState, Quota, Recovery,
+    RotationState, SecretState,
 };
 use crate::value::{DataType, Value};
 pub use strongroom_model::object_ref::ObjectRef;

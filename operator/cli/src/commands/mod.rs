@@ -10,7 +10,6 @@ pub(crate) mod describe;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod history;
-mod installation;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod policy;

@@ -1,220 +1,185 @@
 //! `status`.
 
-use kube::api::ListParams;
-use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
-use strongroom_api::problem::Code;
-use strongroom_api::v1::{StoreLimit, StoreUsage};
-use strongroom_crds::v1alpha1::ManagedSecret;
+mod checks;
+mod facts;
+mod judged;
+mod report_checks;
+#[cfg(test)]
+mod tests;
 
-use super::installation::{self, Installation};
+use strongroom_api::installation_status::{
+    CheckState, InstallationStatus, ManagedSecretSummary, NamespaceRoom, StatusCheck,
+};
+use strongroom_api::visible;
+use unicode_width::UnicodeWidthStr;
+
+use self::checks::checks;
+use self::facts::{ApiAnswer, Facts};
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
-use crate::output::{Format, Output, Table, bytes, cell, field};
+use crate::output::{Format, Output, Table, cell_of};
 
-/// Shows whether Strongroom answers, and the state of the ManagedSecrets
+/// Shows whether all is well: the installation, one line a check, and the state of the ManagedSecrets
 ///
-/// Exits with code 1 if Strongroom cannot be reached, or if the claim of its store is not bound: then nothing
-/// can be created, rotated or read over the API, even if the objects look ready. Also if scheduled backups
-/// fail, are late or open with no recovery key, or the last drill failed. Checks that you have no rights for
-/// are skipped.
+/// Each line is `ok`, `warning`, `failing` or `unknown`, and what is not `ok` has what to do below the lines.
+/// What you have no right to see is `unknown`, and says which right that takes. Exits with code 0 if nothing
+/// is failing (warnings do not count), with 1 if something is, and with 2 if Strongroom or the API server
+/// cannot be reached. Ages are by the clock of this machine.
 ///
 /// Example: kubectl strongroom status --all-namespaces
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// In all namespaces
+    /// ManagedSecrets of all namespaces
     #[arg(short = 'A', long)]
     all_namespaces: bool,
-    /// Only those that are not ready
+    /// Only the ManagedSecrets that are not ready
     #[arg(long)]
     not_ready: bool,
 }
 
 pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
-    let kube_client = client.cluster.client.clone();
-    let api: Api<ManagedSecret> = if arguments.all_namespaces {
-        Api::all(kube_client)
-    } else {
-        Api::namespaced(kube_client, client.namespace())
-    };
-    let (answers, mut problems) = match client.list(&[("limit", "1".to_owned())]).await {
-        Ok(_) => (
-            format!("people.strongroom.dev answers at {}", client.cluster.server),
-            Vec::new(),
-        ),
-        Err(error) if is_somebodys_answer(&error) => (error.to_string(), Vec::new()),
-        Err(error) => (error.to_string(), vec![error.to_string()]),
-    };
-    let Installation {
-        problems: of_installation,
-        backups,
-    } = installation::look(&client.cluster).await;
-    problems.extend(of_installation);
-    let objects = api
-        .list(&ListParams::default())
-        .await
-        .map_err(|error| client.cluster.failure(error))?;
-    let secrets: Vec<Value> = objects.iter().map(standing).collect();
-    let ready = |secret: &&Value| field(secret, "ready") == "True";
-    let number = secrets.iter().filter(ready).count();
-    let held = client.audit_held_hours().await;
-    let log = held.map_or_else(String::new, |hours| {
-        format!("; at its present rate the audit log holds {}", length(hours))
-    });
-    let room = client.deleted(None).await.ok();
-    let has = room.as_ref().map_or_else(String::new, |page| {
-        has_of_store(client.namespace(), page.used, page.limit)
-    });
-    let saved = backups
-        .as_ref()
-        .and_then(|status| installation::backup_summary(status, jiff::Timestamp::now()))
-        .unwrap_or_default();
-    let summary = format!(
-        "{} ManagedSecrets, {number} ready; {answers}{log}{has}{saved}",
-        secrets.len()
-    );
-    let shown: Vec<&Value> = secrets
-        .iter()
-        .filter(|secret| !arguments.not_ready || !ready(secret))
-        .collect();
-    let room =
-        room.map(|page| json!({"namespace": client.namespace(), "used": page.used, "limit": page.limit}));
-    let answer = json!({
-        "room": room, "server": client.cluster.server, "api": answers, "healthy": problems.is_empty(), "problems": problems,
-        "managedSecrets": secrets.len(), "ready": number, "auditHeldHours": held, "backups": backups, "secrets": shown,
-    });
+    let facts = Facts::gather(client, arguments.all_namespaces).await?;
+    let status = status(&facts, &client.cluster.server, arguments.not_ready);
     if out.format == Format::Table {
-        out.tell(&answer, &summary)?;
-    }
-    if out.format != Format::Table || !shown.is_empty() {
-        out.print(&answer, || {
-            let mut table = Table::new(&[
-                "NAMESPACE",
-                "NAME",
-                "READY",
-                "REASON",
-                "CURRENT",
-                "LAST ROTATION",
-                "NEXT ROTATION",
-            ]);
-            for secret in &shown {
-                let fields = [
-                    "namespace",
-                    "name",
-                    "ready",
-                    "reason",
-                    "current",
-                    "lastRotation",
-                    "nextRotation",
-                ];
-                table.row(fields.map(|name| cell(field(secret, name))).to_vec());
-            }
-            table
-        })?;
-    }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Unwell(problems.join("\nerror: ")))
-    }
-}
-
-/// What a namespace has of the store, for whoever may know.
-fn has_of_store(namespace: &str, used: StoreUsage, limit: StoreLimit) -> String {
-    let told = |used: u64, limit: Option<u64>, shown: fn(u64) -> String| {
-        let used = shown(used);
-        match limit {
-            Some(most) => format!("{used} of {}", shown(most)),
-            None => used,
+        let paint = |state, word: &str| match state {
+            CheckState::Ok => out.good(word),
+            CheckState::Warning | CheckState::Unknown => out.doubtful(word),
+            CheckState::Failing => out.bad(word),
+        };
+        for line in lines(&status.checks, paint) {
+            out.line(&line)?;
         }
-    };
-    format!(
-        "; {namespace} has {} secrets and {} in the store",
-        told(used.secrets, limit.secrets, |count| count.to_string()),
-        told(used.bytes, limit.bytes, bytes)
-    )
-}
-
-/// Hours as people say them.
-fn length(hours: f64) -> String {
-    if hours >= 72.0 {
-        format!("{:.0} days", (hours / 24.0).floor())
-    } else {
-        format!("{hours:.0} hours")
+        if !status.secrets.is_empty() {
+            out.line("")?;
+        }
     }
-}
-
-/// Whether Strongroom, or the API server in front of it, answered, if only with a refusal of what was asked.
-fn is_somebodys_answer(error: &Failure) -> bool {
-    match error {
-        Failure::Forbidden(_) => true,
-        Failure::Refused(problem) => !matches!(
-            Code::from_name(&problem.code),
-            Some(
-                Code::StoreUnavailable
-                    | Code::StoreDamaged
-                    | Code::StoreFull
-                    | Code::AuditUnavailable
-                    | Code::Timeout
-                    | Code::PoliciesUnavailable
-            )
-        ),
-        _ => false,
+    if out.format != Format::Table || !status.secrets.is_empty() {
+        out.print(&status, || table(&status.secrets))?;
     }
+    outcome(&facts.api, &status)
 }
 
-fn standing(object: &ManagedSecret) -> Value {
-    let status = serde_json::to_value(&object.status).unwrap_or_default();
-    let conditions = field(&status, "conditions")
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    let ready = conditions
+/// What is printed.
+fn status(facts: &Facts, server: &str, only_not_ready: bool) -> InstallationStatus {
+    let checks = checks(facts);
+    let problems: Vec<String> = checks
         .iter()
-        .find(|condition| field(condition, "type") == "Ready")
-        .cloned()
-        .unwrap_or_default();
-    json!({
-        "namespace": object.namespace(), "name": object.name_any(),
-        "ready": field(&ready, "status"), "reason": field(&ready, "reason"), "message": field(&ready, "message"),
-        "current": field(field(&status, "stages"), "Current"),
-        "lastRotation": field(&status, "lastRotation"), "nextRotation": field(&status, "nextRotation"),
-    })
+        .filter(|check| check.state == CheckState::Failing)
+        .map(|check| match &check.action {
+            Some(action) => format!("{}; {action}", check.detail),
+            None => check.detail.clone(),
+        })
+        .collect();
+    let secrets = facts.secrets.seen();
+    let is_ready = |secret: &&ManagedSecretSummary| secret.ready.as_deref() == Some("True");
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let process = facts.process.seen();
+    InstallationStatus {
+        server: server.to_owned(),
+        api: match &facts.api {
+            ApiAnswer::Answers(text) | ApiAnswer::Silent(text) => text.clone(),
+        },
+        healthy: problems.is_empty(),
+        problems,
+        checks,
+        managed_secrets: secrets.map(|secrets| number(secrets.len())),
+        ready: secrets.map(|secrets| number(secrets.iter().filter(is_ready).count())),
+        audit_held_hours: facts
+            .held_hours
+            .or_else(|| process.and_then(|process| process.audit.held_hours)),
+        room: facts.room.seen().map(|page| NamespaceRoom {
+            namespace: facts.namespace.clone(),
+            used: page.used,
+            limit: page.limit,
+        }),
+        backups: facts.backups.seen().cloned(),
+        process: process.cloned(),
+        secrets: secrets
+            .into_iter()
+            .flatten()
+            .filter(|secret| !only_not_ready || !is_ready(secret))
+            .cloned()
+            .collect(),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn room_is_told_with_its_end_where_it_has_one() {
-        let used = StoreUsage {
-            secrets: 12,
-            bytes: 5_000,
-        };
-        let limit = StoreLimit {
-            secrets: Some(10_000),
-            bytes: Some(429_496_729),
-        };
-        assert_eq!(
-            has_of_store("shop", used, limit),
-            "; shop has 12 of 10000 secrets and 5000 bytes of 409 MiB in the store"
-        );
-        assert_eq!(
-            has_of_store("shop", used, StoreLimit::default()),
-            "; shop has 12 secrets and 5000 bytes in the store"
-        );
+/// How the command ends.
+fn outcome(api: &ApiAnswer, status: &InstallationStatus) -> Result<(), Failure> {
+    let problems = status.problems.join("\nerror: ");
+    match api {
+        ApiAnswer::Silent(_) => Err(Failure::NotReachable(problems)),
+        ApiAnswer::Answers(_) if status.healthy => Ok(()),
+        ApiAnswer::Answers(_) => Err(Failure::Unwell(problems)),
     }
+}
 
-    #[test]
-    fn hours_are_told_as_people_say_them() {
-        for (hours, told) in [
-            (0.2, "0 hours"),
-            (71.9, "72 hours"),
-            (72.0, "3 days"),
-            (87_600.0, "3650 days"),
-        ] {
-            assert_eq!(length(hours), told);
-        }
+/// One line a check, and below them what to do. `paint` colours the word of a state.
+fn lines(checks: &[StatusCheck], paint: impl Fn(CheckState, &str) -> String) -> Vec<String> {
+    let names: Vec<String> = checks.iter().map(name).collect();
+    let heading = ("CHECK", "STATE");
+    let width = names
+        .iter()
+        .map(|name| name.width())
+        .fold(heading.0.len(), usize::max);
+    let blanks = |width: usize, text: &str| " ".repeat(width.saturating_sub(text.width()) + 3);
+    let states = CheckState::Warning.as_str().len();
+    let mut lines = vec![format!(
+        "{}{}{}{}DETAIL",
+        heading.0,
+        blanks(width, heading.0),
+        heading.1,
+        blanks(states, heading.1)
+    )];
+    for (check, name) in checks.iter().zip(&names) {
+        let word = check.state.as_str();
+        lines.push(format!(
+            "{name}{}{}{}{}",
+            blanks(width, name),
+            paint(check.state, word),
+            blanks(states, word),
+            visible(&check.detail)
+        ));
     }
+    let actions = checks.iter().zip(&names).filter_map(|(check, name)| {
+        let action = check.action.as_ref()?;
+        Some(format!("  {name}: {}", visible(action)))
+    });
+    let actions: Vec<String> = actions.collect();
+    if !actions.is_empty() {
+        lines.extend([String::new(), "What to do:".to_owned()]);
+        lines.extend(actions);
+    }
+    lines
+}
+
+fn name(check: &StatusCheck) -> String {
+    let label = check.check.label();
+    match &check.item {
+        Some(item) => format!("{label} {}", visible(item)),
+        None => label.to_owned(),
+    }
+}
+
+fn table(secrets: &[ManagedSecretSummary]) -> Table {
+    let mut table = Table::new(&[
+        "NAMESPACE",
+        "NAME",
+        "READY",
+        "REASON",
+        "CURRENT",
+        "LAST ROTATION",
+        "NEXT ROTATION",
+    ]);
+    for secret in secrets {
+        table.row(vec![
+            cell_of(&secret.namespace),
+            cell_of(&secret.name),
+            cell_of(&secret.ready),
+            cell_of(&secret.reason),
+            cell_of(&secret.current),
+            cell_of(&secret.last_rotation),
+            cell_of(&secret.next_rotation),
+        ]);
+    }
+    table
 }

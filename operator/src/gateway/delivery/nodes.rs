@@ -1,6 +1,6 @@
 //! Which nodes have a stream. A second stream of a node ends its first.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +27,12 @@ const MAX_DISPATCHING: usize = 16;
 /// believed.
 const MAX_GRANTED_SECRETS: usize = 16_384;
 
+/// Versions of plugins that are told apart, and how long the name of one may be.
+const MAX_VERSIONS: usize = 16;
+const MAX_VERSION_CHARS: usize = 32;
+/// What the others are counted as.
+const OTHER_VERSION: &str = "other";
+
 /// The streams of all node plugins, and who may open one.
 #[derive(Debug)]
 pub(in crate::gateway) struct Nodes {
@@ -50,7 +56,15 @@ pub(in crate::gateway) struct Nodes {
 #[derive(Debug, Default)]
 struct Streams {
     next: u64,
-    by_node: HashMap<String, (u64, Arc<Notify>)>,
+    by_node: HashMap<String, NodeStream>,
+}
+
+#[derive(Debug)]
+struct NodeStream {
+    number: u64,
+    superseded: Arc<Notify>,
+    /// The version of the plugin, as it says.
+    version: String,
 }
 
 /// The stream of a node, until it is dropped.
@@ -145,16 +159,34 @@ impl Nodes {
         granted.get(node).is_some_and(|of_node| of_node.contains(&secret))
     }
 
-    /// The node has a new stream; a former one ends.
-    pub(super) fn attach(&self, node: &str) -> AttachedStream<'_> {
+    /// How many nodes have a stream, by the version of their plugin. What plugins say is cut, and so is how
+    /// many versions they may name.
+    pub(in crate::gateway) fn plugin_versions(&self) -> BTreeMap<String, u64> {
+        let mut versions: BTreeMap<String, u64> = BTreeMap::new();
+        for stream in self.streams.lock().by_node.values() {
+            let known = versions.len() < MAX_VERSIONS || versions.contains_key(&stream.version);
+            let version = if known {
+                stream.version.as_str()
+            } else {
+                OTHER_VERSION
+            };
+            *versions.entry(version.to_owned()).or_default() += 1;
+        }
+        versions
+    }
+
+    /// The node has a new stream, of a plugin of this version; a former one ends.
+    pub(super) fn attach(&self, node: &str, version: &str) -> AttachedStream<'_> {
         let mut streams = self.streams.lock();
         streams.next += 1;
         let (number, superseded) = (streams.next, Arc::new(Notify::new()));
-        let former = streams
-            .by_node
-            .insert(node.to_owned(), (number, Arc::clone(&superseded)));
-        if let Some((_, former)) = former {
-            former.notify_one();
+        let stream = NodeStream {
+            number,
+            superseded: Arc::clone(&superseded),
+            version: version.chars().take(MAX_VERSION_CHARS).collect(),
+        };
+        if let Some(former) = streams.by_node.insert(node.to_owned(), stream) {
+            former.superseded.notify_one();
         }
         AttachedStream {
             nodes: self,
@@ -175,7 +207,7 @@ impl AttachedStream<'_> {
     pub(super) fn is_newest(&self) -> bool {
         let streams = self.nodes.streams.lock();
         let newest = streams.by_node.get(&self.node);
-        newest.is_some_and(|(number, _)| *number == self.number)
+        newest.is_some_and(|stream| stream.number == self.number)
     }
 
     /// Returns once the node has another stream.
@@ -236,16 +268,39 @@ mod tests {
     #[tokio::test]
     async fn a_second_stream_ends_the_first() {
         let nodes = Nodes::new(Vec::new());
-        let first = nodes.attach("n-1");
-        let other = nodes.attach("n-2");
-        let second = nodes.attach("n-1");
+        let first = nodes.attach("n-1", "1");
+        let other = nodes.attach("n-2", "1");
+        let second = nodes.attach("n-1", "2");
+        let versions = |one, two| BTreeMap::from([("1".to_owned(), one), ("2".to_owned(), two)]);
+        assert_eq!(nodes.plugin_versions(), versions(1, 1));
         first.superseded().await;
         assert!(!first.is_newest() && second.is_newest());
         drop(first);
-        let third = nodes.attach("n-1");
+        let third = nodes.attach("n-1", "2");
         second.superseded().await;
         for quiet in [&other, &third] {
             assert!(futures::FutureExt::now_or_never(quiet.superseded()).is_none());
         }
+        assert_eq!(nodes.plugin_versions(), versions(1, 1));
+    }
+
+    #[test]
+    fn plugins_name_few_and_short_versions() {
+        let nodes = Nodes::new(Vec::new());
+        let names: Vec<_> = (10..30)
+            .map(|number| format!("{number}{}", "x".repeat(1_000)))
+            .collect();
+        let streams: Vec<_> = names.iter().map(|name| nodes.attach(name, name)).collect();
+        let versions = nodes.plugin_versions();
+        assert_eq!(versions.len(), MAX_VERSIONS + 1);
+        assert_eq!(versions.values().sum::<u64>(), 20);
+        assert_eq!(versions[OTHER_VERSION], 4);
+        assert!(
+            versions
+                .keys()
+                .all(|name| name.chars().count() <= MAX_VERSION_CHARS)
+        );
+        drop(streams);
+        assert!(nodes.plugin_versions().is_empty());
     }
 }

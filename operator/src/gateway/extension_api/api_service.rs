@@ -1,14 +1,17 @@
-//! What the API server has to trust, told in the APIService by which it knows the extension API.
+//! What the API server has to trust, told in the APIService by which it knows the extension API; and for
+//! people, when the certificate ends.
 
 use std::collections::BTreeSet;
 
 use data_encoding::BASE64;
+use jiff::Timestamp;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::json;
+use strongroom_api::process_report::CERTIFICATE_ENDS_ANNOTATION;
 
 use crate::kube::field_manager;
 
@@ -26,6 +29,13 @@ pub(super) enum ApiServiceState {
     Elsewhere,
 }
 
+/// What is told: the authority that the certificate is of, PEM, and when the certificate ends.
+#[derive(Clone, Debug)]
+pub(super) struct ServedCertificate {
+    pub(super) authority: String,
+    pub(super) ends: Option<Timestamp>,
+}
+
 /// Tells it, where it does not know yet. `gateway`: what the gateway's clients trust.
 ///
 /// # Errors
@@ -34,12 +44,13 @@ pub(super) async fn publish_ca_bundle(
     client: &Client,
     found: Option<&APIService>,
     (namespace, service): (&str, &str),
-    own: &str,
+    own: &ServedCertificate,
     gateway: Option<&[u8]>,
 ) -> Result<ApiServiceState, kube::Error> {
-    let Some(spec) = found.map(|found| found.spec.clone().unwrap_or_default()) else {
+    let Some(found) = found else {
         return Ok(ApiServiceState::Absent);
     };
+    let spec = found.spec.clone().unwrap_or_default();
     let leads_here = spec
         .service
         .as_ref()
@@ -48,15 +59,30 @@ pub(super) async fn publish_ca_bundle(
         return Ok(ApiServiceState::Elsewhere);
     }
     let trusted = spec.ca_bundle.map(|bundle| bundle.0).unwrap_or_default();
-    if let Some(bundle) = bundle(own, gateway, &trusted) {
-        let patch = json!({"spec": {"caBundle": BASE64.encode(bundle.as_bytes())}});
+    let ends = own.ends.map(|ends| ends.to_string());
+    let told = found.annotations().get(CERTIFICATE_ENDS_ANNOTATION);
+    let new_end = ends.filter(|ends| told != Some(ends));
+    let bundle = bundle(&own.authority, gateway, &trusted);
+    if bundle.is_some() || new_end.is_some() {
+        let mut patch = serde_json::Map::new();
+        if let Some(bundle) = bundle {
+            let spec = json!({"caBundle": BASE64.encode(bundle.as_bytes())});
+            patch.insert("spec".to_owned(), spec);
+        }
+        if let Some(ends) = new_end {
+            let metadata = json!({"annotations": {(CERTIFICATE_ENDS_ANNOTATION): ends}});
+            patch.insert("metadata".to_owned(), metadata);
+        }
         let params = PatchParams {
             field_manager: Some(field_manager::EXTENSION_API.to_owned()),
             ..PatchParams::default()
         };
         let api: Api<APIService> = Api::all(client.clone());
         api.patch(API_SERVICE, &params, &Patch::Merge(&patch)).await?;
-        tracing::info!(api_service = API_SERVICE, "CA bundle published");
+        tracing::info!(
+            api_service = API_SERVICE,
+            "CA bundle and end of the certificate published"
+        );
     }
     Ok(ApiServiceState::UpToDate)
 }

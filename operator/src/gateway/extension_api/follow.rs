@@ -19,7 +19,7 @@ use kube::{Api, Client, ResourceExt};
 use prometheus_client::metrics::gauge::Gauge;
 use strongroom_process::{Check, Health};
 
-use super::api_service::{self, API_SERVICE, ApiServiceState};
+use super::api_service::{self, API_SERVICE, ApiServiceState, ServedCertificate};
 use super::certificate::{ServingCertificate, wipe};
 use super::trust::{
     AUTHENTICATION_CONFIG_MAP, ClientIdentity, GatewayClient, RequestHeaderConfig, SharedTrust, TrustError,
@@ -193,7 +193,11 @@ impl Follower {
         let api_services: Api<APIService> = Api::all(self.client.clone());
         let found = api_services.get_opt(API_SERVICE).await?;
         let here = (self.namespace.as_str(), self.service.as_str());
-        let (own, gateway) = (certificate.trust(), link.map(|link| link.authority.as_slice()));
+        let own = ServedCertificate {
+            authority: certificate.trust(),
+            ends: certificate.end(),
+        };
+        let gateway = link.map(|link| link.authority.as_slice());
         Ok(api_service::publish_ca_bundle(&self.client, found.as_ref(), here, &own, gateway).await?)
     }
 

@@ -17,6 +17,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, Client};
+use prometheus_client::metrics::gauge::Gauge;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
@@ -54,6 +55,8 @@ pub(in crate::gateway) struct ClientCertificateRotator {
     pub(in crate::gateway) service: String,
     /// The process whose certificate it is, and how it is served.
     pub(in crate::gateway) holder: CertificateClient,
+    /// When that in the Secret ends, in seconds since the epoch.
+    pub(in crate::gateway) expiration: Gauge,
     pub(in crate::gateway) now: fn() -> Timestamp,
 }
 
@@ -169,6 +172,7 @@ impl ClientCertificateRotator {
         let found = api.get_opt(&name).await?;
         if let Some(found) = found {
             if is_current(&found, bundle, &self.names(), (self.now)()) && owns(&owner, &found) {
+                self.tell_end(chain_of(&found));
                 return Ok(());
             }
             let entries = found.metadata.managed_fields.unwrap_or_default();
@@ -205,8 +209,15 @@ impl ClientCertificateRotator {
             &Patch::Apply(&secret),
         )
         .await?;
+        self.tell_end(Some(&leaf.chain));
         tracing::info!(secret = name, renew = %leaf.renew, "certificate issued");
         Ok(())
+    }
+
+    fn tell_end(&self, chain: Option<&[u8]>) {
+        if let Some((_, end)) = chain.and_then(authority::validity) {
+            self.expiration.set(end.as_second());
+        }
     }
 
     /// Tells the API server which authority the webhook's certificate is of; answers when to look again.
@@ -281,15 +292,21 @@ fn patch_params() -> PatchParams {
     }
 }
 
+/// The certificate in a Secret, PEM.
+fn chain_of(secret: &Secret) -> Option<&[u8]> {
+    let chain = secret.data.as_ref()?.get("tls.crt")?;
+    Some(&chain.0)
+}
+
 /// Whether the process can go on with this Secret. One of an earlier release may lack a name.
 fn is_current(secret: &Secret, bundle: &str, names: &[String], now: Timestamp) -> bool {
     let part = |key: &str| secret.data.as_ref().and_then(|data| data.get(key));
-    let fresh = part("tls.crt")
-        .and_then(|chain| authority::validity(&chain.0))
+    let fresh = chain_of(secret)
+        .and_then(authority::validity)
         .and_then(|(_, end)| end.checked_sub(LEAF_RENEW_BEFORE).ok())
         .is_some_and(|renew| now < renew);
-    let named = part("tls.crt")
-        .and_then(|chain| CertificateDer::from_pem_slice(&chain.0).ok())
+    let named = chain_of(secret)
+        .and_then(|chain| CertificateDer::from_pem_slice(chain).ok())
         .map(|leaf| client_auth::dns_names(&leaf))
         .is_some_and(|has| names.iter().all(|name| has.contains(name)));
     fresh

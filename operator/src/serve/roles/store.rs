@@ -1,6 +1,7 @@
 //! The process that owns the store: starts its parts under the lease, and ends them in order.
 //!
-//! Up: health port, lease, store, then admin socket, upkeep, backup, gateway, controllers, audit, anchor.
+//! Up: health port, lease, store, then admin socket, upkeep, backup, report, gateway, controllers, audit,
+//! anchor.
 //! Down: controllers finish what is under way, sinks save their place, the anchor is written once more, the
 //! store closes, the lease goes back.
 
@@ -35,6 +36,7 @@ use crate::own_secret::OwnSecret;
 use crate::policies::Policies;
 use crate::serve::metrics::ControlPlaneMetrics;
 use crate::serve::open::{OpenSettings, open};
+use crate::serve::report::{ReportSources, Reporter};
 use crate::serve::{ServeError, now, own_service, upkeep};
 use crate::store_handle::StoreHandle;
 
@@ -215,6 +217,15 @@ impl StoreParts {
         cluster_keys
             .keep(sealing, store.id().to_string(), shutdown.clone())
             .await;
+        let sources = ReportSources {
+            store: store.clone(),
+            process: metrics.process.clone(),
+            audit: metrics.audit.clone(),
+            gateway: metrics.gateway.clone(),
+            controllers: Arc::clone(&metrics.controllers),
+        };
+        let reporter = Reporter::new(sources, held.clone(), client.clone(), &namespace);
+        last.push(("report".to_owned(), tokio::spawn(reporter.run(shutdown.clone()))));
         let gateway = GatewayRole {
             settings: gateway,
             service,

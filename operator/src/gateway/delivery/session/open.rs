@@ -70,6 +70,7 @@ async fn serve(
     }
     let token = Zeroizing::new(std::mem::take(&mut hello.token));
     let (held, window) = held_values(&hello);
+    let version = std::mem::take(&mut hello.plugin_version);
     drop(hello);
     let (plugin, _earlier) = match plugin {
         Some(plugin) => (plugin, None),
@@ -81,7 +82,7 @@ async fn serve(
     };
     let peer = stream.peer;
     let node = plugin.node.clone();
-    let attached = gateway.nodes.attach(&node);
+    let attached = gateway.nodes.attach(&node, &version);
     gateway.consumers.volumes().attached(&node);
     let (tx, reviews) = (outgoing.clone(), FuturesUnordered::new());
     let mut session = Session {

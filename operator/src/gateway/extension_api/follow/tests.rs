@@ -180,6 +180,9 @@ async fn what_somebody_changes_is_put_back_and_what_is_somebody_elses_is_left_al
     until("it is ready", async || replica.health.readiness().is_ok()).await;
     until("everything is watched", async || played.cluster.watches() == 4).await;
     let (held, trusted) = (played.cluster.get(SERVING).unwrap(), played.trusted());
+    let ends =
+        &played.cluster.get(API).unwrap()["metadata"]["annotations"]["strongroom.dev/certificate-ends"];
+    assert!(ends.as_str().unwrap().parse::<Timestamp>().unwrap() > Timestamp::now());
     let answers = async || played.ask(&replica, "/openapi/v2").await.is_ok();
     // Of a Secret that is gone the process has what was in it: nobody has to be told anything.
     played.cluster.remove(SERVING);

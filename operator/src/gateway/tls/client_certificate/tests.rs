@@ -21,6 +21,7 @@ async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
         everybody: Some(Arc::new(Arc::new(CertResolver::default()).config())),
         client: CertificateClient::new(ClientProcess::ExtensionApi),
     };
+    let expiration = Gauge::default();
     let rotator = |now| {
         Arc::new(ClientCertificateRotator {
             ca_store: CaStore::new(store.clone(), ("strongroom".to_owned(), "ns-9".to_owned())),
@@ -28,6 +29,7 @@ async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
             namespace: "strongroom".to_owned(),
             service: "strongroom-front".to_owned(),
             holder: resolver.client.clone(),
+            expiration: expiration.clone(),
             now,
         })
     };
@@ -48,6 +50,8 @@ async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
     let service = api.put(SERVICE, json!({"metadata": {"name": "strongroom-front"}}));
     assert_eq!(rotator(now).look(&mut serving).await.unwrap(), CHECK_INTERVAL);
     let first = chain();
+    let ends = || authority::validity(&chain()).map(|(_, end)| end.as_second());
+    assert_eq!(Some(expiration.get()), ends());
     let names = client_auth::dns_names(&CertificateDer::from_pem_slice(&first).unwrap());
     assert_eq!(
         names,
@@ -67,6 +71,7 @@ async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
     let later = || now() + jiff::SignedDuration::from_hours(25 * 24);
     rotator(later).look(&mut serving).await.unwrap();
     assert_ne!(chain(), first);
+    assert_eq!(Some(expiration.get()), ends());
     assert!(!Arc::ptr_eq(
         &config,
         &resolver.config(Some(GATEWAY_SERVER_NAME)).unwrap()
@@ -91,6 +96,7 @@ async fn a_secret_of_somebody_else_is_left_alone_and_edits_of_ours_are_put_back(
             namespace: "strongroom".to_owned(),
             service: "strongroom-front".to_owned(),
             holder: CertificateClient::new(ClientProcess::ExtensionApi),
+            expiration: Gauge::default(),
             now,
         })
     };
