@@ -151,6 +151,8 @@ fn write_objects(reader: &PageReader) {
 /// Data, id and stages of each secret of `shop`, as the API server shows them.
 fn secrets(f: &Fixture) -> BTreeMap<String, [Value; 3]> {
     let name = |object: &Value| object["metadata"]["name"].as_str().unwrap().to_owned();
+    // Objects first: a status follows the native Secret that it tells of.
+    let objects = f.json(&["-n", "shop", "get", "managedsecrets"]);
     let natives = f.json(&["-n", "shop", "get", "secrets"]);
     let data: BTreeMap<String, Value> = natives["items"]
         .as_array()
@@ -158,7 +160,6 @@ fn secrets(f: &Fixture) -> BTreeMap<String, [Value; 3]> {
         .iter()
         .map(|native| (name(native), native["data"].clone()))
         .collect();
-    let objects = f.json(&["-n", "shop", "get", "managedsecrets"]);
     let objects = objects["items"].as_array().unwrap();
     let row = |object: &Value| {
         let status = &object["status"];

@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use strongroom_api::backup_status::BackupStatus;
 use strongroom_process::MetricRegistry;
 use strongroom_store::seal::{RecoveryKey, SlotSecret};
 use strongroom_testing::clock::SECONDS as START;
@@ -53,6 +54,16 @@ fn counts(registry: &MetricRegistry, line: &str) -> bool {
     registry.text().unwrap().lines().any(|found| found == line)
 }
 
+/// All that is wrong, in words.
+fn problems(status: &BackupStatus, now: Timestamp) -> Vec<String> {
+    let all = [
+        status.recovery_problem(),
+        status.backup_problem(now),
+        status.drill_problem(),
+    ];
+    all.into_iter().flatten().collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn backups_are_taken_at_first_by_the_schedule_and_for_a_recovery_key() {
     static CLOCK: AtomicI64 = AtomicI64::new(START);
@@ -74,7 +85,7 @@ async fn backups_are_taken_at_first_by_the_schedule_and_for_a_recovery_key() {
     assert_eq!(backups(&folder), 1);
     assert_eq!(round.status.next, next("2026-11-24T03:00:00Z"));
     assert!(
-        round.status.problems(now()).len() == 1,
+        problems(&round.status, now()).len() == 1,
         "no recovery key opens it"
     );
 
@@ -90,7 +101,7 @@ async fn backups_are_taken_at_first_by_the_schedule_and_for_a_recovery_key() {
     assert_eq!(backups(&folder), 2);
     round.look().await;
     assert_eq!((backups(&folder), round.status.recovery_slots), (2, 1));
-    assert!(round.status.problems(now()).is_empty());
+    assert!(problems(&round.status, now()).is_empty());
     assert!(counts(&registry, "seal_recovery_slots 1"));
 
     // A day later, and only once; the oldest goes, and a drill brings the newest back.
@@ -167,7 +178,7 @@ async fn a_drill_that_fails_is_told_and_held_again() {
     assert!(problem.contains("cannot be restored"), "{problem}");
     assert!(counts(&registry, "backup_failures_total{step=\"drill\"} 1"));
     assert_eq!(
-        round.status.problems(now()).len(),
+        problems(&round.status, now()).len(),
         2,
         "and there is no recovery key"
     );

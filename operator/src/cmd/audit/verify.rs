@@ -15,7 +15,7 @@ use crate::backup::{BackupDestination, verify_reads};
 /// read chain that lie beside backups. If the chains are not sound, it names the first bad record, or each
 /// bad copy, and exits with 1.
 #[derive(Debug, clap::Args)]
-pub(super) struct Verify {
+pub(in crate::cmd) struct Verify {
     /// Directory of the store or of its copy: the one with `store.redb`
     #[arg(long, value_name = "PATH", required_unless_present = "from")]
     dir: Option<PathBuf>,

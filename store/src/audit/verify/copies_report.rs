@@ -76,7 +76,7 @@ pub struct CopiesReport {
     pub store: StoreId,
     /// Segments that are sound, those that a longer copy replaces left out.
     pub segments: u64,
-    /// Records in them.
+    /// How many entries those segments hold.
     pub records: u64,
     /// Signatures that hold.
     pub checkpoints: u64,

@@ -29,7 +29,7 @@ fn copies(log: &ReadLog) -> Vec<StoredCopy> {
 
 fn report(copies: &[StoredCopy], rekeys: &[RekeyRecord], key: &Keyring) -> CopiesReport {
     let mut sorted: Vec<&StoredCopy> = copies.iter().collect();
-    sorted.sort_by(|a, b| a.place.cmp(&b.place));
+    sorted.sort_by_key(|copy| copy.place);
     let mut verifier = CopiesVerifier::new(STORE, key.public_key());
     for (number, rekey) in rekeys.iter().enumerate() {
         verifier.rekey(&format!("{number}.rekey"), &rekey.encode());
