@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Value, json};
 use strongroom_e2e::{Programs, Strongroom};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
@@ -473,5 +473,14 @@ fn a_prometheus_that_scrapes_every_program_has_an_answer_for_every_panel() {
     answered("a full namespace", full, &there);
     let firing = r#"ALERTS{alertname=~"StrongroomReadsFail|StrongroomAbsent"}"#;
     assert!(prometheus.series(firing).is_empty());
+    // `e2e/panels` draws them, for whoever wants to see the dashboard.
+    if let Some(file) = std::env::var_os("STRONGROOM_PANELS") {
+        let answer = |(panel, query): (String, String)| {
+            let series = prometheus.range(&query.replace("$__rate_interval", "30s"), 60);
+            json!({"panel": panel, "query": query, "series": series})
+        };
+        let answers: Vec<Value> = queries().into_iter().map(answer).collect();
+        fs::write(file, serde_json::to_vec(&answers).unwrap()).unwrap();
+    }
     runtime.shutdown_background();
 }

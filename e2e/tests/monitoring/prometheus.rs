@@ -55,18 +55,35 @@ impl Prometheus {
 
     /// What a query is answered with: its series, each with its value as a text.
     pub(crate) fn series(&self, query: &str) -> Vec<String> {
-        let asked = Command::new("curl")
-            .args(["-sS", "--max-time", "10", "--data-urlencode"])
-            .arg(format!("query={query}"))
-            .arg(format!("http://127.0.0.1:{}/api/v1/query", self.port))
-            .output()
-            .unwrap();
-        // Before it listens there is no answer.
-        let answer: Value = serde_json::from_slice(&asked.stdout).unwrap_or_default();
-        assert_ne!(answer["status"], "error", "{query}: {answer}");
-        let series = answer["data"]["result"].as_array();
+        let series = self.ask("query", &[format!("query={query}")]);
         let value = |series: &Value| series["value"][1].as_str().unwrap().to_owned();
-        series.into_iter().flatten().map(value).collect()
+        series.as_array().into_iter().flatten().map(value).collect()
+    }
+
+    /// The same over the last seconds, each a point.
+    pub(crate) fn range(&self, query: &str, seconds: i64) -> Value {
+        let now = jiff::Timestamp::now().as_second();
+        let parameters = [
+            format!("query={query}"),
+            format!("start={}", now - seconds),
+            format!("end={now}"),
+            "step=1".to_owned(),
+        ];
+        self.ask("query_range", &parameters)
+    }
+
+    fn ask(&self, what: &str, parameters: &[String]) -> Value {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--max-time", "10"]);
+        for parameter in parameters {
+            curl.args(["--data-urlencode", parameter]);
+        }
+        let url = format!("http://127.0.0.1:{}/api/v1/{what}", self.port);
+        let asked = curl.arg(url).output().unwrap();
+        // Before it listens there is no answer.
+        let mut answer: Value = serde_json::from_slice(&asked.stdout).unwrap_or_default();
+        assert_ne!(answer["status"], "error", "{parameters:?}: {answer}");
+        answer["data"]["result"].take()
     }
 }
 
