@@ -6,6 +6,7 @@
 
 mod agent;
 mod error;
+mod held_plan;
 mod notice;
 mod offline;
 mod publish;
@@ -30,6 +31,7 @@ pub use error::PluginError;
 pub use offline::OfflineFallback;
 pub use request::{PublishRequest, RequestParser, volume_id};
 
+use self::held_plan::PlanRoom;
 use crate::agent::VolumeSnapshot;
 use crate::memory_quota::MemoryQuota;
 use crate::metrics::Metrics;
@@ -73,6 +75,8 @@ pub struct Parts {
 pub struct Plugin {
     parts: Arc<Parts>,
     volumes: Volumes,
+    /// Room for what volumes are to show, until it is written.
+    plans: PlanRoom,
     /// Room for notices to pods.
     noticing: Arc<Semaphore>,
 }
@@ -84,6 +88,7 @@ impl Plugin {
         Self {
             parts: Arc::new(parts),
             volumes: Volumes::default(),
+            plans: PlanRoom::default(),
             noticing: Arc::new(Semaphore::new(notice::MAX_CONCURRENT_NOTICES)),
         }
     }

@@ -7,9 +7,11 @@ use std::time::Instant;
 use strongroom_api::stream::proto::Refusal;
 use strongroom_api::stream::proto::applied_secret::Outcome;
 use strongroom_render::plan::{Plan, PlanError, PlanTarget, SecretInput, check_store_count, plan, wiped};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::held_plan::HeldPlan;
 use super::{Plugin, PluginError, PublishRequest, first_versions, secret_outcomes, subscription_spec};
 use crate::agent::BoundSocket;
 use crate::atomic_write;
@@ -162,7 +164,7 @@ impl Plugin {
         let namespace = &volume.pod.namespace;
         let before = parts
             .memory_quota
-            .reserve(&volume.id, namespace, planned.bytes())?;
+            .reserve(&volume.id, namespace, planned.plan.bytes())?;
         let published = self
             .publish_planned(claim, request, &volume, (snapshot, planned), changes)
             .await;
@@ -178,7 +180,7 @@ impl Plugin {
         claim: &Claim,
         request: &PublishRequest,
         volume: &Arc<Volume>,
-        (snapshot, planned): (SubscriptionSnapshot, Plan),
+        (snapshot, planned): (SubscriptionSnapshot, HeldPlan),
         changes: watch::Receiver<u64>,
     ) -> Result<(), PluginError> {
         let parts = &self.parts;
@@ -199,7 +201,7 @@ impl Plugin {
             let volume = Arc::clone(volume);
             let metrics = parts.metrics.clone();
             let work = tokio::task::spawn_blocking(move || {
-                let (device, swappable, bound) = build(&volume, &planned)?;
+                let (device, swappable, bound) = build(&volume, &planned.plan)?;
                 if swappable {
                     metrics.swappable();
                 }
@@ -270,13 +272,14 @@ impl Plugin {
         &self,
         volume: &Arc<Volume>,
         snapshot: &SubscriptionSnapshot,
-    ) -> Result<Plan, PluginError> {
+    ) -> Result<HeldPlan, PluginError> {
         if snapshot.wipe {
-            return Ok(wiped(&volume.attributes));
+            return Ok(wiped(&volume.attributes).into());
         }
         let planning = Arc::clone(volume);
         let (secrets, offline) = (snapshot.secrets.clone(), snapshot.offline);
-        let work = move || make_plan(&planning, &secrets, offline);
+        let (plans, runtime) = (self.plans.clone(), Handle::current());
+        let work = move || plans.hold(&runtime, || make_plan(&planning, &secrets, offline));
         Ok(self.parts.work.run(&volume.pod.namespace, work).await??)
     }
 }

@@ -11,6 +11,7 @@ use strongroom_api::stream::proto::{ApplyFailure, NotApplied, Wiped};
 use strongroom_render::plan::wiped;
 use tokio::sync::watch;
 
+use super::held_plan::HeldPlan;
 use super::publish::versions;
 use super::{Plugin, PluginError, first_versions, secret_outcomes};
 use crate::atomic_write::{self, WriteError, WriteOutcome};
@@ -126,7 +127,7 @@ impl Plugin {
     async fn wipe(&self, volume: &Arc<Volume>, text: &BTreeMap<String, String>) -> &'static str {
         volume.revoke_on_socket();
         match self
-            .write(volume, text, wiped(&volume.attributes), Vec::new())
+            .write(volume, text, wiped(&volume.attributes).into(), Vec::new())
             .await
         {
             Ok(written) => {
@@ -146,11 +147,11 @@ impl Plugin {
         &self,
         volume: &Arc<Volume>,
         text: &BTreeMap<String, String>,
-        planned: strongroom_render::plan::Plan,
+        planned: HeldPlan,
         versions: Vec<String>,
     ) -> Result<WriteOutcome, PluginError> {
         let (quota, namespace) = (&self.parts.memory_quota, &volume.pod.namespace);
-        let before = quota.reserve(&volume.id, namespace, planned.bytes())?;
+        let before = quota.reserve(&volume.id, namespace, planned.plan.bytes())?;
         let written = self.write_planned(volume, text, planned, versions).await;
         if written.is_err() {
             quota.set(&volume.id, namespace, before);
@@ -162,7 +163,7 @@ impl Plugin {
         &self,
         volume: &Arc<Volume>,
         text: &BTreeMap<String, String>,
-        planned: strongroom_render::plan::Plan,
+        planned: HeldPlan,
         versions: Vec<String>,
     ) -> Result<WriteOutcome, PluginError> {
         let mut shows = volume.writing.lock().await;
@@ -170,10 +171,14 @@ impl Plugin {
         // Until it is done: a repeated publish asks for it again.
         shows.behind = true;
         let writing = Arc::clone(volume);
-        let stores = planned.files.values().any(|file| file.password.is_some());
+        let HeldPlan { plan, room } = planned;
+        let stores = plan.files.values().any(|file| file.password.is_some());
+        // The pool must not wait for room that waits for the pool.
+        let room = room.filter(|_| !stores);
         let work = move || {
+            let _room = room;
             let root = mount::open_mounted(&writing.target, device).ok_or(PluginError::NoVolume)?;
-            Ok::<_, PluginError>(atomic_write::write(root.as_fd(), &planned, writing.group)?)
+            Ok::<_, PluginError>(atomic_write::write(root.as_fd(), &plan, writing.group)?)
         };
         let written = if stores {
             // They are opened to see whether anything of them changes, and their passwords are stretched for
