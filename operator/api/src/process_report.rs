@@ -15,7 +15,7 @@ pub const CERTIFICATE_ENDS_ANNOTATION: &str = "strongroom.dev/certificate-ends";
 pub struct ProcessReport {
     /// When it said so.
     pub at: Timestamp,
-    /// Its release.
+    /// Release of the process, such as `0.1.0`.
     pub version: String,
     /// The open store.
     pub store: StoreReport,
@@ -68,7 +68,7 @@ pub struct StoreReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeReport {
-    /// Its size.
+    /// Bytes that the file system of the store has in all.
     pub bytes: u64,
     /// What is left of it.
     pub free_bytes: u64,

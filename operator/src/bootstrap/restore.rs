@@ -111,7 +111,7 @@ pub(crate) enum RestoreError {
     },
     #[error(transparent)]
     Anchor(#[from] AnchorError),
-    /// The key.
+    /// What opens the backup could not be read.
     #[error(transparent)]
     Source(#[from] SealSourceError),
     /// The restored store, or the one that gives way.
@@ -120,7 +120,7 @@ pub(crate) enum RestoreError {
     /// No randomness.
     #[error(transparent)]
     Id(#[from] IdError),
-    /// The volume.
+    /// A file or folder in the volume could not be read or written.
     #[error("the data directory cannot be used: {0}")]
     Io(#[from] io::Error),
 }

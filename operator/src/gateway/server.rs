@@ -40,7 +40,7 @@ const PUBLISH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 /// How the API is served.
 #[derive(Clone, Debug)]
 pub(crate) struct GatewaySettings {
-    /// Its port.
+    /// Address and port of the shared gateway.
     pub(crate) listen: SocketAddr,
     /// DNS names and addresses that it is called by.
     pub(crate) names: Vec<String>,
@@ -69,7 +69,7 @@ pub(crate) struct GatewaySettings {
 /// The API cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GatewayError {
-    /// The port.
+    /// A listener cannot have its address and port.
     #[error("cannot listen on {address}: {source}")]
     Bind {
         address: SocketAddr,

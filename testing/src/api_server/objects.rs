@@ -53,7 +53,7 @@ pub(super) struct Server {
     pub(super) objects: BTreeMap<String, Json>,
     pub(super) log: Vec<String>,
     pub(super) faults: VecDeque<Fault>,
-    /// What every request is answered for now.
+    /// What every request is answered while an outage lasts; none: the objects answer.
     pub(super) outage: Option<StatusAnswer>,
     counter: u64,
     /// What watchers were told, for those that begin later at an earlier `resourceVersion`.

@@ -205,7 +205,7 @@ impl ApiServerRecord {
             && filter.is_in_time(self.time)
     }
 
-    /// Its cells.
+    /// The event as a row among the records, marked `API server`.
     pub(super) fn row(&self) -> AuditRow {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         AuditRow {
