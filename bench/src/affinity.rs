@@ -1,6 +1,7 @@
-//! Which processors a process may use. Threads that a pinned thread starts inherit where it may run.
+//! Which processors a process may use, and who comes first there. Threads that a pinned thread starts inherit
+//! where it may run.
 
-use rustix::process::Pid;
+use rustix::process::{Pid, setpriority_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::Outcome;
@@ -21,9 +22,22 @@ pub(crate) fn pin_process(pid: u32, processor: usize) -> Outcome<()> {
 
 /// Lets all threads of a process run on these processors.
 pub(crate) fn allow(pid: u32, processors: &CpuSet) -> Outcome<()> {
-    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let id: i32 = thread?.file_name().to_string_lossy().parse()?;
-        sched_setaffinity(Pid::from_raw(id), processors)?;
+    for thread in threads(pid)? {
+        sched_setaffinity(thread, processors)?;
     }
     Ok(())
+}
+
+/// Sets how far all threads of a process give way to others, from 0 (as others) to 19.
+pub(crate) fn nice(pid: u32, nice: i32) -> Outcome<()> {
+    for thread in threads(pid)? {
+        setpriority_process(thread, nice)?;
+    }
+    Ok(())
+}
+
+fn threads(pid: u32) -> Outcome<Vec<Option<Pid>>> {
+    std::fs::read_dir(format!("/proc/{pid}/task"))?
+        .map(|thread| Ok(Pid::from_raw(thread?.file_name().to_string_lossy().parse()?)))
+        .collect()
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Secret};
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
     PostParams,
@@ -27,9 +27,9 @@ const CONCURRENCY: usize = 32;
 /// How long anything may take.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Changes a second, and for how long.
-const CHANGES: u32 = 100;
-const SECONDS: u32 = 20;
+/// Changes a second, and how many in all.
+const CHANGES_A_SECOND: u32 = 100;
+const TOTAL_CHANGES: usize = 2_000;
 
 /// All rows: they share the objects.
 pub(crate) fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
@@ -90,10 +90,17 @@ async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<
         ));
     }
     if updates {
+        let by_client = bench.update_by_client().await?;
         let delays = bench.update(objects).await?;
-        let part = |name, part| Row {
-            value: quantile(&delays, part),
-            ..Row::from_samples(name, "ms", &delays)
+        let part = |name, part| {
+            Row {
+                value: quantile(&delays, part),
+                ..Row::from_samples(name, "ms", &delays)
+            }
+            .against(
+                "the same writes by one client, without a controller",
+                &[quantile(&by_client, part)],
+            )
         };
         rows.extend([
             part("native.update.p50_ms", 0.5),
@@ -343,7 +350,70 @@ impl Bench {
     /// Milliseconds from the request that changes a ManagedSecret (a rotation asked for) to the watch event
     /// of its native Secret, sorted: a hundred changes a second, spread over the objects.
     async fn update(&self, objects: usize) -> Outcome<Vec<f64>> {
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "bench");
+        let api = self.managed_in("bench");
+        // One object is changed once only, so that an event is of one change; fewer objects are changed in
+        // turn.
+        self.changes("bench", objects.min(TOTAL_CHANGES), move |name| {
+            let api = api.clone();
+            async move {
+                let patch = json!({"metadata": {"annotations": {"strongroom.dev/rotate-now": "bench"}}});
+                let params = PatchParams::default();
+                api.patch(&name, &params, &Patch::Merge(&patch)).await.map(drop)
+            }
+        })
+        .await
+    }
+
+    /// The same with this client in the controllers' place: a change of an object, then of its Secret, and
+    /// beside that a status and an Event.
+    async fn update_by_client(&self) -> Outcome<Vec<f64>> {
+        let objects: Api<ConfigMap> = Api::namespaced(self.client.clone(), "baseline");
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "baseline");
+        let events: Api<Event> = Api::namespaced(self.client.clone(), "baseline");
+        stream::iter((0..TOTAL_CHANGES).map(Ok::<_, kube::Error>))
+            .try_for_each_concurrent(CONCURRENCY, |number| {
+                let (objects, secrets) = (objects.clone(), secrets.clone());
+                async move {
+                    let mut object = ConfigMap::default();
+                    object.metadata.name = Some(format!("secret-{number}"));
+                    objects.create(&PostParams::default(), &object).await?;
+                    let mut secret = Secret::default();
+                    secret.metadata.name = Some(format!("secret-{number}"));
+                    secrets.create(&PostParams::default(), &secret).await.map(drop)
+                }
+            })
+            .await?;
+        self.changes("baseline", TOTAL_CHANGES, move |name| {
+            let (objects, secrets, events) = (objects.clone(), secrets.clone(), events.clone());
+            async move {
+                let params = PatchParams::default();
+                let change = json!({"metadata": {"annotations": {"changed": "once"}}});
+                objects.patch(&name, &params, &Patch::Merge(&change)).await?;
+                let value = json!({"stringData": {"password": "x".repeat(32)}});
+                secrets.patch(&name, &params, &Patch::Merge(&value)).await?;
+                let status = json!({"data": {"status": "y".repeat(500)}});
+                objects.patch(&name, &params, &Patch::Merge(&status)).await?;
+                let event: Event = serde_json::from_value(json!({
+                    "metadata": {"generateName": "secret-", "namespace": "baseline"},
+                    "involvedObject": {"kind": "ConfigMap", "name": name, "namespace": "baseline"},
+                    "reason": "Rotated", "message": "the secret has a new version", "type": "Normal",
+                }))
+                .map_err(kube::Error::SerdeError)?;
+                events.create(&PostParams::default(), &event).await.map(drop)
+            }
+        })
+        .await
+    }
+
+    /// Milliseconds from the begin of each change to the watch event of the native Secret of the same name,
+    /// sorted.
+    async fn changes<F: Future<Output = Result<(), kube::Error>> + Send + 'static>(
+        &self,
+        namespace: &str,
+        turns: usize,
+        change: impl Fn(String) -> F + Send + 'static,
+    ) -> Outcome<Vec<f64>> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let mut seen = std::pin::pin!(watcher(secrets, watcher::Config::default()).default_backoff());
         // The first list is of what was there before.
         while let Some(event) = timeout(TIMEOUT, seen.try_next()).await?? {
@@ -351,26 +421,16 @@ impl Bench {
                 break;
             }
         }
-        let total = usize::try_from(CHANGES * SECONDS)?;
-        // One object is changed once only, so that an event is of one change; fewer objects are changed in
-        // turn.
-        let turns = objects.min(total);
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let api = self.managed_in("bench");
         let changes = tokio::spawn(async move {
-            let mut tick = tokio::time::interval(Duration::from_secs(1) / CHANGES);
+            let mut tick = tokio::time::interval(Duration::from_secs(1) / CHANGES_A_SECOND);
             for number in 0..turns {
                 tick.tick().await;
                 let name = format!("secret-{number}");
-                let patch = json!({"metadata": {"annotations": {"strongroom.dev/rotate-now": "bench"}}});
-                let (api, tell) = (api.clone(), tell.clone());
+                let (changed, tell) = (change(name.clone()), tell.clone());
                 tokio::spawn(async move {
                     let at = Instant::now();
-                    if api
-                        .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
-                        .await
-                        .is_ok()
-                    {
+                    if changed.await.is_ok() {
                         // Nobody listens any more once the measurement is over.
                         let _ = tell.send((name, at));
                     }

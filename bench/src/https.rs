@@ -41,12 +41,16 @@ pub(crate) const TIME: Duration = Duration::from_secs(15);
 /// pause at once.
 const LEAD: Duration = Duration::from_secs(12);
 
-/// Says to the connections, in turn, when a request is due: so many a second from `begin` on.
-async fn pace(connections: Vec<mpsc::UnboundedSender<Instant>>, rate: u32, begin: Instant) {
+/// When requests are due: so many a second from `begin` on.
+fn due_times(rate: u32, begin: Instant) -> impl Iterator<Item = Instant> {
     let step = Duration::from_secs(1) / rate;
     let requests = rate * u32::try_from((LEAD + TIME).as_secs()).unwrap_or(1);
-    for (number, connection) in (0..requests).zip(connections.iter().cycle()) {
-        let due = begin + step * number;
+    (0..requests).map(move |number| begin + step * number)
+}
+
+/// Says to the connections, in turn, when a request is due.
+async fn pace_by_yielding(connections: Vec<mpsc::UnboundedSender<Instant>>, rate: u32, begin: Instant) {
+    for (due, connection) in due_times(rate, begin).zip(connections.iter().cycle()) {
         while Instant::now() < due {
             // Whoever else would run on this processor comes first: nobody is measured who waits for a client
             // that waits.
@@ -58,6 +62,15 @@ async fn pace(connections: Vec<mpsc::UnboundedSender<Instant>>, rate: u32, begin
     }
     // The connections end with what they were told.
     drop(connections);
+}
+
+/// The same, on a thread of its own.
+fn pace_by_sleeping(connections: &[mpsc::UnboundedSender<Instant>], rate: u32, begin: Instant) {
+    for (due, connection) in due_times(rate, begin).zip(connections.iter().cycle()) {
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        // A connection that broke off says so itself.
+        let _ = connection.send(due);
+    }
 }
 
 /// Answers a second, of those that came in so long.
@@ -135,6 +148,24 @@ pub(crate) async fn trust(bench: &Bench) -> Outcome<ClientConfig> {
     Ok(ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth())
+}
+
+/// What the client of an open loop does until the next request is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pacing {
+    /// It yields. The runtime's timers are a millisecond coarse, and waking a client for each request takes
+    /// more of processors that it shares with the server than answering it.
+    Yield,
+    /// A thread of its own sleeps: a client that has another processor than the server takes nothing from it.
+    Sleep,
+}
+
+/// Milliseconds of each request of an open loop, sorted, without those of the lead.
+pub(crate) struct OpenLoop {
+    /// From when it was due to its answer.
+    pub(crate) latencies: Vec<f64>,
+    /// From when it was due until the client sent it: the client did not run, or the connection was in use.
+    pub(crate) lateness: Vec<f64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -231,7 +262,7 @@ impl Server {
     /// As fast as they are answered, on all connections. Milliseconds of each, sorted.
     pub(crate) async fn closed(self: &Arc<Self>, ask: RequestKind, time: Duration) -> Outcome<Vec<f64>> {
         let end = Instant::now() + time;
-        self.on_all(move |server, _| async move {
+        let latencies = self.on_all(move |server, _| async move {
             let mut sender = server.connect().await?;
             let mut latencies = Vec::new();
             while Instant::now() < end {
@@ -240,27 +271,28 @@ impl Server {
                 latencies.push(start.elapsed().as_secs_f64() * 1000.0);
             }
             Ok(latencies)
-        })
-        .await
+        });
+        Ok(sorted(&latencies.await?))
     }
 
-    /// So many a second, spread over all connections. Milliseconds of each from when it was due, sorted,
-    /// without those of the lead.
-    ///
-    /// On a thread of its own that never sleeps: the runtime's timers are a millisecond coarse, and waking a
-    /// client for each request takes more of two processors than answering it.
-    pub(crate) async fn open(self: &Arc<Self>, rate: u32, ask: RequestKind) -> Outcome<Vec<f64>> {
+    /// So many a second, spread over all connections, by a client on a thread of its own.
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        rate: u32,
+        ask: RequestKind,
+        pacing: Pacing,
+    ) -> Outcome<OpenLoop> {
         let server = Arc::clone(self);
         let client = move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            runtime.block_on(server.paced(rate, ask))
+            runtime.block_on(server.paced(rate, ask, pacing))
         };
         tokio::task::spawn_blocking(client).await?
     }
 
-    async fn paced(self: &Arc<Self>, rate: u32, ask: RequestKind) -> Outcome<Vec<f64>> {
+    async fn paced(self: &Arc<Self>, rate: u32, ask: RequestKind, pacing: Pacing) -> Outcome<OpenLoop> {
         let (tell, told): (Vec<_>, Vec<_>) = (0..CONNECTIONS)
             .map(|_| mpsc::unbounded_channel::<Instant>())
             .unzip();
@@ -272,24 +304,39 @@ impl Server {
             async move {
                 let mut told = told.ok_or("more connections than were counted")?;
                 let mut sender = server.connect().await?;
-                let mut latencies = Vec::new();
+                let mut measured = Vec::new();
                 while let Some(due) = told.recv().await {
+                    let late = due.elapsed().as_secs_f64() * 1000.0;
                     server.ask(&mut sender, ask).await?;
                     if due >= begin + LEAD {
-                        latencies.push(due.elapsed().as_secs_f64() * 1000.0);
+                        measured.push((due.elapsed().as_secs_f64() * 1000.0, late));
                     }
                 }
-                Ok(latencies)
+                Ok(measured)
             }
         });
-        let ((), latencies) = tokio::join!(pace(tell, rate, begin), asked);
-        latencies
+        let measured = match pacing {
+            Pacing::Yield => tokio::join!(pace_by_yielding(tell, rate, begin), asked).1?,
+            Pacing::Sleep => {
+                let pacer = thread::spawn(move || pace_by_sleeping(&tell, rate, begin));
+                let measured = asked.await?;
+                pacer
+                    .join()
+                    .map_err(|_| "who says when requests are due panicked")?;
+                measured
+            }
+        };
+        let (latencies, lateness): (Vec<_>, Vec<_>) = measured.into_iter().unzip();
+        Ok(OpenLoop {
+            latencies: sorted(&latencies),
+            lateness: sorted(&lateness),
+        })
     }
 
-    async fn on_all<F: Future<Output = Outcome<Vec<f64>>> + Send + 'static>(
+    async fn on_all<T: Send + 'static, F: Future<Output = Outcome<Vec<T>>> + Send + 'static>(
         self: &Arc<Self>,
         run: impl Fn(Arc<Self>, usize) -> F,
-    ) -> Outcome<Vec<f64>> {
+    ) -> Outcome<Vec<T>> {
         let tasks: Vec<_> = (0..CONNECTIONS)
             .map(|number| tokio::spawn(run(Arc::clone(self), number)))
             .collect();
@@ -297,6 +344,6 @@ impl Server {
         for task in tasks {
             all.extend(task.await??);
         }
-        Ok(sorted(&all))
+        Ok(all)
     }
 }

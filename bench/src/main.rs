@@ -110,6 +110,7 @@ const GROUPS: [Group; 13] = [
     Group {
         rows: &[
             "put.https.single",
+            "put.https.single.alone",
             "put.https.group64",
             "put.https.group64.vs_store",
             "put.https.group64.p50_ms",
@@ -178,6 +179,7 @@ const GROUPS: [Group; 13] = [
             "read.10k.own_processor.p50_ms",
             "read.10k.own_processor.p99_ms",
             "read.10k.own_processor.p999_ms",
+            "read.10k.own_processor.client_p99_ms",
             "read.cold_connection_ms",
             "read.cold_token_ms",
             "read.cold_policy_ms",

@@ -2,7 +2,8 @@
 //! before it is answered; by one writer, and by 64 at once, beside the store's own puts on the same disk.
 //!
 //! The controllers follow: each put is also a change of a status at the API server, in the same process and
-//! on the same processors.
+//! on the same processors, and etcd's commits are on the same disk. A row of its own shows one writer's puts
+//! while API server and etcd are stopped for as long as they take.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use http_body_util::Full;
 use k8s_openapi::ByteString;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use strongroom_e2e::Cluster;
+use strongroom_e2e::{Cluster, Program};
 
 use crate::cluster::{Bench, busy, connect, on_cluster};
 use crate::https::{Sender, Server, TIME, accounts, sent, tokens, trust};
@@ -40,13 +42,18 @@ async fn rows(dir: &Path, cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
     let keep = fresh(dir, "put")?;
     let mut store = PutBench::make(&keep.path().join("store"))?;
 
-    let (mut single, mut group, mut latencies) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut single, mut alone, mut group, mut latencies) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut store_single, mut store_group) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         quiet(process.pid()).await?;
         store_single.push(store.single()?);
         store_group.push(store.group()?);
-        single.push(one_after_the_other(&mut writers, round).await?);
+        single.push(one_after_the_other(&mut writers, &format!("s{round}")).await?);
+        // All tokens have been reviewed just now.
+        let stopped = StoppedControlPlane::new(cluster)?;
+        let without = one_after_the_other(&mut writers, &format!("a{round}")).await;
+        drop(stopped);
+        alone.push(without?);
         quiet(process.pid()).await?;
         let (again, rate, each) = together(writers, round).await?;
         writers = again;
@@ -62,6 +69,8 @@ async fn rows(dir: &Path, cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
     };
     Ok(vec![
         Row::from_samples("put.https.single", "put/s", &single)
+            .against("the store's own, by one writer", &store_single),
+        Row::from_samples("put.https.single.alone", "put/s", &alone)
             .against("the store's own, by one writer", &store_single),
         Row::from_samples("put.https.group64", "put/s", &group).against("put.https.single", &single),
         Row::from_samples("put.https.group64.vs_store", "put/s", &group)
@@ -186,14 +195,39 @@ fn rate(count: usize, since: Instant) -> f64 {
 }
 
 /// Puts a second by one writer at a time, of each secret in turn.
-async fn one_after_the_other(writers: &mut [Writer], round: usize) -> Outcome<f64> {
+async fn one_after_the_other(writers: &mut [Writer], version: &str) -> Outcome<f64> {
     let start = Instant::now();
     for number in 0..SINGLE {
         let turn = number % writers.len();
         let writer = writers.get_mut(turn).ok_or("no writer")?;
-        writer.put(&format!("s{round}-{number}")).await?;
+        writer.put(&format!("{version}-{number}")).await?;
     }
     Ok(rate(SINGLE, start))
+}
+
+/// API server and etcd do nothing until it is dropped.
+struct StoppedControlPlane(Vec<Pid>);
+
+impl StoppedControlPlane {
+    fn new(cluster: &Cluster) -> Outcome<Self> {
+        let mut stopped = Self(Vec::new());
+        for program in [Program::ApiServer, Program::Etcd] {
+            let pid = cluster.pid(program).ok_or("the control plane does not run")?;
+            let pid = Pid::from_raw(i32::try_from(pid)?).ok_or("the control plane does not run")?;
+            kill_process(pid, Signal::STOP)?;
+            stopped.0.push(pid);
+        }
+        Ok(stopped)
+    }
+}
+
+impl Drop for StoppedControlPlane {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            // One that has ended needs no more.
+            let _ = kill_process(*pid, Signal::CONT);
+        }
+    }
 }
 
 /// Puts a second by all writers at once, and the milliseconds of each put.

@@ -9,7 +9,7 @@ use rustix::thread::sched_getaffinity;
 use strongroom_e2e::{Cluster, Program, Strongroom};
 
 use crate::cluster::{Bench, busy, connect, on_cluster};
-use crate::https::{RequestKind, Server, TIME, accounts, rate, tokens, trust};
+use crate::https::{Pacing, RequestKind, Server, TIME, accounts, rate, tokens, trust};
 use crate::row::{Row, quantile};
 use crate::{Arguments, Outcome, affinity, cold, memory, vs_apiserver};
 
@@ -71,7 +71,7 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
     }
     for (rate, names) in OPEN {
         if arguments.wants(&names.map(|(name, _)| name)) {
-            rows.extend(open(&server, rate, &names).await?);
+            rows.extend(open(&server, rate, &names, Pacing::Yield).await?.0);
         }
     }
     if arguments.wants(&OWN_PROCESSOR.map(|(name, _)| name)) {
@@ -165,43 +165,63 @@ const OPEN: [(u32, [(&str, f64); 3]); 2] = [
     ),
 ];
 
-/// The same with the process on a processor of its own; the client and the control plane have another.
-const OWN_PROCESSOR: [(&str, f64); 3] = [
+/// The same with the process on a processor of its own; the client and the control plane have another, and there
+/// the control plane gives way to the client. The last row is the client's own part.
+const OWN_PROCESSOR: [(&str, f64); 4] = [
     ("read.10k.own_processor.p50_ms", 0.5),
     ("read.10k.own_processor.p99_ms", 0.99),
     ("read.10k.own_processor.p999_ms", 0.999),
+    ("read.10k.own_processor.client_p99_ms", 0.99),
 ];
+/// How far: all the way.
+const CONTROL_PLANE_NICE: i32 = 19;
 
 async fn on_its_own_processor(cluster: &Cluster, process: u32, server: &Arc<Server>) -> Outcome<Vec<Row>> {
     let anywhere = sched_getaffinity(None)?;
-    let others: Vec<u32> = [Program::ApiServer, Program::Etcd]
+    let control_plane: Vec<u32> = [Program::ApiServer, Program::Etcd]
         .into_iter()
         .filter_map(|program| cluster.pid(program))
-        .chain([std::process::id()])
         .collect();
     affinity::pin_process(process, 0)?;
-    for pid in &others {
+    affinity::pin_process(std::process::id(), 1)?;
+    for pid in &control_plane {
         affinity::pin_process(*pid, 1)?;
+        affinity::nice(*pid, CONTROL_PLANE_NICE)?;
     }
-    let rows = open(server, 10_000, &OWN_PROCESSOR).await;
-    for pid in others.iter().chain([&process]) {
+    let [of_reads @ .., (of_client, part)] = OWN_PROCESSOR;
+    let measured = open(server, 10_000, &of_reads, Pacing::Sleep).await;
+    for pid in control_plane.iter().chain([&process, &std::process::id()]) {
         affinity::allow(*pid, &anywhere)?;
     }
-    rows
+    for pid in &control_plane {
+        affinity::nice(*pid, 0)?;
+    }
+    let (mut rows, lateness) = measured?;
+    rows.push(Row {
+        value: quantile(&lateness, part),
+        ..Row::from_samples(of_client, "ms", &lateness)
+    });
+    Ok(rows)
 }
 
-async fn open(server: &Arc<Server>, rate: u32, names: &[(&'static str, f64)]) -> Outcome<Vec<Row>> {
-    let latencies = server.open(rate, RequestKind::Secret).await?;
-    let health = server.open(rate, RequestKind::Health).await?;
+/// The rows, and by how much the client was late with what it asked for, sorted milliseconds.
+async fn open(
+    server: &Arc<Server>,
+    rate: u32,
+    names: &[(&'static str, f64)],
+    pacing: Pacing,
+) -> Outcome<(Vec<Row>, Vec<f64>)> {
+    let reads = server.open(rate, RequestKind::Secret, pacing).await?;
+    let health = server.open(rate, RequestKind::Health, pacing).await?.latencies;
     let row = |(name, part): &(&'static str, f64)| {
         Row {
-            value: quantile(&latencies, *part),
-            ..Row::from_samples(name, "ms", &latencies)
+            value: quantile(&reads.latencies, *part),
+            ..Row::from_samples(name, "ms", &reads.latencies)
         }
         .against(
             "the same server's health at the same rate",
             &[quantile(&health, *part)],
         )
     };
-    Ok(names.iter().map(row).collect())
+    Ok((names.iter().map(row).collect(), reads.lateness))
 }

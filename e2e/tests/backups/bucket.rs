@@ -8,7 +8,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 use strongroom_e2e::{Programs, Strongroom};
 
-use crate::support::{Fixture, eventually, free_port, generated};
+use crate::support::{ALL_NAMESPACES, Fixture, eventually, free_port, generated};
 
 /// Not a secret of anybody's: the server is the test's own.
 const CREDENTIALS: [(&str, &str); 2] = [
@@ -112,6 +112,23 @@ fn drill(server: &Server, data: &Path, recovery: &Path, more: &[&str]) -> Output
         .unwrap()
 }
 
+/// What the chart answers who schedules backups in the cluster, without installing anything.
+fn scheduled_by_chart(f: &Fixture) -> String {
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
+    let output = Command::new(Programs::helm().unwrap())
+        .args(["install", "strongroom", chart, "--namespace", "strongroom"])
+        .arg("--dry-run=server")
+        .arg("--kubeconfig")
+        .arg(f.cluster.kubeconfig())
+        .args(["--set", ALL_NAMESPACES])
+        .args(["--set", "backup.schedule=0 3 * * *"])
+        .args(["--set", "backup.destination=folder:/var/lib/strongroom-backups"])
+        .args(["--set", "backup.claimName=backups"])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 #[test]
 fn a_backup_in_a_bucket_is_verified_and_comes_back_by_its_recovery_key() {
     let f = Fixture::new();
@@ -126,6 +143,12 @@ fn a_backup_in_a_bucket_is_verified_and_comes_back_by_its_recovery_key() {
     // There was none, so one is taken.
     eventually("the first backup", || {
         (!server.objects(".json").is_empty()).then_some(())
+    });
+    // Nobody could open it on the day that it is for.
+    eventually("the chart's refusal", || {
+        scheduled_by_chart(&f)
+            .contains("no recovery key opens the store")
+            .then_some(())
     });
     for name in ["a", "b"] {
         f.apply(&generated(name));
@@ -152,6 +175,8 @@ fn a_backup_in_a_bucket_is_verified_and_comes_back_by_its_recovery_key() {
         opens.then_some(status)
     });
     assert_eq!(status["failure"], Value::Null);
+    let said = scheduled_by_chart(&f);
+    assert!(!said.contains("no recovery key opens the store"), "{said}");
     assert_eq!(server.objects(".json").len(), server.objects(".backup").len());
 
     let held = drill(&server, &data, &recovery, &["-o", "json"]);
