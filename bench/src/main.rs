@@ -9,6 +9,7 @@ mod bare_redb;
 mod cluster;
 mod cold;
 mod https;
+mod isolation;
 mod memory;
 mod neighbours;
 mod nodes;
@@ -67,7 +68,7 @@ struct Group {
     measure: fn(&Arguments) -> Outcome<Vec<Row>>,
 }
 
-const GROUPS: [Group; 13] = [
+const GROUPS: [Group; 14] = [
     Group {
         rows: &["store.put.single", "store.put.group64"],
         measure: |arguments| store::put(&arguments.dir),
@@ -135,6 +136,10 @@ const GROUPS: [Group; 13] = [
     Group {
         rows: &neighbours::ROWS,
         measure: neighbours::measure,
+    },
+    Group {
+        rows: &isolation::ROWS,
+        measure: isolation::measure,
     },
     Group {
         rows: &[

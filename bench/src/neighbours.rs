@@ -28,18 +28,18 @@ const READS: u32 = 1_000;
 /// one every
 const PACE: Duration = Duration::from_millis(4);
 /// Phases without the attack, and as many with it, in turn.
-const PHASES: usize = 5;
+pub(crate) const PHASES: usize = 5;
 /// How long an attack goes on before anything is measured, and how long its end is waited for.
-const LEAD: Duration = Duration::from_secs(2);
+pub(crate) const LEAD: Duration = Duration::from_secs(2);
 /// Secrets of the reader's namespace, and accounts that read them: few, so that hardly a read waits for a
 /// TokenReview.
-const SECRETS: usize = 100;
-const READERS: usize = 4;
+pub(crate) const SECRETS: usize = 100;
+pub(crate) const READERS: usize = 4;
 
 /// Processors: of the server and of who is measured,
-const MEASURED: usize = 0;
+pub(crate) const MEASURED: usize = 0;
 /// and of everybody else.
-const ATTACKING: usize = 1;
+pub(crate) const ATTACKING: usize = 1;
 
 /// Large objects of the attacker.
 const LARGE_OBJECTS: usize = 40;
@@ -163,7 +163,7 @@ async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<
 }
 
 /// The p99 of reads of one phase, in milliseconds, each from the moment at which it was due.
-async fn phase(server: &Arc<Server>) -> Outcome<f64> {
+pub(crate) async fn phase(server: &Arc<Server>) -> Outcome<f64> {
     let server = Arc::clone(server);
     let client = move || {
         pin(None, MEASURED)?;

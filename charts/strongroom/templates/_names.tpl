@@ -39,6 +39,19 @@ app.kubernetes.io/component: node
 {{- default .Release.Namespace .Values.node.namespace -}}
 {{- end -}}
 
+{{- /* A dedicated gateway as `strongroom serve` takes it; what is left out is the program's own default. */ -}}
+{{- define "strongroom.gateway.argument" -}}
+{{- $gateway := .gateway -}}
+{{- $parts := list (printf "--gateway=%s=0.0.0.0:%d" $gateway.name (int $gateway.port)) (printf "service=%s" .service) -}}
+{{- range $key := list "readRate" "writeRate" "totalRate" "requests" "connections" -}}
+{{- if hasKey $gateway $key }}{{ $parts = append $parts (printf "%s=%d" $key (int64 (get $gateway $key))) }}{{ end -}}
+{{- end -}}
+{{- range $key := list "names" "products" -}}
+{{- with get $gateway $key }}{{ $parts = append $parts (printf "%s=%s" $key (join "+" .)) }}{{ end -}}
+{{- end -}}
+{{- join "," $parts -}}
+{{- end -}}
+
 {{- /* Not empty where the process may read and write Secrets everywhere. Nothing is what releases have from before it had to be said. */ -}}
 {{- define "strongroom.nativeSecrets.everywhere" -}}
 {{- if or (not .Values.nativeSecrets.namespaces) (eq (toString .Values.nativeSecrets.namespaces) "*") -}}yes{{- end -}}

@@ -7,6 +7,7 @@
     reason = "a test that cannot set up must stop"
 )]
 
+mod gateways;
 mod install;
 mod node;
 mod rights;

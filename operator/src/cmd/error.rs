@@ -7,6 +7,7 @@ use strongroom_store::vault::OpenError;
 use crate::admin::{AdminError, SlotError};
 use crate::backup::BackupError;
 use crate::bootstrap::RestoreError;
+use crate::gateway::RepeatedGateway;
 use crate::seal::SealSourceError;
 
 /// A command was not carried out. Never holds a key.
@@ -75,6 +76,9 @@ pub(crate) enum CommandError {
     /// No randomness.
     #[error(transparent)]
     Id(#[from] IdError),
+    /// The gateways of the process.
+    #[error(transparent)]
+    Gateways(#[from] RepeatedGateway),
     /// The process.
     #[error(transparent)]
     Serve(#[from] crate::serve::ServeError),

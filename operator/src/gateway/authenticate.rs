@@ -25,10 +25,10 @@ use strongroom_rules::request::token::{TOKEN_BYTES, end_of, may_be_ours};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use super::limits;
 use super::may_get::MayGet;
 use super::problem::{Code, Problem};
-use super::request::{AuthFailures, LimitScope, LimitedResource, RefusalMetrics, RefusalReason};
+use super::request::RefusalReason;
+use super::review_capacity::ReviewCapacity;
 use super::single_flight::SingleFlight;
 use super::ttl_cache::TtlCache;
 use crate::kube::in_words;
@@ -43,18 +43,16 @@ const REFRESH_SPREAD: Duration = Duration::from_millis(3_500);
 const MAX_REFRESH_REVIEWS: usize = 8;
 /// How long an accepted token stays so while the API server is away.
 const OUTAGE_GRACE: Duration = Duration::from_secs(15 * 60);
-/// Tokens that are reviewed at the same time.
-const MAX_REVIEWS: usize = 64;
 /// Reviews a second of tokens that hold a stream, all together: with those at once, a hundred.
 const STREAM_REVIEW_QUOTA: Quota =
     Quota::per_second(NonZeroU32::MIN.saturating_add(91)).allow_burst(NonZeroU32::MIN.saturating_add(7));
 
 /// At whose expense a token is reviewed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReviewBudget {
-    /// Of somebody at this address, who has not said yet who it is.
-    Address(IpAddr),
-    /// Of a node, which has.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ReviewBudget<'a> {
+    /// Of somebody at this address, who has not said yet who it is, and of the listener that he came by.
+    Address(IpAddr, &'a ReviewCapacity),
+    /// Of a node, which has, at the shared gateway.
     Node,
 }
 
@@ -81,11 +79,9 @@ pub(super) struct Authenticator {
     answers: TtlCache<[u8; 32], CachedReview>,
     /// A pod's volumes all come with the same token.
     flights: SingleFlight<[u8; 32]>,
-    /// After a start every token is new at once.
-    room: Semaphore,
+    /// What the shared gateway has room for.
+    shared: Arc<ReviewCapacity>,
     room_ahead: Arc<Semaphore>,
-    failures: Arc<AuthFailures>,
-    refusals: RefusalMetrics,
     /// The pace of reviews of tokens that hold a stream.
     again: DefaultDirectRateLimiter,
 }
@@ -107,21 +103,14 @@ impl std::fmt::Debug for Authenticator {
 }
 
 impl Authenticator {
-    pub(super) fn new(
-        client: Client,
-        audience: String,
-        failures: Arc<AuthFailures>,
-        refusals: RefusalMetrics,
-    ) -> Self {
+    pub(super) fn new(client: Client, audience: String, shared: Arc<ReviewCapacity>) -> Self {
         Self {
             client,
             audience,
             answers: TtlCache::default(),
             flights: SingleFlight::default(),
-            room: Semaphore::new(MAX_REVIEWS),
+            shared,
             room_ahead: Arc::new(Semaphore::new(MAX_REFRESH_REVIEWS)),
-            failures,
-            refusals,
             again: RateLimiter::direct(STREAM_REVIEW_QUOTA),
         }
     }
@@ -130,7 +119,7 @@ impl Authenticator {
     pub(super) async fn authenticate(
         self: &Arc<Self>,
         token: &str,
-        budget: ReviewBudget,
+        budget: ReviewBudget<'_>,
     ) -> Result<Arc<Caller>, Problem> {
         if token.is_empty() || token.len() > TOKEN_BYTES {
             return Err(unauthenticated());
@@ -142,13 +131,13 @@ impl Authenticator {
             }
             return answer.caller.ok_or_else(unauthenticated);
         }
+        let capacity = match budget {
+            ReviewBudget::Address(_, capacity) => capacity,
+            ReviewBudget::Node => &*self.shared,
+        };
         let now = jiff::Timestamp::now().as_second();
         if !may_be_ours(token, &self.audience, now) {
-            self.refusals.refused(
-                LimitedResource::Review,
-                LimitScope::Address,
-                RefusalReason::NoToken,
-            );
+            capacity.refused(RefusalReason::NoToken);
             return Err(unauthenticated());
         }
         let _turn = self.flights.acquire(hash).await;
@@ -156,26 +145,10 @@ impl Authenticator {
             return answer.caller.ok_or_else(unauthenticated);
         }
         let _own = match budget {
-            ReviewBudget::Address(address) => {
-                let own = self
-                    .failures
-                    .review(address, limits::MAX_REVIEWS_PER_ADDRESS)
-                    .await;
-                // After the wait: those before may have failed.
-                if !self.failures.may_fail(address) {
-                    self.refusals.refused(
-                        LimitedResource::Review,
-                        LimitScope::Address,
-                        RefusalReason::Failures,
-                    );
-                    return Err(Problem::too_many_failures());
-                }
-                own
-            }
+            ReviewBudget::Address(address, _) => capacity.admit(address).await?,
             ReviewBudget::Node => None,
         };
-        // It is never closed.
-        let _room = self.room.acquire().await;
+        let _room = capacity.acquire().await;
         // A request to the API server is a large future: whoever waits for his turn has no room for one.
         match Box::pin(self.review(token)).await {
             Ok(caller) => self.remember(hash, token, caller).ok_or_else(unauthenticated),
@@ -260,7 +233,7 @@ impl Authenticator {
     }
 
     async fn review(&self, token: &str) -> Result<Option<Caller>, kube::Error> {
-        self.refusals.review();
+        self.shared.count_review();
         let review = TokenReview {
             spec: TokenReviewSpec {
                 audiences: Some(vec![self.audience.clone()]),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use strongroom_rules::policy::Identity;
 
 use super::problem::{Code, Problem};
@@ -51,7 +51,9 @@ pub(super) const MAX_CONNECTIONS: u64 = 16_384;
 pub(super) const MAX_CONNECTIONS_PER_PRINCIPAL: u64 = 4_096;
 /// and those of all principals of one namespace.
 pub(super) const MAX_CONNECTIONS_PER_NAMESPACE: u64 = 8_192;
-/// Tokens of one address that are reviewed at the same time.
+/// Tokens that are reviewed at the same time,
+pub(super) const MAX_REVIEWS: u64 = 64;
+/// and those of one address.
 pub(super) const MAX_REVIEWS_PER_ADDRESS: usize = 8;
 
 /// Requests a second; 0 is without bound.
@@ -61,13 +63,25 @@ pub(crate) struct Rates {
     pub(crate) reads: u32,
     /// Writes of one principal, and of all principals of one namespace.
     pub(crate) writes: u32,
+    /// Reads and writes of all principals together.
+    pub(crate) all: u32,
 }
 
-/// Token buckets by principal and by namespace.
+impl Rates {
+    /// Where nothing else is said.
+    pub(crate) const DEFAULT: Self = Self {
+        reads: 450,
+        writes: 40,
+        all: 0,
+    };
+}
+
+/// Token buckets of a listener: by principal, by namespace, and one of all together.
 #[derive(Debug)]
 pub(super) struct Limits {
     reads: Option<Buckets>,
     writes: Option<Buckets>,
+    all: Option<DefaultDirectRateLimiter>,
     /// Callers that could not say who they are, by address: each failure is a record, and records take room.
     unauthenticated: Arc<AuthFailures>,
     refusals: RefusalMetrics,
@@ -97,16 +111,13 @@ impl Buckets {
             .chain(namespace)
         {
             if let Err(until) = buckets.check_key(&key) {
-                refusals.refused(LimitedResource::Request, scope, RefusalReason::Rate);
                 let whose = if scope == LimitScope::Namespace {
-                    "your namespace"
+                    "of your namespace"
                 } else {
-                    "you"
+                    "of you"
                 };
                 let wait = until.wait_time_from(DefaultClock::default().now());
-                let detail =
-                    format!("too many requests of {whose}; wait, and ask again with a conditional request");
-                return Err(Problem::new(Code::TooManyRequests, detail).retry_after(wait.as_secs() + 1));
+                return Err(refuse(refusals, scope, whose, wait));
             }
         }
         Ok(())
@@ -121,11 +132,19 @@ impl Buckets {
     }
 }
 
+/// Counts a request that came too soon; what is answered.
+fn refuse(refusals: &RefusalMetrics, scope: LimitScope, whose: &str, wait: Duration) -> Problem {
+    refusals.refused(LimitedResource::Request, scope, RefusalReason::Rate);
+    let detail = format!("too many requests {whose}; wait, and ask again with a conditional request");
+    Problem::new(Code::TooManyRequests, detail).retry_after(wait.as_secs() + 1)
+}
+
 impl Limits {
     pub(super) fn new(rates: Rates, refusals: RefusalMetrics) -> Self {
         Self {
             reads: Buckets::new(rates.reads),
             writes: Buckets::new(rates.writes),
+            all: NonZeroU32::new(rates.all).map(|rate| RateLimiter::direct(Quota::per_second(rate))),
             unauthenticated: Arc::default(),
             refusals,
         }
@@ -139,16 +158,27 @@ impl Limits {
     /// Takes one read of a principal. It also counts for the namespace that the principal is of, not for the
     /// one that it reads from: nobody uses up what belongs to others.
     pub(super) fn take_read(&self, principal: &Identity) -> Result<(), Problem> {
-        self.reads
-            .as_ref()
-            .map_or(Ok(()), |buckets| buckets.take(principal, &self.refusals))
+        self.take(self.reads.as_ref(), principal)
     }
 
     /// Takes one write of a principal, in the same way.
     pub(super) fn take_write(&self, principal: &Identity) -> Result<(), Problem> {
-        self.writes
-            .as_ref()
-            .map_or(Ok(()), |buckets| buckets.take(principal, &self.refusals))
+        self.take(self.writes.as_ref(), principal)
+    }
+
+    fn take(&self, buckets: Option<&Buckets>, principal: &Identity) -> Result<(), Problem> {
+        if let Some(buckets) = buckets {
+            buckets.take(principal, &self.refusals)?;
+        }
+        // Last: who is over its own rate takes nothing of what all share.
+        if let Some(all) = &self.all
+            && let Err(until) = all.check()
+        {
+            let wait = until.wait_time_from(DefaultClock::default().now());
+            let scope = LimitScope::Everybody;
+            return Err(refuse(&self.refusals, scope, "at this gateway", wait));
+        }
+        Ok(())
     }
 
     /// Takes one failure to authenticate from an address.
@@ -176,9 +206,13 @@ mod tests {
         Identity::from_username(&format!("system:serviceaccount:{namespace}:{name}"))
     }
 
+    fn limits(reads: u32, writes: u32, all: u32) -> Limits {
+        Limits::new(Rates { reads, writes, all }, RefusalMetrics::default())
+    }
+
     #[test]
     fn a_principal_and_its_namespace_each_have_a_bucket() {
-        let limits = Limits::new(Rates { reads: 3, writes: 1 }, RefusalMetrics::default());
+        let limits = limits(3, 1, 0);
         for _ in 0..3 {
             assert_eq!(limits.take_read(&account("shop", "a")), Ok(()));
         }
@@ -197,8 +231,23 @@ mod tests {
     }
 
     #[test]
+    fn all_together_have_a_bucket_that_nobody_drains_with_what_is_refused() {
+        let limits = limits(1, 1, 2);
+        assert_eq!(limits.take_read(&account("shop", "a")), Ok(()));
+        for _ in 0..20 {
+            let refused = limits.take_read(&account("shop", "a")).unwrap_err();
+            assert!(refused.detail().contains("of you"), "{refused:?}");
+        }
+        // Reads and writes are one sum.
+        assert_eq!(limits.take_write(&account("pay", "a")), Ok(()));
+        let refused = limits.take_read(&account("team", "a")).unwrap_err();
+        assert_eq!(refused.code(), Code::TooManyRequests);
+        assert!(refused.detail().contains("at this gateway"), "{refused:?}");
+    }
+
+    #[test]
     fn zero_is_without_bound() {
-        let limits = Limits::new(Rates { reads: 0, writes: 0 }, RefusalMetrics::default());
+        let limits = limits(0, 0, 0);
         assert!((0..10_000).all(|_| limits.take_read(&account("shop", "a")).is_ok()));
     }
 }

@@ -1,5 +1,5 @@
-//! A listener as a value: a port, the protocol that is spoken there, its certificate and the names of that,
-//! its limits and who is let in. Another one, of another protocol or for one product alone, is another value.
+//! A listener as a value: a port, the protocol that is spoken there, its certificate, its limits and who is
+//! let in. Another one, of another protocol or for some products alone, is another value.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use strongroom_process::Shutdown;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::listen::{self, Admission};
+use super::listen;
+use super::listener_scope::{GatewayKind, ListenerScope};
 use super::protocols::Protocol;
 use super::state::Gateway;
 use super::tls::{
@@ -17,7 +18,7 @@ use super::tls::{
     TlsError,
 };
 
-/// Where the certificate of a listener comes from.
+/// Where the certificate comes from by which everybody is served.
 #[derive(Clone, Debug)]
 pub(super) enum CertificateSource {
     /// Files that somebody else keeps.
@@ -37,7 +38,10 @@ pub(super) struct CertificateIssuer {
 impl CertificateSource {
     /// Has the certificate served, and each one that takes its place until the shutdown; when it ends is told
     /// in a gauge.
-    async fn serve(
+    ///
+    /// # Errors
+    /// [`TlsError`] where there is none to begin with.
+    pub(super) async fn serve(
         self,
         expiration: Gauge,
         issuer: &CertificateIssuer,
@@ -64,67 +68,41 @@ impl CertificateSource {
 
 /// A port, and what is served there.
 pub(super) struct GatewayListener {
-    /// For logs.
-    pub(super) name: &'static str,
     pub(super) port: TcpListener,
     pub(super) protocol: Protocol,
-    /// By which certificate everybody is served, and where its end is told; none: only the client below is
-    /// let in.
-    pub(super) certificate: Option<(CertificateSource, Gauge)>,
+    /// What its requests have of it.
+    pub(super) scope: Arc<ListenerScope>,
+    /// By which certificate everybody is served; none: only the client below is let in.
+    pub(super) certificate: Option<Arc<CertResolver>>,
     /// The process that is let in by a certificate of our own authority, and trusted by it.
-    pub(super) client: CertificateClient,
-    /// What those may have of it who have not proven who they are.
-    pub(super) admission: Admission,
+    pub(super) client: Option<CertificateClient>,
 }
 
 impl GatewayListener {
-    /// Has its certificate served from now on.
-    ///
-    /// # Errors
-    /// [`TlsError`] where there is none to begin with.
-    pub(super) async fn start(
-        self,
-        issuer: &CertificateIssuer,
-        shutdown: &Shutdown,
-    ) -> Result<StartedListener, TlsError> {
-        let everybody = match self.certificate {
-            Some((source, expiration)) => {
-                let served = source.serve(expiration, issuer, shutdown.clone()).await?;
-                Some(Arc::new(served.config()))
-            }
-            None => None,
-        };
-        let resolver = PortConfigResolver {
-            everybody,
-            client: self.client,
-        };
-        Ok(StartedListener {
-            name: self.name,
-            port: self.port,
-            protocol: self.protocol,
-            resolver: Arc::new(resolver),
-            admission: self.admission,
-        })
-    }
-}
-
-/// A listener whose certificate is served.
-pub(super) struct StartedListener {
-    name: &'static str,
-    port: TcpListener,
-    protocol: Protocol,
-    resolver: Arc<PortConfigResolver>,
-    admission: Admission,
-}
-
-impl StartedListener {
-    /// Serves until the shutdown begins.
+    /// Serves until the shutdown begins, and then what is under way.
     pub(super) async fn serve(self, gateway: Arc<Gateway>, shutdown: Shutdown) {
-        if let Ok(address) = self.port.local_addr() {
-            let (listener, protocol) = (self.name, self.protocol.name);
-            tracing::info!(%address, listener, protocol, "serving API");
+        let Self {
+            port,
+            protocol,
+            scope,
+            certificate,
+            client,
+        } = self;
+        if let Ok(address) = port.local_addr() {
+            let (listener, protocol) = (scope.name(), protocol.name);
+            match scope.kind() {
+                GatewayKind::Shared => tracing::info!(%address, %listener, protocol, "serving API"),
+                GatewayKind::Dedicated { products } => {
+                    tracing::info!(%address, %listener, protocol, ?products, "serving API");
+                }
+            }
         }
-        let router = self.protocol.router(gateway);
-        listen::serve(self.port, self.resolver, router, self.admission, shutdown).await;
+        let resolver = PortConfigResolver {
+            everybody: certificate.map(|served| Arc::new(served.config())),
+            client,
+        };
+        let admission = scope.capacity.admission().clone();
+        let router = protocol.router(gateway, scope);
+        listen::serve(port, Arc::new(resolver), router, admission, shutdown).await;
     }
 }

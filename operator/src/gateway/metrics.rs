@@ -14,6 +14,7 @@ use strongroom_api::process_report::{CertificateReport, NodesReport, PluginVersi
 use strongroom_process::{DurationHistogram, MetricRegistry};
 
 use super::delivery::DeliveryMetrics;
+use super::listener_name::ListenerName;
 use super::problem::Code;
 use super::request::RefusalMetrics;
 
@@ -72,13 +73,14 @@ strongroom_process::metrics! {
     /// Requests of all protocols.
     #[derive(Clone)]
     pub(super) struct RequestMetrics {
-        /// Requests that were answered: `operation` as in docs/openapi.json, or `other` for every path that
-        /// is none; `code` of the problem, or `OK`, `Created`, `Accepted`, `NoContent`,
-        /// `NotModified`, or `Other` for what another protocol answers; and the `status` of
-        /// HTTP, which follows from the code. At most 26 operations with 44 codes.
+        /// Requests that were answered: the `listener` (`shared`, or the name of a dedicated gateway);
+        /// `operation` as in docs/openapi.json, or `other` for every path that is none; `code` of the
+        /// problem, or `OK`, `Created`, `Accepted`, `NoContent`, `NotModified`, or `Other` for what another
+        /// protocol answers; and the `status` of HTTP, which follows from the code. At most 26 operations
+        /// with 44 codes a listener.
         answered: Family<AnswerLabels, Counter> = "gateway_requests",
-        /// Time from the head of a request to the head of its answer, by operation.
-        seconds: Family<OperationLabel, DurationHistogram> = "gateway_request_seconds",
+        /// Time from the head of a request to the head of its answer, by listener and operation.
+        seconds: Family<OperationLabels, DurationHistogram> = "gateway_request_seconds",
     }
 }
 
@@ -87,9 +89,9 @@ strongroom_process::metrics! {
     #[derive(Clone)]
     pub(super) struct GatewayGauges {
         /// Streams of node plugins that are open.
-        pub(super) node_streams: Gauge = "gateway_node_streams",
+        node_streams: Gauge = "gateway_node_streams",
         /// Streams on which callers watch a secret.
-        pub(super) watches: Gauge = "gateway_watches",
+        watches: Gauge = "gateway_watches",
         /// Volumes of pods, by `state`: `connected`, or `away` while their node has no stream or did not
         /// name them since it came back.
         volumes: Family<StateLabel, Gauge> = "gateway_volumes",
@@ -104,12 +106,14 @@ strongroom_process::metrics! {
 
 strongroom_process::labels! {
     struct AnswerLabels {
+        listener: ListenerName,
         operation: &'static str,
         code: &'static str,
         status: u16,
     }
 
-    struct OperationLabel {
+    struct OperationLabels {
+        listener: ListenerName,
         operation: &'static str,
     }
 
@@ -134,9 +138,10 @@ impl CalledOperation {
 }
 
 impl RequestMetrics {
-    /// A request was answered, with a problem of this code or with a success.
+    /// A request at a listener was answered, with a problem of this code or with a success.
     pub(super) fn answered(
         &self,
+        listener: &ListenerName,
         called: &CalledOperation,
         problem: Option<Code>,
         status: u16,
@@ -145,14 +150,17 @@ impl RequestMetrics {
         let operation = called.0.get().copied().unwrap_or("other");
         let code = problem.map_or_else(|| success(status), Code::as_str);
         let labels = AnswerLabels {
+            listener: listener.clone(),
             operation,
             code,
             status,
         };
         self.answered.get_or_create(&labels).inc();
-        self.seconds
-            .get_or_create(&OperationLabel { operation })
-            .observe(took.as_secs_f64());
+        let labels = OperationLabels {
+            listener: labels.listener,
+            operation,
+        };
+        self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
     }
 }
 
@@ -169,6 +177,13 @@ const fn success(status: u16) -> &'static str {
 }
 
 impl GatewayGauges {
+    /// So many streams of nodes are open, and so many watches.
+    pub(super) fn streams(&self, nodes: u64, watches: u64) {
+        for (gauge, count) in [(&self.node_streams, nodes), (&self.watches, watches)] {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     /// So many volumes are on nodes with a stream, and so many others are known.
     pub(super) fn volumes(&self, (connected, away): (usize, usize)) {
         for (label, count) in [(StateLabel { state: "connected" }, connected), (AWAY, away)] {
@@ -184,29 +199,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_counted_by_operation_and_code() {
+    fn an_answer_is_counted_by_listener_operation_and_code() {
         let mut registry = MetricRegistry::default();
         let metrics = GatewayMetrics::register(&mut registry);
         let read = CalledOperation::default();
         read.tell("GetSecretValue");
-        for (called, problem, status) in [
-            (&read, None, 200),
-            (&read, None, 200),
-            (&read, Some(Code::PolicyDenied), 403),
-            (&CalledOperation::default(), Some(Code::NoSuchPath), 404),
+        let (shared, dedicated) = (ListenerName::default(), "aigw".parse().unwrap());
+        for (listener, called, problem, status) in [
+            (&shared, &read, None, 200),
+            (&shared, &read, None, 200),
+            (&dedicated, &read, None, 200),
+            (&shared, &read, Some(Code::PolicyDenied), 403),
+            (&shared, &CalledOperation::default(), Some(Code::NoSuchPath), 404),
         ] {
             metrics
                 .requests
-                .answered(called, problem, status, Duration::from_millis(2));
+                .answered(listener, called, problem, status, Duration::from_millis(2));
         }
+        metrics.gauges.streams(3, 4);
         metrics.gauges.volumes((3, 1));
         let text = registry.text().unwrap();
         for line in [
-            r#"gateway_requests_total{operation="GetSecretValue",code="OK",status="200"} 2"#,
-            r#"gateway_requests_total{operation="GetSecretValue",code="PolicyDenied",status="403"} 1"#,
-            r#"gateway_requests_total{operation="other",code="NoSuchPath",status="404"} 1"#,
-            r#"gateway_request_seconds_bucket{le="0.001",operation="GetSecretValue"} 0"#,
-            r#"gateway_request_seconds_bucket{le="0.005",operation="GetSecretValue"} 3"#,
+            r#"gateway_requests_total{listener="shared",operation="GetSecretValue",code="OK",status="200"} 2"#,
+            r#"gateway_requests_total{listener="aigw",operation="GetSecretValue",code="OK",status="200"} 1"#,
+            r#"gateway_requests_total{listener="shared",operation="GetSecretValue",code="PolicyDenied",status="403"} 1"#,
+            r#"gateway_requests_total{listener="shared",operation="other",code="NoSuchPath",status="404"} 1"#,
+            r#"gateway_request_seconds_bucket{le="0.001",listener="shared",operation="GetSecretValue"} 0"#,
+            r#"gateway_request_seconds_bucket{le="0.005",listener="shared",operation="GetSecretValue"} 3"#,
+            "gateway_node_streams 3",
+            "gateway_watches 4",
             r#"gateway_volumes{state="away"} 1"#,
         ] {
             assert!(text.lines().any(|one| one == line), "{line}: {text}");

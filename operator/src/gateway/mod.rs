@@ -9,6 +9,8 @@
 //! | [`server`] | listeners and tasks of the gateway in its process |
 //! | [`state`] | what every request has at hand |
 //! | [`listener`] | a port as a value |
+//! | [`listener_scope`] | what a request has of the listener that it came by |
+//! | [`dedicated_gateway`] | a gateway for some products alone, as an argument says it |
 //! | [`protocols`] | a dialect as a value |
 //! | [`request`] | the stations |
 //! | [`operation`], [`operations`] | what an operation is, and all of them |
@@ -19,6 +21,7 @@
 mod attestations;
 mod authenticate;
 mod changes;
+mod dedicated_gateway;
 mod delivery;
 pub(crate) mod extension_api;
 mod forwarded;
@@ -26,6 +29,9 @@ mod labels;
 mod limits;
 pub(crate) mod listen;
 mod listener;
+mod listener_capacity;
+mod listener_name;
+mod listener_scope;
 mod may_get;
 mod metrics;
 mod namespaces;
@@ -36,6 +42,7 @@ mod problem;
 mod protocols;
 mod recent_puts;
 pub(crate) mod request;
+mod review_capacity;
 mod sealing_keys;
 mod server;
 mod single_flight;
@@ -46,6 +53,7 @@ mod ttl_cache;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::dedicated_gateway::{DedicatedGateway, DedicatedGateways, RepeatedGateway};
 pub(crate) use self::delivery::NodeAccount;
 pub(crate) use self::forwarded::ExtensionApiAccounts;
 pub(crate) use self::limits::Rates;

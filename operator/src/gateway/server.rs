@@ -15,12 +15,14 @@ use tokio::task::JoinHandle;
 use super::attestations::Attestations;
 use super::authenticate::Authenticator;
 use super::changes::ChangeFeed;
+use super::dedicated_gateway::DedicatedGateways;
 use super::delivery::{self, NodeAccount, Nodes, PodClient};
 use super::forwarded::ExtensionApiAccounts;
 use super::labels::LabelCache;
-use super::limits::{Limits, Rates};
-use super::listen::{self, Admission};
+use super::limits::Rates;
+use super::listen;
 use super::listener::{CertificateIssuer, CertificateSource, GatewayListener};
+use super::listener_scope::ListenerScopes;
 use super::metrics::GatewayMetrics;
 use super::namespaces::Namespaces;
 use super::protocols::{ATTESTATIONS, OWN};
@@ -42,10 +44,12 @@ const PUBLISH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 pub(crate) struct GatewaySettings {
     /// Address and port of the shared gateway.
     pub(crate) listen: SocketAddr,
-    /// DNS names and addresses that it is called by.
+    /// DNS names and addresses that all gateways are called by.
     pub(crate) names: Vec<String>,
     /// A certificate that is given, in place of our own.
     pub(crate) certificate: Option<FileCertificate>,
+    /// The gateways beside the shared one.
+    pub(crate) dedicated: DedicatedGateways,
     /// The Service of the extension API in the process's own namespace, where there is one.
     pub(crate) front: Option<String>,
     /// The Service of the webhook in the process's own namespace, where there is one.
@@ -58,7 +62,7 @@ pub(crate) struct GatewaySettings {
     pub(crate) front_accounts: ExtensionApiAccounts,
     /// The audience that tokens must be made for.
     pub(crate) audience: String,
-    /// Requests a second.
+    /// Requests a second at the shared gateway.
     pub(crate) rates: Rates,
     /// What one address may have of what all share who have not proven who they are.
     pub(crate) addresses: AddressShares,
@@ -105,37 +109,53 @@ pub(crate) async fn run(
     own: ProcessContext,
     shutdown: Shutdown,
 ) -> Result<(), GatewayError> {
-    let refusals = &own.metrics.refusals;
-    let admission = Admission::new(settings.addresses, refusals.clone());
-    let certificate = match settings.certificate {
-        Some(file) => CertificateSource::File(file),
-        None => CertificateSource::Issued(settings.names),
-    };
-    let mut listeners = vec![GatewayListener {
-        name: "gateway",
-        port: listen::bind(settings.listen).await?,
-        protocol: OWN,
-        certificate: Some((certificate, own.metrics.gauges.certificate.clone())),
-        client: CertificateClient::new(ClientProcess::ExtensionApi),
-        admission: admission.clone(),
-    }];
-    if settings.webhook.is_some() {
-        listeners.push(GatewayListener {
-            name: "attestations",
-            port: listen::bind(settings.attestations).await?,
-            protocol: ATTESTATIONS,
-            certificate: None,
-            client: CertificateClient::new(ClientProcess::Webhook),
-            // Whoever has not proven itself has no more room for there being two ports.
-            admission: admission.clone(),
-        });
+    let listeners = ListenerScopes::new(
+        settings.rates,
+        &settings.dedicated,
+        &settings.addresses,
+        &own.metrics.refusals,
+    );
+    // In the order of the scopes.
+    let mut ports = vec![listen::bind(settings.listen).await?];
+    for gateway in settings.dedicated.iter() {
+        ports.push(listen::bind(gateway.listen).await?);
     }
+    let attestations = match settings.webhook {
+        Some(_) => Some(listen::bind(settings.attestations).await?),
+        None => None,
+    };
     let issuer = CertificateIssuer {
         ca_store: CaStore::new(store.clone(), own.namespace.clone()),
         bundle: own.bundle,
     };
-    let rotators = listeners.iter().filter_map(|listener| {
-        let service = match listener.client.process {
+    let certificate = match settings.certificate {
+        Some(file) => CertificateSource::File(file),
+        None => CertificateSource::Issued(settings.names),
+    };
+    let expiration = own.metrics.gauges.certificate.clone();
+    let certificate = certificate.serve(expiration, &issuer, shutdown.clone()).await?;
+    let ports = ports.into_iter().zip(listeners.iter());
+    let ports = ports.map(|(port, scope)| GatewayListener {
+        port,
+        protocol: OWN,
+        scope: Arc::clone(scope),
+        certificate: Some(Arc::clone(&certificate)),
+        client: scope
+            .is_shared()
+            .then(|| CertificateClient::new(ClientProcess::ExtensionApi)),
+    });
+    let mut ports: Vec<_> = ports.collect();
+    ports.extend(attestations.map(|port| GatewayListener {
+        port,
+        protocol: ATTESTATIONS,
+        // Whoever has not proven itself has no more room for there being two ports.
+        scope: Arc::clone(&listeners.shared),
+        certificate: None,
+        client: Some(CertificateClient::new(ClientProcess::Webhook)),
+    }));
+    let clients = ports.iter().filter_map(|listener| listener.client.as_ref());
+    let rotators = clients.filter_map(|holder| {
+        let service = match holder.process {
             ClientProcess::ExtensionApi => settings.front.clone(),
             ClientProcess::Webhook => settings.webhook.clone(),
         };
@@ -144,8 +164,8 @@ pub(crate) async fn run(
             client: client.clone(),
             namespace: own.namespace.0.clone(),
             service: service?,
-            holder: listener.client.clone(),
-            expiration: match listener.client.process {
+            holder: holder.clone(),
+            expiration: match holder.process {
                 ClientProcess::ExtensionApi => Gauge::default(),
                 ClientProcess::Webhook => own.metrics.gauges.webhook_certificate.clone(),
             },
@@ -153,17 +173,8 @@ pub(crate) async fn run(
         })
     });
     let rotators: Vec<_> = rotators.collect();
-    let mut started = Vec::with_capacity(listeners.len());
-    for listener in listeners {
-        started.push(listener.start(&issuer, &shutdown).await?);
-    }
-    let limits = Limits::new(settings.rates, refusals.clone());
-    let authenticator = Authenticator::new(
-        client.clone(),
-        settings.audience,
-        limits.failures(),
-        refusals.clone(),
-    );
+    let reviews = Arc::clone(&listeners.shared.reviews);
+    let authenticator = Authenticator::new(client.clone(), settings.audience, reviews);
     let node_accounts = settings
         .node_accounts
         .iter()
@@ -179,13 +190,12 @@ pub(crate) async fn run(
         labels: LabelCache::new(client.clone()),
         pods: PodClient::new(client.clone()),
         client,
-        limits,
+        listeners,
         sealing_keys: SealingKeys::default(),
         puts: RecentPuts::default(),
         scans: WorkPool::with_threads(MAX_SCANS),
         cluster_keys: shared.cluster_keys,
         durability: settings.durability,
-        capacity: Capacity::new(admission, refusals.clone()),
         metrics: own.metrics,
         changes: ChangeFeed::default(),
         nodes: Nodes::new(node_accounts),
@@ -208,7 +218,7 @@ pub(crate) async fn run(
         }));
     }
     own.health.set("gateway", Check::Ready);
-    for listener in started {
+    for listener in ports {
         let serving = listener.serve(Arc::clone(&gateway), shutdown.clone());
         tasks.push(tokio::spawn(serving));
     }
@@ -245,7 +255,10 @@ fn start_tasks(gateway: &Arc<Gateway>, shutdown: &Shutdown) -> Vec<JoinHandle<()
 /// Again and again, publishes how much there is.
 async fn publish(gateway: Arc<Gateway>, shutdown: Shutdown) {
     loop {
-        gateway.capacity.publish_streams(&gateway.metrics.gauges);
+        gateway.metrics.gauges.streams(
+            gateway.shared().capacity.nodes_in_use(),
+            gateway.listeners.sum(Capacity::watches_in_use),
+        );
         gateway
             .metrics
             .gauges
@@ -268,8 +281,12 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
             () = tokio::time::sleep(std::time::Duration::from_secs(60)) => {}
             () = shutdown.wait() => return,
         }
-        gateway.limits.forget();
-        gateway.capacity.publish_unauthenticated_bytes();
+        for listener in gateway.listeners.iter() {
+            listener.limits.forget();
+        }
+        let bytes = |capacity: &Capacity| capacity.admission().memory().in_use();
+        let bytes = gateway.listeners.sum(bytes);
+        gateway.metrics.refusals.unauthenticated_bytes(bytes);
         gateway.sealing_keys.forget();
         gateway.puts.forget(Timestamp::now());
         gateway.authenticator.forget();

@@ -13,12 +13,11 @@ use super::changes::ChangeFeed;
 use super::delivery::{Nodes, PodClient};
 use super::forwarded::ExtensionApiAccounts;
 use super::labels::LabelCache;
-use super::limits::Limits;
+use super::listener_scope::{ListenerScope, ListenerScopes};
 use super::metrics::GatewayMetrics;
 use super::namespaces::Namespaces;
 use super::problem::{Code, Problem};
 use super::recent_puts::RecentPuts;
-use super::request::Capacity;
 use super::sealing_keys::SealingKeys;
 use crate::attestation::PendingAttestations;
 use crate::audit::HeldHours;
@@ -43,7 +42,7 @@ pub(super) struct Gateway {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) namespaces: Namespaces,
     pub(super) labels: LabelCache,
-    pub(super) limits: Limits,
+    pub(super) listeners: ListenerScopes,
     pub(super) sealing_keys: SealingKeys,
     pub(super) puts: RecentPuts,
     /// Scans of the audit log, by turns of those who ask.
@@ -51,8 +50,6 @@ pub(super) struct Gateway {
     pub(super) cluster_keys: ClusterKeys,
     pub(super) durability: Durability,
     pub(super) metrics: GatewayMetrics,
-    /// What there is room for at the same time.
-    pub(super) capacity: Capacity,
     pub(super) changes: ChangeFeed,
     pub(super) nodes: Nodes,
     pub(super) front_accounts: ExtensionApiAccounts,
@@ -76,6 +73,11 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
+    /// The listener of the shared gateway.
+    pub(super) const fn shared(&self) -> &Arc<ListenerScope> {
+        &self.listeners.shared
+    }
+
     /// The customer's key that a secret comes under, if it does.
     pub(super) fn key(&self, secret: &SecretView) -> Result<Option<KeyView>, Problem> {
         match secret.key {

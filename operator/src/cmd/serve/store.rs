@@ -14,7 +14,8 @@ use crate::cmd::backup_arguments::BackupArguments;
 use crate::cmd::data_dir::DataDir;
 use crate::cmd::namespace_share::NamespaceShare;
 use crate::gateway::{
-    AddressShare, AddressShares, ExtensionApiAccounts, FileCertificate, GatewaySettings, NodeAccount, Rates,
+    AddressShare, AddressShares, DedicatedGateway, DedicatedGateways, ExtensionApiAccounts, FileCertificate,
+    GatewaySettings, NodeAccount, Rates,
 };
 use crate::seal::{SealArgs, SealSourceError};
 use crate::serve::OpenSettings;
@@ -76,6 +77,14 @@ pub(in crate::cmd) struct StoreArguments {
         default_value = "localhost,127.0.0.1"
     )]
     gateway_names: Vec<String>,
+    /// A dedicated gateway: a name, an address and settings, such as
+    /// `aigw=0.0.0.0:8453,names=aigw.example.org,totalRate=8000`. May be repeated. Settings: readRate and
+    /// writeRate (as --read-rate and --write-rate, by default 450 and 40), totalRate (requests per second of
+    /// all callers; by default no limit), requests and connections (at the same time; by default 256 and
+    /// 2048), service and names (for the certificate), products (their codes). Join several names or products
+    /// with `+`
+    #[arg(long, value_name = "NAME=ADDRESS[,KEY=VALUE]")]
+    gateway: Vec<DedicatedGateway>,
     /// A certificate chain to use instead of one from Strongroom's own CA; the file is read again when it
     /// changes
     #[arg(long, value_name = "PATH", requires = "tls_key_file")]
@@ -98,10 +107,10 @@ pub(in crate::cmd) struct StoreArguments {
     #[arg(long, value_name = "NAME", default_value = "strongroom.dev")]
     token_audience: String,
     /// Reads per second of one principal, and of all principals of one namespace together; 0: no limit
-    #[arg(long, value_name = "COUNT", default_value_t = 450)]
+    #[arg(long, value_name = "COUNT", default_value_t = Rates::DEFAULT.reads)]
     read_rate: u32,
     /// Writes per second of one principal, and of all principals of one namespace together; 0: no limit
-    #[arg(long, value_name = "COUNT", default_value_t = 40)]
+    #[arg(long, value_name = "COUNT", default_value_t = Rates::DEFAULT.writes)]
     write_rate: u32,
     /// Percentage of the shared limits for unauthenticated callers that each address of a network may use,
     /// instead of 5: for a proxy with many callers behind it. May be repeated, as in `192.0.2.7=50` or
@@ -147,6 +156,7 @@ pub(super) async fn run(
         gateway_listen,
         gateway_service,
         gateway_names,
+        gateway,
         tls_cert_file,
         tls_key_file,
         attestations_listen,
@@ -198,6 +208,7 @@ pub(super) async fn run(
             certificate: tls_cert_file
                 .zip(tls_key_file)
                 .map(|(chain, key)| FileCertificate { chain, key }),
+            dedicated: DedicatedGateways::new(gateway)?,
             front: people_front,
             webhook,
             attestations: attestations_listen,
@@ -207,6 +218,7 @@ pub(super) async fn run(
             rates: Rates {
                 reads: read_rate,
                 writes: write_rate,
+                all: Rates::DEFAULT.all,
             },
             addresses: AddressShares::new(address_share),
             durability: match audit_reads {

@@ -10,12 +10,12 @@ use strongroom_testing::store::Fixture;
 
 use super::*;
 use crate::attestation::ATTESTATIONS_PATH;
-use crate::gateway::listen::{self, Admission};
-use crate::gateway::listener::{CertificateIssuer, GatewayListener};
+use crate::gateway::listen;
+use crate::gateway::listener::GatewayListener;
 use crate::gateway::protocols::ATTESTATIONS;
 use crate::gateway::tests::World;
 use crate::gateway::tls::{
-    ATTESTATIONS_SERVER_NAME, CaStore, CertificateClient, ClientIdentity, ClientProcess, GATEWAY_SERVER_NAME,
+    ATTESTATIONS_SERVER_NAME, CertificateClient, ClientIdentity, ClientProcess, GATEWAY_SERVER_NAME,
     GatewayClient, Issuer,
 };
 
@@ -45,20 +45,13 @@ async fn scene() -> Scene {
     let port = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = port.local_addr().unwrap();
     let listener = GatewayListener {
-        name: "attestations",
         port,
         protocol: ATTESTATIONS,
+        scope: Arc::clone(world.gateway.shared()),
         certificate: None,
-        client,
-        admission: Admission::for_api_servers(),
-    };
-    let namespace = ("strongroom".to_owned(), "ns-9".to_owned());
-    let issuer = CertificateIssuer {
-        ca_store: CaStore::new(world.gateway.store.clone(), namespace),
-        bundle: tokio::sync::watch::Sender::new(String::new()),
+        client: Some(client),
     };
     let shutdown = Shutdown::default();
-    let listener = listener.start(&issuer, &shutdown).await.unwrap();
     tokio::spawn(listener.serve(Arc::clone(&world.gateway), shutdown.clone()));
     Scene {
         world,

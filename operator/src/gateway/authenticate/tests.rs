@@ -6,6 +6,7 @@ use serde_json::json;
 use strongroom_testing::api_server::ApiServer;
 
 use super::*;
+use crate::gateway::request::RefusalMetrics;
 use crate::gateway::request::token::{made_for, made_with};
 
 /// Reviews by an API server that counts them, accepts while `accepts` holds, and answers only as often as
@@ -43,8 +44,7 @@ impl Reviews {
         Arc::new(Authenticator::new(
             api.client(),
             "strongroom.dev".to_owned(),
-            Arc::default(),
-            RefusalMetrics::default(),
+            Arc::new(ReviewCapacity::new(64, Arc::default(), RefusalMetrics::default())),
         ))
     }
 

@@ -68,6 +68,7 @@ pub(super) async fn subscribe(
     // What comes back after a reconnect is no new read.
     if requested.iter().any(|secret| secret.shown.is_none()) {
         gateway
+            .shared()
             .limits
             .take_read(&request.caller().principal.identity)
             .map_err(refusal)?;
@@ -117,7 +118,8 @@ pub(super) async fn authenticate_pod(
         address: origin.peer.address.ip().to_canonical(),
         node: &origin.node,
     };
-    let request = authenticate::by_token(gateway, token_origin, token, Arrival { id, at })
+    let arrival = Arrival { id, at };
+    let request = authenticate::by_token(gateway, gateway.shared(), token_origin, token, arrival)
         .await
         .map_err(refusal)?;
     if !runs_on(request.caller(), &origin.node) {

@@ -68,11 +68,11 @@ pub(super) async fn handshake(
         at: Instant::now(),
     };
     let origin = TokenOrigin::Address(stream.peer.address.ip().to_canonical());
-    let request = authenticate::by_token(gateway, origin, &token, arrival)
+    let request = authenticate::by_token(gateway, gateway.shared(), origin, &token, arrival)
         .await
         .map_err(|problem| status(&problem))?;
     let Some(node) = gateway.nodes.node_of(request.caller()).map(str::to_owned) else {
-        gateway.capacity.refusals().refused(
+        gateway.shared().capacity.refusals().refused(
             LimitedResource::Node,
             LimitScope::Principal,
             RefusalReason::NotANode,
@@ -89,6 +89,7 @@ pub(super) async fn handshake(
         ));
     };
     gateway
+        .shared()
         .capacity
         .prove_node(&stream.slot, stream.connection.as_ref(), &node)
         .map_err(|problem| Status::unavailable(problem.detail()))?;

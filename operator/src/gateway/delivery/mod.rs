@@ -124,7 +124,8 @@ impl Delivery for DeliveryService {
             Some(token) => Some(handshake::handshake(&self.0, &stream, token).await?),
             // What comes of its first message is kept until it is whole.
             None => {
-                let kept = self.0.capacity.reserve(&stream.slot, HELLO_BYTES.into());
+                let capacity = &self.0.shared().capacity;
+                let kept = capacity.reserve(&stream.slot, HELLO_BYTES.into());
                 kept.map_err(|problem| Status::resource_exhausted(problem.detail()))?;
                 None
             }

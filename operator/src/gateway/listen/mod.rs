@@ -37,6 +37,7 @@ use self::fair_executor::{AddressExecutor, FairExecutor};
 use self::monitored_stream::{BoundedHandshake, MonitoredStream};
 use self::response_body::ResponseBody;
 pub(in crate::gateway) use self::response_body::ResponseGuard;
+use crate::gateway::listener_capacity::ListenerCapacity;
 use crate::gateway::request::{AddressShares, RefusalMetrics, Shares};
 use crate::gateway::{GatewayError, limits};
 
@@ -87,13 +88,17 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// For a port that everybody reaches.
-    pub(crate) fn new(addresses: AddressShares, refusals: RefusalMetrics) -> Self {
+    /// For a port that everybody reaches, which has room for so much.
+    pub(in crate::gateway) fn new(
+        addresses: AddressShares,
+        capacity: ListenerCapacity,
+        refusals: RefusalMetrics,
+    ) -> Self {
         let each = 0;
         Self {
             addresses,
-            connections: Shares::new(each, limits::MAX_CONNECTIONS),
-            memory: Shares::new(each, limits::MAX_UNAUTHENTICATED_BYTES),
+            connections: Shares::new(each, capacity.by_connections(limits::MAX_CONNECTIONS)),
+            memory: Shares::new(each, capacity.unauthenticated_bytes()),
             timeouts: ConnectionTimeouts::default(),
             refusals,
         }
@@ -103,9 +108,10 @@ impl Admission {
     pub(crate) fn for_api_servers() -> Self {
         let timeouts = ConnectionTimeouts::default();
         let silence = timeouts.idle;
+        let capacity = ListenerCapacity::SHARED;
         Self {
             timeouts: ConnectionTimeouts { silence, ..timeouts },
-            ..Self::new(AddressShares::whole(), RefusalMetrics::default())
+            ..Self::new(AddressShares::whole(), capacity, RefusalMetrics::default())
         }
     }
 

@@ -63,7 +63,7 @@ impl Port {
         let shutdown = Shutdown::default();
         let resolver = PortConfigResolver {
             everybody: Some(Arc::new(served.config())),
-            client: CertificateClient::new(ClientProcess::ExtensionApi),
+            client: Some(CertificateClient::new(ClientProcess::ExtensionApi)),
         };
         let admission = world.admission.clone().with_timeouts(timeouts);
         let task = tokio::spawn(super::serve(

@@ -51,7 +51,7 @@ pub(super) async fn run(
     }
     // Each of them is a read; the first one is paid for.
     for _ in secrets.iter().skip(1) {
-        limit::limit(&gateway, &request, Cost::Read)?;
+        limit::limit(&request, Cost::Read)?;
     }
     blocking(move || {
         let mut values: Vec<Zeroizing<Vec<u8>>> = Vec::new();

@@ -62,7 +62,8 @@ pub(super) async fn run(
     } = input;
     let stage = query.stage.as_deref().unwrap_or("Current");
     let stage = stage.parse().map_err(invalid)?;
-    gateway
+    request
+        .listener()
         .capacity
         .watch(&slot, &request.caller().principal.identity)?;
     // From before the first look, so that nothing is missed in between.

@@ -14,6 +14,7 @@ use strongroom_model::id::RequestId;
 use super::Protocol;
 use crate::attestation::ATTESTATIONS_PATH;
 use crate::gateway::listen::Peer;
+use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::problem::Problem;
 use crate::gateway::state::Gateway;
 
@@ -27,7 +28,7 @@ pub(in crate::gateway) const ATTESTATIONS: Protocol = Protocol {
     write_problem,
 };
 
-fn routes(_: &Arc<Gateway>) -> Router<Arc<Gateway>> {
+fn routes(_: &Arc<Gateway>, _: &ListenerScope) -> Router<Arc<Gateway>> {
     Router::new()
         .route(ATTESTATIONS_PATH, post(attest))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

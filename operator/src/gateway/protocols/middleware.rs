@@ -15,6 +15,7 @@ use strongroom_model::id::RequestId;
 use super::Protocol;
 use crate::gateway::limits;
 use crate::gateway::listen::{Connection, EndReason, Peer, ResponseGuard};
+use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::metrics::CalledOperation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::request::{AdmissionOutcome, Arrival};
@@ -23,18 +24,19 @@ use crate::gateway::state::Gateway;
 /// The header under which the request's id is told.
 pub(in crate::gateway) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Puts it around the routes of a protocol.
+/// Puts it around the routes of a protocol at a listener.
 pub(super) fn around(
     routes: Router<Arc<Gateway>>,
     protocol: Protocol,
     gateway: &Arc<Gateway>,
+    listener: Arc<ListenerScope>,
 ) -> Router<Arc<Gateway>> {
-    let state = (Arc::clone(gateway), protocol);
+    let state = (Arc::clone(gateway), protocol, listener);
     routes.layer(from_fn_with_state(state, bounded))
 }
 
 async fn bounded(
-    State((gateway, protocol)): State<(Arc<Gateway>, Protocol)>,
+    State((gateway, protocol, listener)): State<(Arc<Gateway>, Protocol, Arc<ListenerScope>)>,
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
@@ -46,12 +48,13 @@ async fn bounded(
     let called = CalledOperation::default();
     request.extensions_mut().insert(called.clone());
     let arrived = match request.extensions().get::<Peer>() {
-        Some(peer) => gateway.capacity.admit(peer, &request),
+        Some(peer) => listener.capacity.admit(peer, &request),
         None => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
     let (mut response, slot) = match arrived {
         AdmissionOutcome::Admitted(slot) => {
             request.extensions_mut().insert(Arc::clone(&slot));
+            request.extensions_mut().insert(Arc::clone(&listener));
             let answer = tokio::time::timeout(limits::REQUEST_TIMEOUT, next.run(request)).await;
             let answer = answer.unwrap_or_else(|_| {
                 Problem::new(Code::Timeout, "try again")
@@ -73,8 +76,8 @@ async fn bounded(
     if let Some(problem) = problem {
         response = (protocol.write_problem)(problem, &id);
     }
-    let requests = &gateway.metrics.requests;
-    requests.answered(&called, code, response.status().as_u16(), arrived_at.elapsed());
+    let (requests, status) = (&gateway.metrics.requests, response.status().as_u16());
+    requests.answered(listener.name(), &called, code, status, arrived_at.elapsed());
     // What the request holds it holds until its answer is taken.
     response.extensions_mut().insert(ResponseGuard::new(slot));
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {

@@ -8,6 +8,7 @@ use axum::http::Response;
 use strongroom_model::id::RequestId;
 
 use super::middleware;
+use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::problem::Problem;
 use crate::gateway::state::Gateway;
 
@@ -16,16 +17,16 @@ use crate::gateway::state::Gateway;
 pub(in crate::gateway) struct Protocol {
     /// For logs.
     pub(in crate::gateway) name: &'static str,
-    /// Which path and method leads to which operation.
-    pub(super) routes: fn(&Arc<Gateway>) -> Router<Arc<Gateway>>,
+    /// Which path and method leads to which operation, at a listener.
+    pub(super) routes: fn(&Arc<Gateway>, &ListenerScope) -> Router<Arc<Gateway>>,
     /// How it writes a problem.
     pub(super) write_problem: fn(Problem, &RequestId) -> Response<Body>,
 }
 
 impl Protocol {
-    /// All that is served by this protocol.
-    pub(in crate::gateway) fn router(&self, gateway: Arc<Gateway>) -> Router {
-        let routes = (self.routes)(&gateway);
-        middleware::around(routes, *self, &gateway).with_state(gateway)
+    /// All that is served by this protocol at a listener.
+    pub(in crate::gateway) fn router(&self, gateway: Arc<Gateway>, listener: Arc<ListenerScope>) -> Router {
+        let routes = (self.routes)(&gateway, &listener);
+        middleware::around(routes, *self, &gateway, listener).with_state(gateway)
     }
 }

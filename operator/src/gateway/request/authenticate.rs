@@ -13,6 +13,7 @@ use super::record;
 use super::refusals::{LimitScope, LimitedResource, RefusalReason};
 use crate::gateway::authenticate::{Caller, ReviewBudget};
 use crate::gateway::listen::{Connection, Peer};
+use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::state::Gateway;
 
@@ -45,6 +46,8 @@ pub(in crate::gateway) enum TokenOrigin<'a> {
 pub(in crate::gateway) struct Incoming<'a> {
     pub(in crate::gateway) arrival: Arrival,
     pub(in crate::gateway) peer: Peer,
+    /// What it came by.
+    pub(in crate::gateway) listener: &'a Arc<ListenerScope>,
     /// What it holds of the service.
     pub(in crate::gateway) slot: &'a Arc<Slot>,
     pub(in crate::gateway) connection: Option<&'a Arc<Connection>>,
@@ -62,15 +65,16 @@ pub(in crate::gateway) async fn authenticate(
     let Incoming {
         arrival,
         peer,
+        listener,
         slot,
         connection,
     } = incoming;
     let address = peer.address.ip().to_canonical();
     let origin = TokenOrigin::Address(address);
     let mut context = match (credentials, peer.proven) {
-        (Ok(Credentials::Token(token)), false) => by_token(gateway, origin, token, arrival).await?,
+        (Ok(Credentials::Token(token)), false) => by_token(gateway, listener, origin, token, arrival).await?,
         (Ok(Credentials::Verified(caller, from)), true) => {
-            RequestContext::new(caller, from.unwrap_or(address), arrival)
+            RequestContext::new(caller, from.unwrap_or(address), arrival, Arc::clone(listener))
         }
         // INVARIANT: only the extension API speaks for others, and it speaks for itself never.
         (Ok(_), _) => {
@@ -78,18 +82,20 @@ pub(in crate::gateway) async fn authenticate(
                 Code::Unauthenticated,
                 "the connection does not fit what is said of the caller",
             );
-            return Err(refuse_unproven(gateway, origin, arrival, problem).await);
+            return Err(refuse_unproven(gateway, listener, origin, arrival, problem).await);
         }
-        (Err(problem), _) => return Err(refuse_unproven(gateway, origin, arrival, problem).await),
+        (Err(problem), _) => {
+            return Err(refuse_unproven(gateway, listener, origin, arrival, problem).await);
+        }
     };
     let identity = &context.caller().principal.identity;
     if peer.proven {
-        gateway.capacity.prove_person(slot, identity)?;
+        listener.capacity.prove_person(slot, identity)?;
         if let Err(problem) = gateway.front_accounts.admit(identity) {
             return Err(refuse_service_account(gateway, &context, problem).await);
         }
     } else {
-        gateway.capacity.prove(slot, connection, identity)?;
+        listener.capacity.prove(slot, connection, identity)?;
     }
     if gateway.policies.asks_labels() {
         context.look_up_labels(&gateway.labels).await;
@@ -97,23 +103,25 @@ pub(in crate::gateway) async fn authenticate(
     Ok(context)
 }
 
-/// Finds out whose a token is, of a request or of a stream. Nothing is held for it.
+/// Finds out whose a token is, of a request or of a stream that came by this listener. Nothing is held for
+/// it.
 ///
 /// # Errors
 /// What is answered. It is on record, but where it happens too often.
 pub(in crate::gateway) async fn by_token(
     gateway: &Gateway,
+    listener: &Arc<ListenerScope>,
     origin: TokenOrigin<'_>,
     token: &str,
     arrival: Arrival,
 ) -> Result<RequestContext, Problem> {
     let (source, budget) = match origin {
-        TokenOrigin::Address(address) => (address, ReviewBudget::Address(address)),
+        TokenOrigin::Address(address) => (address, ReviewBudget::Address(address, &listener.reviews)),
         TokenOrigin::Node { address, .. } => (address, ReviewBudget::Node),
     };
     match gateway.authenticator.authenticate(token, budget).await {
-        Ok(caller) => Ok(RequestContext::new(caller, source, arrival)),
-        Err(problem) => Err(refuse_unproven(gateway, origin, arrival, problem).await),
+        Ok(caller) => Ok(RequestContext::new(caller, source, arrival, Arc::clone(listener))),
+        Err(problem) => Err(refuse_unproven(gateway, listener, origin, arrival, problem).await),
     }
 }
 
@@ -121,6 +129,7 @@ pub(in crate::gateway) async fn by_token(
 /// What is answered.
 async fn refuse_unproven(
     gateway: &Gateway,
+    listener: &ListenerScope,
     origin: TokenOrigin<'_>,
     arrival: Arrival,
     problem: Problem,
@@ -130,7 +139,7 @@ async fn refuse_unproven(
         TokenOrigin::Node { address, node } => (address, Some(node)),
     };
     if node.is_none()
-        && let Err(too_often) = count_failure(gateway, source, &problem)
+        && let Err(too_often) = count_failure(listener, source, &problem)
     {
         return too_often;
     }
@@ -149,9 +158,9 @@ async fn refuse_unproven(
 ///
 /// # Errors
 /// What is answered instead, without a record: it happens too often.
-fn count_failure(gateway: &Gateway, source: IpAddr, problem: &Problem) -> Result<(), Problem> {
+fn count_failure(listener: &ListenerScope, source: IpAddr, problem: &Problem) -> Result<(), Problem> {
     let count = |reason| {
-        let refusals = gateway.capacity.refusals();
+        let refusals = listener.capacity.refusals();
         refusals.refused(LimitedResource::Request, LimitScope::Address, reason);
     };
     match problem.code() {
@@ -160,13 +169,13 @@ fn count_failure(gateway: &Gateway, source: IpAddr, problem: &Problem) -> Result
         Code::TooManyRequests => return Err(problem.clone()),
         _ => {}
     }
-    let taken = gateway.limits.take_failure(source);
+    let taken = listener.limits.take_failure(source);
     taken.inspect_err(|_| count(RefusalReason::Failures))
 }
 
 /// Counts a ServiceAccount that may not come over the extension API, and puts it on record. What is answered.
 async fn refuse_service_account(gateway: &Gateway, context: &RequestContext, problem: Problem) -> Problem {
-    gateway.capacity.refusals().refused(
+    context.listener().capacity.refusals().refused(
         LimitedResource::Request,
         LimitScope::ExtensionApi,
         RefusalReason::ServiceAccount,

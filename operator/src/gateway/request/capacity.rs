@@ -1,6 +1,6 @@
-//! Everything that there is room for, and what one request holds of it: who is unproven at the expense of its
-//! address, a proven caller at the expense of its principal and of that principal's namespace, a node and a
-//! person at the expense of all of their kind.
+//! Everything that a listener has room for, and what one request holds of it: who is unproven at the expense
+//! of its address, a proven caller at the expense of its principal and of that principal's namespace, a node
+//! and a person at the expense of all of their kind.
 //!
 //! A request holds its [`Slot`] from its head to the last byte of its answer.
 
@@ -16,7 +16,7 @@ use super::refusals::{LimitScope, LimitedResource, RefusalMetrics, RefusalReason
 use super::share::{Share, ShareExhausted, Shares};
 use crate::gateway::limits;
 use crate::gateway::listen::{Admission, Connection, Peer};
-use crate::gateway::metrics::GatewayGauges;
+use crate::gateway::listener_capacity::ListenerCapacity;
 use crate::gateway::problem::{Code, Problem};
 
 /// What a request without a proven caller counts for besides its head, in bytes: its answer, and what is kept
@@ -67,7 +67,7 @@ impl TenantShares {
     }
 }
 
-/// Everything that there is room for.
+/// Everything that a listener has room for.
 #[derive(Debug)]
 pub(in crate::gateway) struct Capacity {
     admission: Admission,
@@ -120,25 +120,32 @@ pub(in crate::gateway) enum AdmissionOutcome {
 }
 
 impl Capacity {
-    pub(in crate::gateway) fn new(admission: Admission, refusals: RefusalMetrics) -> Self {
+    /// Of a listener that has room for so much. People and nodes come to the shared gateway alone.
+    pub(in crate::gateway) fn new(
+        admission: Admission,
+        capacity: ListenerCapacity,
+        refusals: RefusalMetrics,
+    ) -> Self {
+        let requests = |shared| capacity.by_requests(shared);
+        let connections = |shared| capacity.by_connections(shared);
         Self {
             admission,
             // Each address has its part of all.
-            unauthenticated: Shares::new(0, limits::MAX_UNAUTHENTICATED_REQUESTS),
+            unauthenticated: Shares::new(0, requests(limits::MAX_UNAUTHENTICATED_REQUESTS)),
             requests: TenantShares::new(
-                limits::MAX_REQUESTS_PER_PRINCIPAL,
-                limits::MAX_REQUESTS_PER_NAMESPACE,
-                limits::MAX_REQUESTS,
+                requests(limits::MAX_REQUESTS_PER_PRINCIPAL),
+                requests(limits::MAX_REQUESTS_PER_NAMESPACE),
+                requests(limits::MAX_REQUESTS),
             ),
             watches: TenantShares::new(
-                limits::MAX_WATCHES_PER_PRINCIPAL,
-                limits::MAX_WATCHES_PER_NAMESPACE,
-                limits::MAX_WATCHES,
+                requests(limits::MAX_WATCHES_PER_PRINCIPAL),
+                requests(limits::MAX_WATCHES_PER_NAMESPACE),
+                requests(limits::MAX_WATCHES),
             ),
             connections: TenantShares::new(
-                limits::MAX_CONNECTIONS_PER_PRINCIPAL,
-                limits::MAX_CONNECTIONS_PER_NAMESPACE,
-                limits::MAX_CONNECTIONS,
+                connections(limits::MAX_CONNECTIONS_PER_PRINCIPAL),
+                connections(limits::MAX_CONNECTIONS_PER_NAMESPACE),
+                connections(limits::MAX_CONNECTIONS),
             ),
             people: Shares::new(MAX_REQUESTS_PER_PERSON, limits::MAX_REQUESTS_OF_PEOPLE),
             nodes: Shares::new(MAX_STREAMS_PER_NODE, MAX_NODE_STREAMS),
@@ -151,20 +158,19 @@ impl Capacity {
         &self.refusals
     }
 
-    /// Publishes how many bytes the connections without a proven caller count for.
-    pub(in crate::gateway) fn publish_unauthenticated_bytes(&self) {
-        self.refusals
-            .unauthenticated_bytes(self.admission.memory().in_use());
+    /// On which terms the listener takes connections.
+    pub(in crate::gateway) const fn admission(&self) -> &Admission {
+        &self.admission
     }
 
-    /// Publishes how many streams there are.
-    pub(in crate::gateway) fn publish_streams(&self, gauges: &GatewayGauges) {
-        for (gauge, count) in [
-            (&gauges.node_streams, self.nodes.in_use()),
-            (&gauges.watches, self.watches.principals.in_use()),
-        ] {
-            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
+    /// Streams of changes.
+    pub(in crate::gateway) fn watches_in_use(&self) -> u64 {
+        self.watches.principals.in_use()
+    }
+
+    /// Streams of nodes.
+    pub(in crate::gateway) fn nodes_in_use(&self) -> u64 {
+        self.nodes.in_use()
     }
 
     /// Requests of proven callers that are under way.
@@ -177,12 +183,6 @@ impl Capacity {
     #[cfg(test)]
     pub(in crate::gateway) fn connections_of(&self, principal: &Identity) -> u64 {
         self.connections.principals.in_use_of(principal)
-    }
-
-    /// Streams of nodes.
-    #[cfg(test)]
-    pub(in crate::gateway) fn nodes_in_use(&self) -> u64 {
-        self.nodes.in_use()
     }
 
     fn full(&self, what: LimitedResource, whose: LimitScope) -> Problem {

@@ -15,6 +15,7 @@ use strongroom_store::vault::{ExternalRequest, Meta};
 use super::capacity::Slot;
 use crate::gateway::authenticate::Caller;
 use crate::gateway::labels::LabelCache;
+use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::state::Gateway;
 
 /// A request as it arrived.
@@ -33,6 +34,7 @@ pub(in crate::gateway) struct RequestContext {
     caller: Arc<Caller>,
     source: IpAddr,
     arrival: Arrival,
+    listener: Arc<ListenerScope>,
     now: Timestamp,
     pod_labels: Option<BTreeMap<String, String>>,
     node_labels: Option<BTreeMap<String, String>>,
@@ -48,12 +50,19 @@ pub(in crate::gateway) struct OperationContext {
 }
 
 impl RequestContext {
-    /// A request of a caller that has just proven who it is, at this address. No labels are known of it.
-    pub(super) fn new(caller: Arc<Caller>, source: IpAddr, arrival: Arrival) -> Self {
+    /// A request of a caller that has just proven who it is, at this address and by this listener. No labels
+    /// are known of it.
+    pub(super) fn new(
+        caller: Arc<Caller>,
+        source: IpAddr,
+        arrival: Arrival,
+        listener: Arc<ListenerScope>,
+    ) -> Self {
         Self {
             caller,
             source,
             arrival,
+            listener,
             now: Timestamp::now(),
             pod_labels: None,
             node_labels: None,
@@ -63,6 +72,11 @@ impl RequestContext {
     /// Whoever asks, as it has proven.
     pub(in crate::gateway) const fn caller(&self) -> &Arc<Caller> {
         &self.caller
+    }
+
+    /// What it came by.
+    pub(in crate::gateway) fn listener(&self) -> &ListenerScope {
+        &self.listener
     }
 
     /// Names the request in the answer and in its record.

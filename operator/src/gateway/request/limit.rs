@@ -2,7 +2,6 @@
 
 use super::context::RequestContext;
 use crate::gateway::problem::Problem;
-use crate::gateway::state::Gateway;
 
 /// What an operation costs its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,20 +22,18 @@ impl<'a> Limited<'a> {
     }
 }
 
-/// Takes what an operation costs from the share of the caller and of its namespace.
+/// Takes what an operation costs from the share that the caller and its namespace have of the listener, and
+/// from that of all who came by it.
 ///
 /// # Errors
 /// [`crate::gateway::problem::Code::TooManyRequests`], which is not on record: a caller cannot fill the log
 /// this way.
-pub(in crate::gateway) fn limit<'a>(
-    gateway: &Gateway,
-    context: &'a RequestContext,
-    cost: Cost,
-) -> Result<Limited<'a>, Problem> {
+pub(in crate::gateway) fn limit(context: &RequestContext, cost: Cost) -> Result<Limited<'_>, Problem> {
     let identity = &context.caller().principal.identity;
+    let limits = &context.listener().limits;
     match cost {
-        Cost::Read => gateway.limits.take_read(identity)?,
-        Cost::Write => gateway.limits.take_write(identity)?,
+        Cost::Read => limits.take_read(identity)?,
+        Cost::Write => limits.take_write(identity)?,
     }
     Ok(Limited(context))
 }

@@ -5,18 +5,20 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::share::ShareExhausted;
+use crate::gateway::listener_name::ListenerName;
 
 strongroom_process::metrics! {
     /// Counters of the port.
     #[derive(Clone)]
     pub(crate) struct RefusalMetrics {
-        /// What the gateway refused: `what` (`connection`, `request`, `watch`, `node`, `review`), `who`,
-        /// whose share was used up or who was refused (`address`, `unauthenticated`, `principal`,
-        /// `namespace`, `everybody`, `extension_api`, `node`, `nodes`), and `why` (`share`, `failures`,
-        /// `no_token`, `token`, `not_a_node`, `service_account`, `late`, `rate`). At most 320 series.
+        /// What the gateway refused: the `listener` (`shared`, or the name of a dedicated gateway), `what`
+        /// (`connection`, `request`, `watch`, `node`, `review`), `who`, whose share was used up or who was
+        /// refused (`address`, `unauthenticated`, `principal`, `namespace`, `everybody`, `extension_api`,
+        /// `node`, `nodes`), and `why` (`share`, `failures`, `no_token`, `token`, `not_a_node`,
+        /// `service_account`, `late`, `rate`). At most 320 series a listener.
         refused: Family<RefusedLabels, Counter> = "gateway_refused",
-        /// Connections that the gateway ended, by `why`: `silence`, `idle`, `slow_handshake`, `slow_head`,
-        /// `answer_not_taken`, `share`.
+        /// Connections that the gateway ended, by `listener` and `why`: `silence`, `idle`, `slow_handshake`,
+        /// `slow_head`, `answer_not_taken`, `share`.
         ended: Family<EndedLabels, Counter> = "gateway_connections_ended",
         /// Tokens that the API server was asked about.
         tokenreviews: Counter = "gateway_tokenreviews",
@@ -25,17 +27,21 @@ strongroom_process::metrics! {
         nodes_with_token_in_hello: Gauge = "gateway_nodes_with_token_in_hello",
         /// Bytes that connections without a proven caller count for, updated once a minute.
         unauthenticated_bytes: Gauge = "gateway_unauthenticated_bytes",
+        /// Where it happens.
+        listener: ListenerName,
     }
 }
 
 strongroom_process::labels! {
     struct RefusedLabels {
+        listener: ListenerName,
         what: &'static str,
         who: &'static str,
         why: &'static str,
     }
 
     struct EndedLabels {
+        listener: ListenerName,
         why: &'static str,
     }
 }
@@ -98,9 +104,18 @@ pub(in crate::gateway) enum RefusalReason {
 }
 
 impl RefusalMetrics {
+    /// The same counters, for what happens at this listener.
+    pub(in crate::gateway) fn at(&self, listener: &ListenerName) -> Self {
+        Self {
+            listener: listener.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Something was refused.
     pub(in crate::gateway) fn refused(&self, what: LimitedResource, who: LimitScope, why: RefusalReason) {
         let labels = RefusedLabels {
+            listener: self.listener.clone(),
             what: match what {
                 LimitedResource::Connection => "connection",
                 LimitedResource::Request => "request",
@@ -143,7 +158,8 @@ impl RefusalMetrics {
 
     /// A connection was ended by this side.
     pub(in crate::gateway) fn ended(&self, why: &'static str) {
-        self.ended.get_or_create(&EndedLabels { why }).inc();
+        let listener = self.listener.clone();
+        self.ended.get_or_create(&EndedLabels { listener, why }).inc();
     }
 
     /// The API server is asked about a token.
@@ -186,5 +202,33 @@ pub(in crate::gateway) struct TokenInHello(Gauge);
 impl Drop for TokenInHello {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_process::MetricRegistry;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_counted_at_its_listener() {
+        let mut registry = MetricRegistry::default();
+        let shared = RefusalMetrics::register(&mut registry);
+        let dedicated = shared.at(&"aigw".parse().unwrap());
+        for (metrics, times) in [(&shared, 1), (&dedicated, 2)] {
+            for _ in 0..times {
+                metrics.connection(ShareExhausted::Each);
+                metrics.ended("idle");
+            }
+        }
+        let text = registry.text().unwrap();
+        for line in [
+            r#"gateway_refused_total{listener="shared",what="connection",who="address",why="share"} 1"#,
+            r#"gateway_refused_total{listener="aigw",what="connection",who="address",why="share"} 2"#,
+            r#"gateway_connections_ended_total{listener="aigw",why="idle"} 2"#,
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}: {text}");
+        }
     }
 }

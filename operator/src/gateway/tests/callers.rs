@@ -198,11 +198,12 @@ impl World {
                 address: ([127, 2, third, fourth], 1).into(),
                 proven: false,
             };
-            let AdmissionOutcome::Admitted(slot) = self.gateway.capacity.admit(&peer, &Request::new(()))
+            let AdmissionOutcome::Admitted(slot) =
+                self.gateway.shared().capacity.admit(&peer, &Request::new(()))
             else {
                 panic!("no room")
             };
-            self.gateway.capacity.prove(&slot, None, caller).unwrap();
+            self.gateway.shared().capacity.prove(&slot, None, caller).unwrap();
             slot
         };
         (0..count).map(hold).collect()

@@ -10,6 +10,7 @@ mod extension_api;
 mod full;
 mod history;
 mod keys;
+mod listeners;
 mod metadata;
 mod objects;
 mod replay;

@@ -129,7 +129,15 @@ async fn a_gateway_answers_a_node_of_fc3a9ff_as_its_own_did() {
                 hello.token = token(NODE);
                 stream = Some(Node::with(&world, hello).await);
                 // It attaches as ever, and is counted.
-                assert!(world.gateway.capacity.refusals().nodes_with_token_in_hello() > 0);
+                assert!(
+                    world
+                        .gateway
+                        .shared()
+                        .capacity
+                        .refusals()
+                        .nodes_with_token_in_hello()
+                        > 0
+                );
             }
             Line::Node(FromNode::Subscribe(was)) => {
                 let volume = &was.subscription;

@@ -359,7 +359,7 @@ async fn whoever_asks_too_often_is_refused_without_a_record() {
         }
         let world = World::for_table(1);
         let app = Identity::from_username("system:serviceaccount:shop:app");
-        let limits = &world.gateway.limits;
+        let limits = &world.gateway.shared().limits;
         match row.terms.cost {
             Cost::Read => limits.take_read(&app).unwrap(),
             Cost::Write => limits.take_write(&app).unwrap(),

@@ -24,16 +24,18 @@ use crate::external_sources::ExternalSourceIndex;
 use crate::gateway::attestations::Attestations;
 use crate::gateway::authenticate::Authenticator;
 use crate::gateway::changes::ChangeFeed;
+use crate::gateway::dedicated_gateway::DedicatedGateways;
 use crate::gateway::delivery::{Nodes, PodClient};
 use crate::gateway::labels::LabelCache;
-use crate::gateway::limits::{Limits, Rates};
+use crate::gateway::limits::Rates;
 use crate::gateway::listen::{Admission, Peer};
+use crate::gateway::listener_scope::ListenerScopes;
 use crate::gateway::metrics::GatewayMetrics;
 use crate::gateway::namespaces::Namespaces;
 use crate::gateway::protocols::{OWN, bearer};
 use crate::gateway::recent_puts::RecentPuts;
+use crate::gateway::request::AddressShares;
 use crate::gateway::request::token::made_for;
-use crate::gateway::request::{AddressShares, Capacity};
 use crate::gateway::sealing_keys::SealingKeys;
 use crate::gateway::state::MAX_SCANS;
 use crate::gateway::{ExtensionApiAccounts, Gateway};
@@ -124,15 +126,17 @@ impl World {
         let rates = Rates {
             reads: rate,
             writes: rate,
+            all: 0,
         };
-        let limits = Limits::new(rates, refusals.clone());
+        let (dedicated, addresses) = (DedicatedGateways::default(), AddressShares::default());
+        let listeners = ListenerScopes::new(rates, &dedicated, &addresses, refusals);
+        let shared = Arc::clone(&listeners.shared);
         let authenticator = Authenticator::new(
             api.client(),
             "strongroom.dev".to_owned(),
-            limits.failures(),
-            refusals.clone(),
+            Arc::clone(&shared.reviews),
         );
-        let admission = Admission::new(AddressShares::default(), refusals.clone());
+        let admission = shared.capacity.admission().clone();
         let gateway = Arc::new(Gateway {
             attestations: Attestations::new(StoreHandle::new(store.clone()), PendingAttestations::default()),
             client: api.client(),
@@ -144,13 +148,12 @@ impl World {
             labels: LabelCache::new(api.client()),
             pods: PodClient::new(api.client()),
             large_objects: crate::large_objects::LargeObjectLimiter::default(),
-            limits,
+            listeners,
             sealing_keys: SealingKeys::default(),
             puts: RecentPuts::default(),
             scans: WorkPool::with_threads(MAX_SCANS),
             cluster_keys: ClusterKeys::for_store("s-1"),
             durability: Durability::Batched,
-            capacity: Capacity::new(admission.clone(), refusals.clone()),
             metrics,
             changes: ChangeFeed::default(),
             nodes: Nodes::new(account.map(Identity::from_username).into_iter().collect()),
@@ -162,7 +165,7 @@ impl World {
         });
         let world = Self {
             api,
-            router: OWN.router(Arc::clone(&gateway)),
+            router: OWN.router(Arc::clone(&gateway), shared),
             gateway,
             admission,
             keep,

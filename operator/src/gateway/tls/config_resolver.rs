@@ -1,7 +1,8 @@
 //! The TLS configurations of one port, told apart by the name that the client calls the server by: one for
 //! everybody, who proves who it is by a token, where the port has one, and one for the process that proves it
-//! by a certificate of our own authority. That is the extension API at the gateway's port and the webhook at
-//! that of the attestations: nobody who is let in at one of them is at the other.
+//! by a certificate of our own authority, where one is let in. That is the extension API at the shared
+//! gateway's port and the webhook at that of the attestations: nobody who is let in at one of them is at the
+//! other, and neither is at a dedicated gateway.
 
 use std::sync::Arc;
 
@@ -104,20 +105,22 @@ impl CertificateClient {
 pub(in crate::gateway) struct PortConfigResolver {
     /// Everybody's; none: only the process is let in.
     pub(in crate::gateway) everybody: Option<Arc<ServerConfig>>,
-    /// The process that is let in by its certificate.
-    pub(in crate::gateway) client: CertificateClient,
+    /// The process that is let in by its certificate, where there is one.
+    pub(in crate::gateway) client: Option<CertificateClient>,
 }
 
 impl ConfigResolver for PortConfigResolver {
     fn config(&self, name: Option<&str>) -> Option<Arc<ServerConfig>> {
-        if name == Some(self.client.process.server_name()) {
-            return self.client.config.config();
+        match &self.client {
+            Some(client) if name == Some(client.process.server_name()) => client.config.config(),
+            Some(_) | None => self.everybody.clone(),
         }
-        self.everybody.clone()
     }
 
     fn admits(&self, client: &CertificateDer<'_>) -> bool {
-        let expected = self.client.process.client_name();
-        dns_names(client).iter().any(|name| name == expected)
+        let expected = self.client.as_ref().map(|client| client.process.client_name());
+        dns_names(client)
+            .iter()
+            .any(|name| Some(name.as_str()) == expected)
     }
 }

@@ -11,7 +11,7 @@ use crate::serve::own_service;
 /// What the gateway is started with.
 pub(super) struct GatewayRole {
     pub(super) settings: GatewaySettings,
-    /// The Service that it is called by, in the process's own namespace.
+    /// The Service that the shared gateway is called by, in the process's own namespace.
     pub(super) service: Option<String>,
     pub(super) client: Client,
     pub(super) store: Store,
@@ -20,7 +20,8 @@ pub(super) struct GatewayRole {
 }
 
 impl GatewayRole {
-    /// Starts it, once the names of its Service are known; it ends with the shutdown.
+    /// Starts it, once the names of its Services are known: they stand in the one certificate of all
+    /// gateways. It ends with the shutdown.
     pub(super) async fn start(self, shutdown: &Shutdown) -> JoinHandle<Result<(), GatewayError>> {
         let Self {
             mut settings,
@@ -30,11 +31,17 @@ impl GatewayRole {
             shared,
             process,
         } = self;
-        if let Some(service) = &service {
-            let (own, _) = &process.namespace;
-            settings
-                .names
-                .extend(own_service::names(&client, own, service).await);
+        let (own, _) = &process.namespace;
+        let mut names = Vec::new();
+        for service in service.iter().chain(settings.dedicated.services()) {
+            names.extend(own_service::names(&client, own, service).await);
+        }
+        names.extend(settings.dedicated.names().cloned());
+        // Gateways may share a name.
+        for name in names {
+            if !settings.names.contains(&name) {
+                settings.names.push(name);
+            }
         }
         tokio::spawn(gateway::run(
             settings,

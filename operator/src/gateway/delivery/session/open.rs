@@ -56,6 +56,7 @@ async fn serve(
             LimitScope::Address
         };
         gateway
+            .shared()
             .capacity
             .refusals()
             .refused(LimitedResource::Node, whose, RefusalReason::Late);
@@ -77,7 +78,8 @@ async fn serve(
         // A plugin of an earlier version.
         None => {
             let plugin = handshake(gateway, stream, token).await?;
-            (plugin, Some(gateway.capacity.refusals().token_in_hello()))
+            let refusals = gateway.shared().capacity.refusals();
+            (plugin, Some(refusals.token_in_hello()))
         }
     };
     let peer = stream.peer;

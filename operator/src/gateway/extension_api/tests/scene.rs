@@ -160,13 +160,13 @@ impl Scene {
     pub(super) async fn new(proxies: &Issuer, allowed: &str) -> Self {
         let world = World::new(0);
         let ours = Issuer::new(Timestamp::now());
+        let client = CertificateClient::new(ClientProcess::ExtensionApi);
         let resolver = PortConfigResolver {
             everybody: Some(Arc::new(Arc::new(CertResolver::default()).config())),
-            client: CertificateClient::new(ClientProcess::ExtensionApi),
+            client: Some(client.clone()),
         };
         let served = pair(&ours, "gateway.people.strongroom.dev");
-        resolver
-            .client
+        client
             .config
             .set(&served.chain, &served.key, &ours.bundle())
             .unwrap();

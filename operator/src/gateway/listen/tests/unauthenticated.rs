@@ -136,10 +136,13 @@ async fn answers_that_nobody_takes_end_and_give_their_room_back() {
         assert_eq!(answer.status(), 200);
         unread.push(answer);
     }
-    assert_eq!(port.world.gateway.capacity.in_use(), 50);
+    assert_eq!(port.world.gateway.shared().capacity.in_use(), 50);
     // This side ends the connection, and everything of it goes.
     let _ = within(connection).await.unwrap();
-    until("requests to end", || port.world.gateway.capacity.in_use() == 0).await;
+    until("requests to end", || {
+        port.world.gateway.shared().capacity.in_use() == 0
+    })
+    .await;
     assert_eq!(port.read(2, "shop/app").await, 200);
     port.close().await;
 }
@@ -165,7 +168,7 @@ async fn bodies_that_do_not_come_take_the_room_of_their_sender_alone() {
         senders.push(sender);
     }
     until("requests to begin", || {
-        port.world.gateway.capacity.in_use() == limits::MAX_REQUESTS_PER_PRINCIPAL
+        port.world.gateway.shared().capacity.in_use() == limits::MAX_REQUESTS_PER_PRINCIPAL
     })
     .await;
     for _ in 0..10 {
@@ -227,7 +230,7 @@ async fn halves_of_hellos_take_little_and_a_node_attaches_meanwhile() {
             }));
         }
     }
-    let nodes = || port.world.gateway.capacity.nodes_in_use();
+    let nodes = || port.world.gateway.shared().capacity.nodes_in_use();
     for (host, in_metadata) in [(4, true), (5, false)] {
         let (mut sender, _connection) = port.second(host, 1 << 16).await;
         let plugin = format!("strongroom/node/plugin-{host}@n-{host}");
@@ -287,8 +290,11 @@ async fn who_has_proven_who_it_is_is_no_stranger_any_more() {
     let answer = sender.send_request(request()).await.unwrap();
     answer.into_body().collect().await.unwrap();
     assert_eq!(port.world.admission.memory().in_use(), 0);
-    until("requests to end", || port.world.gateway.capacity.in_use() == 0).await;
+    until("requests to end", || {
+        port.world.gateway.shared().capacity.in_use() == 0
+    })
+    .await;
     let app = Identity::from_username("system:serviceaccount:shop:app");
-    assert_eq!(port.world.gateway.capacity.connections_of(&app), 1);
+    assert_eq!(port.world.gateway.shared().capacity.connections_of(&app), 1);
     port.close().await;
 }

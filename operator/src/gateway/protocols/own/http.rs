@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::credentials;
 use crate::gateway::limits;
 use crate::gateway::listen::{Connection, Peer};
+use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::operation::{
     Answer, AnswerBody, BodyInput, CallerCache, Input, OperationTerms, Output, PathInput, QueryInput,
     StreamEvent, Success, Verb,
@@ -87,7 +88,7 @@ where
     if let (Some(otherwise), false) = (terms.people_only, request.caller().via_extension_api) {
         return Err(Problem::new(Code::NoSuchPath, otherwise));
     }
-    let limited = limit::limit(&gateway, &request, terms.cost)?;
+    let limited = limit::limit(&request, terms.cost)?;
     let path = P::find(&gateway, limited, terms.action, path).await?;
     let body = match B::SCHEMA {
         None => B::parse(&[])?,
@@ -117,10 +118,14 @@ pub(super) async fn context(
     let extensions = &parts.extensions;
     let arrival = *extensions.get::<Arrival>().ok_or_else(|| lacks("id"))?;
     let peer = *extensions.get::<Peer>().ok_or_else(|| lacks("source"))?;
+    let listener = extensions
+        .get::<Arc<ListenerScope>>()
+        .ok_or_else(|| lacks("listener"))?;
     let slot = extensions.get::<Arc<Slot>>().ok_or_else(|| lacks("slot"))?;
     let incoming = Incoming {
         arrival,
         peer,
+        listener,
         slot,
         connection: extensions.get::<Arc<Connection>>(),
     };

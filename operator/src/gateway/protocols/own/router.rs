@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, header};
 use axum::routing::{get, on};
 
 use super::{http, openapi};
+use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::metrics::CalledOperation;
 use crate::gateway::operation::{BodyInput, Input, Operation, OperationTable, Output, PathInput, QueryInput};
 use crate::gateway::problem::{Code, Problem};
@@ -47,8 +48,8 @@ impl OperationTable for Routes {
     }
 }
 
-/// What is served.
-pub(super) fn routes(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
+/// What is served at a listener. Nodes come to the shared gateway.
+pub(super) fn routes(gateway: &Arc<Gateway>, listener: &ListenerScope) -> Router<Arc<Gateway>> {
     let mut routes = Routes::default();
     operations::list(&mut routes);
     let Routes { router, rows } = routes;
@@ -63,7 +64,7 @@ pub(super) fn routes(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
     let mut router = router
         .route("/healthz", get(async || "ok\n"))
         .route("/v1/openapi.json", get(document_handler));
-    if gateway.nodes.are_enabled() {
+    if listener.is_shared() && gateway.nodes.are_enabled() {
         router = router.route_service(delivery::ATTACH_PATH, delivery::service(Arc::clone(gateway)));
     }
     router

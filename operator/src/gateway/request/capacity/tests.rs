@@ -4,8 +4,12 @@ use super::*;
 use crate::gateway::request::AddressShares;
 
 fn room() -> Capacity {
-    let admission = Admission::new(AddressShares::default(), RefusalMetrics::default());
-    Capacity::new(admission, RefusalMetrics::default())
+    room_for(ListenerCapacity::SHARED)
+}
+
+fn room_for(capacity: ListenerCapacity) -> Capacity {
+    let admission = Admission::new(AddressShares::default(), capacity, RefusalMetrics::default());
+    Capacity::new(admission, capacity, RefusalMetrics::default())
 }
 
 fn peer(address: &str) -> Peer {
@@ -96,4 +100,34 @@ fn watches_are_counted_by_principal_and_by_namespace() {
     let refused = watch(&room, &account("shop", "c")).unwrap_err();
     assert!(refused.detail().contains("of your namespace"), "{refused:?}");
     watch(&room, &account("pay", "a")).unwrap();
+}
+
+#[test]
+fn a_smaller_listener_has_the_same_parts_of_less() {
+    let capacity = ListenerCapacity {
+        connections: 64,
+        requests: 16,
+    };
+    let room = room_for(capacity);
+    let proven = |name: &str| {
+        let slot = Slot::new(SlotState::Nothing);
+        room.prove(&slot, None, &account("shop", name)).map(|()| slot)
+    };
+    // An eighth of sixteen is a principal's, a quarter a namespace's.
+    let mut held = vec![proven("a").unwrap(), proven("a").unwrap()];
+    assert!(proven("a").unwrap_err().detail().contains("of you"));
+    held.extend([proven("b").unwrap(), proven("b").unwrap()]);
+    assert!(proven("c").unwrap_err().detail().contains("of your namespace"));
+    for namespace in ["pay", "team", "web"] {
+        for name in ["a", "a", "b", "b"] {
+            let slot = Slot::new(SlotState::Nothing);
+            room.prove(&slot, None, &account(namespace, name)).unwrap();
+            held.push(slot);
+        }
+    }
+    let slot = Slot::new(SlotState::Nothing);
+    let refused = room.prove(&slot, None, &account("more", "a")).unwrap_err();
+    assert!(refused.detail().contains("in all"), "{refused:?}");
+    drop(held);
+    room.prove(&slot, None, &account("more", "a")).unwrap();
 }

@@ -64,7 +64,7 @@ pub(super) fn connect(world: &World) -> Node {
     });
     let incoming = Box::pin(incoming);
     let request = Request::new(());
-    let AdmissionOutcome::Admitted(slot) = gateway.capacity.admit(&peer, &request) else {
+    let AdmissionOutcome::Admitted(slot) = gateway.shared().capacity.admit(&peer, &request) else {
         panic!("no room")
     };
     let stream = StreamPeer {

@@ -17,9 +17,10 @@ const SERVICE: &str = "/api/v1/namespaces/strongroom/services/strongroom-front";
 #[tokio::test]
 async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
     let (api, (store, _keep)) = (ApiServer::default(), store());
+    let client = CertificateClient::new(ClientProcess::ExtensionApi);
     let resolver = PortConfigResolver {
         everybody: Some(Arc::new(Arc::new(CertResolver::default()).config())),
-        client: CertificateClient::new(ClientProcess::ExtensionApi),
+        client: Some(client.clone()),
     };
     let expiration = Gauge::default();
     let rotator = |now| {
@@ -28,7 +29,7 @@ async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
             client: api.client(),
             namespace: "strongroom".to_owned(),
             service: "strongroom-front".to_owned(),
-            holder: resolver.client.clone(),
+            holder: client.clone(),
             expiration: expiration.clone(),
             now,
         })

@@ -1,0 +1,66 @@
+//! How much of the API server's time a listener takes for tokens that are not known yet, and one address of
+//! that.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+use super::limits;
+use super::problem::Problem;
+use super::request::{AuthFailures, LimitScope, LimitedResource, RefusalMetrics, RefusalReason};
+
+/// Reviews that a listener may have under way at the same time.
+#[derive(Debug)]
+pub(super) struct ReviewCapacity {
+    /// After a start every token is new at once.
+    room: Semaphore,
+    failures: Arc<AuthFailures>,
+    refusals: RefusalMetrics,
+}
+
+impl ReviewCapacity {
+    /// So many at most, less of an address that fails.
+    pub(super) fn new(most: usize, failures: Arc<AuthFailures>, refusals: RefusalMetrics) -> Self {
+        Self {
+            room: Semaphore::new(most),
+            failures,
+            refusals,
+        }
+    }
+
+    /// One of those that the address may have at the same time, once there is one.
+    ///
+    /// # Errors
+    /// [`crate::gateway::problem::Code::TooManyRequests`]: it has failed too often.
+    pub(super) async fn admit(&self, address: IpAddr) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let own = self
+            .failures
+            .review(address, limits::MAX_REVIEWS_PER_ADDRESS)
+            .await;
+        // After the wait: those before may have failed.
+        if self.failures.may_fail(address) {
+            Ok(own)
+        } else {
+            self.refused(RefusalReason::Failures);
+            Err(Problem::too_many_failures())
+        }
+    }
+
+    /// One of those of the listener, once there is one.
+    pub(super) async fn acquire(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.room.acquire().await.ok()
+    }
+
+    /// An address is refused a review.
+    pub(super) fn refused(&self, reason: RefusalReason) {
+        self.refusals
+            .refused(LimitedResource::Review, LimitScope::Address, reason);
+    }
+
+    /// The API server is asked, for whatever listener.
+    pub(super) fn count_review(&self) {
+        self.refusals.review();
+    }
+}

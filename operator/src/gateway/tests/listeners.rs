@@ -1,0 +1,166 @@
+//! The shared gateway and a dedicated one: what is used up at one of them is there at the other.
+
+use axum::Router;
+
+use super::*;
+use crate::gateway::listener_scope::{GatewayKind, ListenerScope};
+use crate::gateway::protocols::OWN;
+use crate::gateway::request::AddressShares;
+
+/// More than any of the limits that are set here.
+const MANY: usize = 1_000;
+
+/// A gateway beside the shared one of a world.
+struct Dedicated {
+    scope: Arc<ListenerScope>,
+    router: Router,
+}
+
+impl Dedicated {
+    fn new(world: &World, settings: &str) -> Self {
+        let gateway = format!("aigw=127.0.0.1:0{settings}").parse().unwrap();
+        let refusals = &world.gateway.metrics.refusals;
+        let scope = ListenerScope::dedicated(&gateway, &AddressShares::default(), refusals);
+        let scope = Arc::new(scope);
+        let router = OWN.router(Arc::clone(&world.gateway), Arc::clone(&scope));
+        Self { scope, router }
+    }
+}
+
+/// What a caller gets that reads a secret by a listener: status, and code of the problem.
+async fn read(router: &Router, account: &str) -> (u16, String) {
+    let request = Request::builder()
+        .uri("/v1/namespaces/shop/secrets/db-main/value")
+        .header("authorization", format!("Bearer {account}"));
+    answered(router, request).await
+}
+
+async fn answered(router: &Router, request: axum::http::request::Builder) -> (u16, String) {
+    let mut request = request.body(Body::empty()).unwrap();
+    request.extensions_mut().insert(Peer {
+        address: "10.1.2.3:4567".parse().unwrap(),
+        proven: false,
+    });
+    sign(request.headers_mut());
+    let response = router.clone().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+    let problem: Json = serde_json::from_slice(&body).unwrap_or_default();
+    (status, problem["code"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Reads until the rate is used up.
+async fn flood(router: &Router, account: &str) {
+    for _ in 0..MANY {
+        let answer = read(router, account).await;
+        if answer == (429, "TooManyRequests".to_owned()) {
+            return;
+        }
+    }
+    panic!("nothing is refused");
+}
+
+fn fine() -> (u16, String) {
+    (200, String::new())
+}
+
+/// Requests of a caller that are under way at a listener, as many as it may have.
+fn fill(scope: &ListenerScope, caller: &Identity) -> Vec<Arc<Slot>> {
+    let mut held = Vec::new();
+    for number in 0..MANY {
+        let [.., third, fourth] = number.to_be_bytes();
+        let peer = Peer {
+            address: ([127, 2, third, fourth], 1).into(),
+            proven: false,
+        };
+        let AdmissionOutcome::Admitted(slot) = scope.capacity.admit(&peer, &Request::new(())) else {
+            panic!("no room")
+        };
+        match scope.capacity.prove(&slot, None, caller) {
+            Ok(()) => held.push(slot),
+            Err(_) => return held,
+        }
+    }
+    panic!("nothing is refused");
+}
+
+#[tokio::test]
+async fn a_rate_that_is_used_up_at_one_gateway_is_whole_at_the_other() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    let dedicated = Dedicated::new(&world, ",readRate=1,products=aigw");
+    flood(&dedicated.router, "shop/app").await;
+    for _ in 0..10 {
+        assert_eq!(read(&world.router, "shop/app").await, fine());
+    }
+    let products = vec!["aigw".to_owned()];
+    assert_eq!(*dedicated.scope.kind(), GatewayKind::Dedicated { products });
+    assert_eq!(*world.gateway.shared().kind(), GatewayKind::Shared);
+
+    // And the reverse.
+    let world = World::new(1);
+    world.allow("p", "app", "*", "*");
+    let dedicated = Dedicated::new(&world, ",readRate=0");
+    flood(&world.router, "shop/app").await;
+    for _ in 0..10 {
+        assert_eq!(read(&dedicated.router, "shop/app").await, fine());
+    }
+}
+
+#[tokio::test]
+async fn all_callers_of_a_gateway_together_have_its_total_rate() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    let dedicated = Dedicated::new(&world, ",readRate=0,totalRate=1");
+    flood(&dedicated.router, "shop/app").await;
+    assert_eq!(
+        read(&dedicated.router, "pay/other").await.0,
+        429,
+        "who asks is another, and the gateway is the same"
+    );
+    assert_eq!(read(&world.router, "shop/app").await, fine());
+}
+
+#[tokio::test]
+async fn slots_that_are_held_at_one_gateway_are_free_at_the_other() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    let dedicated = Dedicated::new(&world, ",readRate=0,requests=32");
+    let app = Identity::from_username("system:serviceaccount:shop:app");
+    let overloaded = (503, "Overloaded".to_owned());
+
+    let held = fill(&dedicated.scope, &app);
+    assert_eq!(held.len(), 4, "an eighth of them");
+    assert_eq!(read(&dedicated.router, "shop/app").await, overloaded);
+    assert_eq!(read(&world.router, "shop/app").await, fine());
+    drop(held);
+
+    let held = fill(world.gateway.shared(), &app);
+    assert_eq!(u64::try_from(held.len()), Ok(limits::MAX_REQUESTS_PER_PRINCIPAL));
+    assert_eq!(read(&world.router, "shop/app").await, overloaded);
+    assert_eq!(read(&dedicated.router, "shop/app").await, fine());
+}
+
+#[tokio::test]
+async fn an_address_that_failed_too_often_at_one_gateway_may_fail_at_the_other() {
+    let world = World::new(0);
+    let dedicated = Dedicated::new(&world, "");
+    flood(&dedicated.router, "nobody").await;
+    let unknown = (401, "Unauthenticated".to_owned());
+    assert_eq!(read(&world.router, "nobody").await, unknown);
+}
+
+#[tokio::test]
+async fn nodes_come_to_the_shared_gateway_alone() {
+    let world = World::new(0);
+    let dedicated = Dedicated::new(&world, "");
+    let attach = || {
+        Request::builder()
+            .method(Method::POST)
+            .uri("/strongroom.stream.v1.Delivery/Attach")
+            .header("content-type", "application/grpc")
+    };
+    let nothing = (404, "NoSuchPath".to_owned());
+    assert_eq!(answered(&dedicated.router, attach()).await, nothing);
+    assert_ne!(answered(&world.router, attach()).await, nothing);
+}
