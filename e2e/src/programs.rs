@@ -1,5 +1,6 @@
-//! Kubernetes' programs: one binary from the Go module in `e2e/cluster`, CoreDNS, a server of S3, kstatus,
-//! and the tools of `e2e/tools`; built once, and kept in the ordinary cache under the hash of what made them.
+//! Kubernetes' programs: one binary from the Go module in `e2e/cluster`, CoreDNS, the firewall that enforces
+//! NetworkPolicies, a server of S3, kstatus, and the tools of `e2e/tools`; built once, and kept in the ordinary
+//! cache under the hash of what made them.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -108,6 +109,15 @@ impl Programs {
     /// As [`Programs::ready`].
     pub fn dns() -> Result<PathBuf, ClusterError> {
         program("dns", "coredns", ".")
+    }
+
+    /// The firewall of `e2e/network-policies`, from the cache or built: about a minute on two cores the first
+    /// time.
+    ///
+    /// # Errors
+    /// As [`Programs::ready`].
+    pub fn network_policies() -> Result<PathBuf, ClusterError> {
+        program("network-policies", "network-policies", ".")
     }
 
     /// The server of S3 of `e2e/s3`, from the cache or built: about two minutes on two cores the first time.

@@ -507,6 +507,29 @@ fn a_cursor_that_is_too_long_is_refused_and_never_cut() {
 }
 
 #[test]
+fn what_a_reader_lacks_is_on_record_with_its_place_or_neither_is() {
+    let f = Fixture::new();
+    let name: strongroom_model::name::CursorName = "sink".parse().unwrap();
+    let gap = |place: Vec<u8>| RecordExportGap {
+        name: name.clone(),
+        place,
+        detail: "it lacks 3 records".to_owned(),
+    };
+    let said = || {
+        let records = f.store.mutations_after(0, usize::MAX).unwrap().into_iter();
+        records
+            .filter(|(_, entry)| entry.detail == "it lacks 3 records")
+            .map(|(_, entry)| entry.action)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(f.refused(gap(vec![8; 257])), "MetadataTooLarge");
+    assert_eq!((f.store.cursor(&name).unwrap(), said()), (None, Vec::new()));
+    f.store.run(gap(vec![7; 16]), meta()).unwrap();
+    assert_eq!(f.store.cursor(&name).unwrap(), Some(vec![7; 16]));
+    assert_eq!(said(), [strongroom_store::audit::Action::TruncateAudit]);
+}
+
+#[test]
 fn a_restore_wants_an_empty_place_and_makes_it_private() {
     use std::os::unix::fs::PermissionsExt;
     let f = Fixture::new();

@@ -96,6 +96,11 @@ app.kubernetes.io/component: node
   to: {{- toYaml .Values.networkPolicy.dns | nindent 2 }}
 {{- end -}}
 
+{{- /* A product's own sink, as the process reads it. */ -}}
+{{- define "strongroom.productSink" -}}
+--audit-product-sink={{ .name }}={{ .url }},product={{ .product }},maxLag={{ default "5m" .maxLag }}
+{{- end -}}
+
 {{- /* The Secret of the root key, where the process keeps it in one. */ -}}
 {{- define "strongroom.rootKeySecret" -}}
 {{- with .Values.serve.seal -}}

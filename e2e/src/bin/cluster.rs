@@ -25,8 +25,8 @@ enum Arguments {
         /// What `make image` or `docker save` wrote
         archive: PathBuf,
     },
-    /// Prints the path of a program of the cluster: `kubernetes` (`… kubectl` is in it), `helm` or
-    /// `dns`
+    /// Prints the path of a program of the cluster: `kubernetes` (`… kubectl` is in it), `helm`, `dns` or
+    /// `network-policies`
     Program {
         /// Which
         name: Tool,
@@ -50,6 +50,8 @@ enum Tool {
     Helm,
     /// `CoreDNS`
     Dns,
+    /// What enforces NetworkPolicies
+    NetworkPolicies,
 }
 
 fn main() -> ExitCode {
@@ -88,6 +90,7 @@ fn run(arguments: Arguments) -> Result<(), ClusterError> {
                 Tool::Kubernetes => Programs::ready()?.path().to_owned(),
                 Tool::Helm => Programs::helm()?,
                 Tool::Dns => Programs::dns()?,
+                Tool::NetworkPolicies => Programs::network_policies()?,
             };
             writeln!(out, "{}", path.display()).map_err(say)
         }

@@ -7,12 +7,13 @@ use data_encoding::BASE64;
 use super::dns;
 use super::folder::write;
 use super::host::ClusterHost;
+use super::network_policies;
 use crate::certificates::{Authority, token_keys};
 use crate::error::ClusterError;
 use crate::programs::{Program, Programs};
 
 /// Where Services live.
-const SERVICES: &str = "10.96.0.0/16";
+pub(super) const SERVICES: &str = "10.96.0.0/16";
 
 /// What the API server keeps of what it is asked, and where.
 const AUDIT_POLICY: &str = "audit-policy.yaml";
@@ -55,6 +56,7 @@ pub(super) fn write_identities(host: &ClusterHost, nodes: &[(String, Ipv4Addr)])
         kubeconfig_of("scheduler", "system:kube-scheduler", None),
         kubeconfig_of("kube-proxy", "system:kube-proxy", None),
         kubeconfig_of(dns::NAME, dns::USER, None),
+        kubeconfig_of(network_policies::NAME, network_policies::USER, None),
     ];
     for (node, address) in nodes {
         authority.server(&pki, node, &[node], &[IpAddr::V4(*address)])?;

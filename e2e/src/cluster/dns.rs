@@ -1,7 +1,8 @@
 //! CoreDNS: the names of Services and of pods behind headless ones, for pods.
 //!
-//! It runs in the nodes' network beside kube-proxy, and is reached by the Service that Kubernetes' own
-//! installers make for it.
+//! It runs in the nodes' network beside kube-proxy. Pods ask it at the address that NodeLocal DNSCache has:
+//! NetworkPolicies know DNS by that where it is no pod. The Service that Kubernetes' own installers make for
+//! it leads there too.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -20,14 +21,22 @@ pub(super) const NAME: &str = "coredns";
 /// Whom the API server takes it for.
 pub(super) const USER: &str = "system:coredns";
 
+/// Where its Service is.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+
 /// Where pods ask it.
-pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+pub(super) const NODE_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 20, 10);
 
 /// What the names of the cluster end with.
 pub(super) const DOMAIN: &str = "cluster.local";
 
 /// Starts it; the file of the objects that lead to it and give it its rights, still to be applied.
 pub(super) fn start(host: &ClusterHost) -> Result<PathBuf, ClusterError> {
+    if let Some(sandbox) = host.sandbox() {
+        let mut address = Command::new("ip");
+        address.args(["address", "add", &format!("{NODE_ADDRESS}/32"), "dev", "lo"]);
+        finish(&mut sandbox.enter(&address))?;
+    }
     // Pods see a Service that was made a moment ago: what is kept is short-lived.
     let mut config = format!(
         ".:53 {{\n  errors\n  cache {{\n    success 1000 5\n    denial 1000 1\n  }}\n  kubernetes {DOMAIN} in-addr.arpa ip6.arpa {{\n    \
@@ -88,12 +97,12 @@ ports:
 }
 
 /// Whether it knows the first name that every cluster has.
-pub(super) fn answers(host: &ClusterHost, sandbox: &Sandbox) -> bool {
+pub(super) fn answers(sandbox: &Sandbox) -> bool {
     let mut ask = Command::new("busybox");
     ask.args([
         "nslookup",
         &format!("kubernetes.default.svc.{DOMAIN}"),
-        &host.api_address().to_string(),
+        &NODE_ADDRESS.to_string(),
     ]);
     finish(&mut sandbox.enter(&ask)).is_ok()
 }

@@ -7,6 +7,7 @@ mod folder;
 mod host;
 mod images;
 mod mounts;
+mod network_policies;
 mod node;
 mod sandbox;
 mod size;
@@ -258,17 +259,25 @@ impl Cluster {
             ])?;
             node::start_proxy(&self.programs, host, first)?;
         }
-        let objects = [dns::start(host)?, storage::objects(&self.state)?];
+        let objects = [
+            dns::start(host)?,
+            storage::objects(&self.state)?,
+            network_policies::rights(&self.state)?,
+        ];
         for file in &objects {
             self.kubectl_must(&["apply", "-f", &file.display().to_string()])?;
         }
-        self.wait_ready(dns::NAME, || dns::answers(host, sandbox))?;
+        self.wait_ready(dns::NAME, || dns::answers(sandbox))?;
         for node in nodes {
             let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
             let look = ["get", "node", &node.name, "-o", ready];
             self.wait_ready(&node.kubelet_name(), || {
                 self.kubectl(&look).is_ok_and(|output| output.stdout == b"True")
             })?;
+        }
+        if let Some(first) = nodes.first() {
+            network_policies::start(host, sandbox, first)?;
+            self.wait_ready(network_policies::NAME, || network_policies::enforces(sandbox))?;
         }
         Ok(())
     }

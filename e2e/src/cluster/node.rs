@@ -201,7 +201,7 @@ shutdownGracePeriod: 0s
                 certificate = host.pki(&format!("{}.crt", self.name)),
                 key = host.pki(&format!("{}.key", self.name)),
                 ca = host.pki("ca.crt"),
-                dns = dns::ADDRESS,
+                dns = dns::NODE_ADDRESS,
                 domain = dns::DOMAIN,
                 socket = self.socket(),
                 dir = dir.display(),

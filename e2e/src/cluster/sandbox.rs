@@ -99,6 +99,8 @@ impl Sandbox {
             ("containerd", "containerd"),
             ("runc", "runc"),
             ("nft", "nftables"),
+            ("iptables", "iptables"),
+            ("ipset", "ipset"),
         ] {
             if !is_on_path(program) {
                 return Err(ClusterError::Missing(program, package));

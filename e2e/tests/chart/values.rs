@@ -209,6 +209,7 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
     for part in [
         "privileged: true",
         "--audit-sink",
+        "--audit-product-sink",
         "6514",
         "audit-webhook",
         "--audit-keep",
@@ -225,6 +226,19 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
     );
     let webhook =
         "webhook+https://siem.example.com:8443/in?ca=/etc/siem/ca.crt&key=/etc/strongroom/audit-webhook/key";
+    let url = format!("audit.productSinks[0].url={syslog}");
+    has(
+        &[
+            "audit.productSinks[0].name=aigw-siem",
+            &url,
+            "audit.productSinks[0].product=aigw",
+            "networkPolicy.enabled=true",
+        ],
+        &[
+            &format!("--audit-product-sink=aigw-siem={syslog},product=aigw,maxLag=5m"),
+            "port: 6514",
+        ],
+    );
     let sinks = format!("audit.sinks={{{webhook}}}");
     has(
         &[&sinks, "audit.webhook.secretName=signing"],
@@ -307,6 +321,9 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         // A key has a file.
         "audit.sinks={webhook+https://siem:8443/in?ca=/ca.crt}",
         "audit.sinks={syslog://siem:514}",
+        "audit.productSinks[0].name=siem,audit.productSinks[0].url=stdout",
+        "audit.productSinks[0].name=siem,audit.productSinks[0].url=stdout,audit.productSinks[0].product=strongroom",
+        "audit.productSinks[0].name=siem,audit.productSinks[0].url=pigeon,audit.productSinks[0].product=aigw",
         "serve.anchor.mode=loose",
         "serve.concurrency=0",
         "nativeSecrets.namespaces={Shop}",
@@ -335,7 +352,9 @@ fn a_new_root_key_comes_before_the_next_start_with_a_secret_of_another_name() {
         "serve.seal.rekeyFrom=strongroom-root-key",
         "serve.seal.kubernetesSecret=strongroom-root-key-2",
     );
-    let rekeyed = render(&[from, to, "audit.sinks={stdout}"]).unwrap();
+    let product =
+        "audit.productSinks[0].name=own,audit.productSinks[0].url=stdout,audit.productSinks[0].product=pg";
+    let rekeyed = render(&[from, to, "audit.sinks={stdout}", product]).unwrap();
     let (_, container) = rekeyed.split_once("initContainers:").unwrap();
     let (container, _) = container.split_once("containers:").unwrap();
     for argument in [
@@ -343,6 +362,7 @@ fn a_new_root_key_comes_before_the_next_start_with_a_secret_of_another_name() {
         "--seal-kubernetes-secret=strongroom-root-key\n",
         "--slot-kubernetes-secret=strongroom-root-key-2\n",
         "--audit-sink=stdout",
+        "--audit-product-sink=own=stdout,product=pg,maxLag=5m",
         "--skip-if-done",
     ] {
         assert!(container.contains(argument), "{argument}: {container}");

@@ -7,7 +7,7 @@ use strongroom_model::id::RequestId;
 use strongroom_model::name::CursorName;
 use strongroom_model::time::Timestamp;
 use strongroom_store::audit::Actor;
-use strongroom_store::vault::{Meta, SetCursor, Store, StoreError};
+use strongroom_store::vault::{Meta, RecordExportGap, SetCursor, Store, StoreError};
 use tokio::time::Instant;
 
 use super::page::AuditPosition;
@@ -56,6 +56,8 @@ impl ReaderScope {
 pub(super) struct Cursor {
     name: CursorName,
     scope: ReaderScope,
+    /// Whether a reader that is new begins with what is recorded from then on.
+    begins_at_end: bool,
     /// The last records that are told; unknown until the store was asked.
     place: Option<AuditPosition>,
     saved: AuditPosition,
@@ -68,9 +70,18 @@ impl Cursor {
         Self {
             name,
             scope,
+            begins_at_end: false,
             place: None,
             saved: AuditPosition::default(),
             saved_at: None,
+        }
+    }
+
+    /// The same of a reader that, where it is new, wants nothing of what was recorded before.
+    pub(super) fn beginning_at_end(self) -> Self {
+        Self {
+            begins_at_end: true,
+            ..self
         }
     }
 
@@ -81,6 +92,15 @@ impl Cursor {
         }
         let (asked, name) = (store.clone(), self.name.clone());
         let saved = super::blocking(move || asked.cursor(&name)).await?;
+        if saved.is_none() && self.begins_at_end {
+            let end = AuditPosition {
+                changes: store.mutation_head(),
+                reads: store.read_head(),
+            };
+            // Not saved yet: that is the difference.
+            self.place = Some(end);
+            return Ok(end);
+        }
         let place = self.scope.position(&saved.unwrap_or_default());
         self.place = Some(place);
         self.saved = place;
@@ -106,21 +126,47 @@ impl Cursor {
         let Some(place) = self.place.filter(|place| *place != self.saved) else {
             return Ok(());
         };
-        let meta = Meta {
-            actor: Actor::System,
-            request: RequestId::generate().map_err(|_| StoreError::NotCommitted)?,
-            now,
-            asked: None,
-        };
         let command = SetCursor {
             name: self.name.clone(),
             place: self.scope.bytes(place),
         };
         StoreHandle::new(store.clone())
-            .submit(None, command, meta)
+            .submit(None, command, meta(now)?)
             .await?;
         self.saved = place;
         self.saved_at = Some(Instant::now());
         Ok(())
     }
+
+    /// Everything up to this place is told, but for what `gap` says: that goes on record with the place, at
+    /// once.
+    pub(super) async fn save_with_gap(
+        &mut self,
+        store: &Store,
+        now: Timestamp,
+        place: AuditPosition,
+        gap: String,
+    ) -> Result<(), StoreError> {
+        let command = RecordExportGap {
+            name: self.name.clone(),
+            place: self.scope.bytes(place),
+            detail: gap,
+        };
+        StoreHandle::new(store.clone())
+            .submit(None, command, meta(now)?)
+            .await?;
+        self.place = Some(place);
+        self.saved = place;
+        self.saved_at = Some(Instant::now());
+        Ok(())
+    }
+}
+
+fn meta(now: Timestamp) -> Result<Meta, StoreError> {
+    Ok(Meta {
+        actor: Actor::System,
+        request: RequestId::generate().map_err(|_| StoreError::NotCommitted)?,
+        now,
+        asked: None,
+    })
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use strongroom_model::name::CursorName;
 
 use super::cursor::ReaderScope;
+use super::product_sink::ProductFilter;
 use super::sink::{FormError, Sink, SinkContext, SinkKind};
 use super::{event_sink, file, otlp, stdout, syslog, webhook};
 
@@ -83,6 +84,8 @@ pub(crate) struct Destination {
     shown: String,
     cursor: CursorName,
     scope: ReaderScope,
+    /// Of a product's own sink: what of the records is for it.
+    product: Option<Arc<ProductFilter>>,
     open: Arc<dyn Fn() -> Box<dyn Sink> + Send + Sync>,
 }
 
@@ -132,6 +135,20 @@ fn forms() -> String {
     )
 }
 
+#[expect(
+    clippy::expect_used,
+    reason = "constants, and hexadecimal digits after a word, are cursors' names, which tests read"
+)]
+fn cursor_name(text: &str) -> CursorName {
+    text.parse().expect("a cursor's name")
+}
+
+/// Tells texts apart, in 32 characters.
+fn short_digest(texts: &[&str]) -> String {
+    let digest = Sha256::digest(texts.join("\0"));
+    HEXLOWER.encode(digest.get(..16).unwrap_or_default())
+}
+
 /// Whether it is an address of this host: a name may lead anywhere.
 pub(super) fn is_this_host(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -156,9 +173,7 @@ impl Destination {
         open: impl Fn() -> S + Send + Sync + 'static,
     ) -> Self {
         // The same for the same place, whatever else there is.
-        let digest = Sha256::digest(&shown);
-        let short = HEXLOWER.encode(digest.get(..16).unwrap_or_default());
-        let cursor = format!("sink-{short}");
+        let cursor = format!("sink-{}", short_digest(&[&shown]));
         Self::with_cursor(shown, &cursor, ReaderScope::All, open)
     }
 
@@ -170,10 +185,18 @@ impl Destination {
         Self::with_cursor(shown.to_owned(), shown, ReaderScope::Changes, open)
     }
 
-    #[expect(
-        clippy::expect_used,
-        reason = "constants, and hexadecimal digits after a word, are cursors' names, which tests read"
-    )]
+    /// The same place for the records of one product alone. Its cursor is of both: what was sent there of
+    /// other records does not count.
+    pub(super) fn for_product(self, filter: ProductFilter) -> Self {
+        let cursor = format!("product-{}", short_digest(&[&self.shown, filter.code()]));
+        Self {
+            shown: filter.name().to_owned(),
+            cursor: cursor_name(&cursor),
+            product: Some(Arc::new(filter)),
+            ..self
+        }
+    }
+
     fn with_cursor<S: Sink + 'static>(
         shown: String,
         cursor: &str,
@@ -182,8 +205,9 @@ impl Destination {
     ) -> Self {
         Self {
             shown,
-            cursor: cursor.parse().expect("a cursor's name"),
+            cursor: cursor_name(cursor),
             scope,
+            product: None,
             open: Arc::new(move || -> Box<dyn Sink> { Box::new(open()) }),
         }
     }
@@ -196,6 +220,11 @@ impl Destination {
     /// Which chains it takes.
     pub(super) const fn scope(&self) -> ReaderScope {
         self.scope
+    }
+
+    /// What of the records is for it, where it is a product's own sink.
+    pub(super) const fn product(&self) -> Option<&Arc<ProductFilter>> {
+        self.product.as_ref()
     }
 
     /// The way there; nothing is opened yet.

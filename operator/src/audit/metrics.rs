@@ -50,7 +50,8 @@ strongroom_process::metrics! {
         /// Answers with which the receiver of a sink did not take audit records, by `kind`: `throttled`,
         /// `failing`, `rejected`, `redirected`, `unknown`.
         answers: Family<SinkAnswerLabels, Counter> = "audit_sink_failed_answers",
-        /// Audit records that were cut before a sink had taken them: the log rolled over them.
+        /// Audit records that were cut before a sink had taken them: the log rolled over them. Of a product's
+        /// own sink also those that waited for longer than its `maxLag`.
         lost: Family<SinkLabel, Counter> = "audit_sink_records_lost",
         /// Age of the oldest audit record that a sink has not taken.
         lag_seconds: Family<SinkLabel, Gauge> = "audit_sink_lag_seconds",

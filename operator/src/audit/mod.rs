@@ -9,6 +9,7 @@
 //! | [`cursor`] | how far a reader has come |
 //! | [`destination`] | where records go: every kind of sink has a row there |
 //! | [`sink`] | what a sink is to the exporter |
+//! | [`product_sink`] | a product's own sink: which records, and how long they wait for it |
 //! | [`exporter`] | the chains to one destination |
 //! | [`stdout`], [`mod@file`], [`syslog`], [`otlp`], [`webhook`], [`event_sink`] | the kinds of sinks |
 //! | [`http_endpoint`] | where a receiver over HTTP is, and a client that trusts it |
@@ -41,6 +42,7 @@ mod line;
 mod metrics;
 mod otlp;
 mod page;
+mod product_sink;
 mod retention;
 mod sink;
 mod stdout;
@@ -56,6 +58,7 @@ pub(crate) use exporter::AuditExporter;
 pub(crate) use line::json_lines;
 pub(crate) use metrics::AuditMetrics;
 pub(crate) use page::{AuditPosition, page};
+pub(crate) use product_sink::{PRODUCT_SINK_FORM, ProductSink, ProductSinkError, with_product_sinks};
 pub(crate) use retention::{AuditRetention, HeldHours};
 pub(crate) use sink::SinkContext;
 

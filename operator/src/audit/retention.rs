@@ -2,8 +2,8 @@
 //! the store makes of that.
 //!
 //! A sink that lags holds back what goes, and so does one that is new and begins at the beginning, up to the
-//! bound where the log rolls; one that is no longer configured holds back nothing. Must not decide what goes:
-//! the store does.
+//! bound where the log rolls; one that is no longer configured holds back nothing, and neither does a
+//! product's own. Must not decide what goes: the store does.
 
 use std::fmt;
 use std::sync::Arc;
@@ -154,10 +154,11 @@ impl<N: Fn() -> Timestamp> AuditRetention<N> {
     }
 }
 
-/// How far each reader has come, as the store knows it for good.
+/// How far each reader has come, as the store knows it for good. Sinks of products hold back nothing.
 fn exported(store: &Store, destinations: &[Destination]) -> Result<Vec<ExportProgress>, StoreError> {
     let mut readers = Vec::with_capacity(destinations.len());
-    for destination in destinations {
+    let held_for = |destination: &&Destination| destination.product().is_none();
+    for destination in destinations.iter().filter(held_for) {
         let saved = store.cursor(destination.cursor())?.unwrap_or_default();
         let place = destination.scope().position(&saved);
         readers.push(ExportProgress {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 use strongroom_model::id::SecretId;
+use strongroom_model::time::Timestamp;
 use strongroom_process::MetricRegistry;
 use strongroom_store::audit::Durability;
 use strongroom_store::vault::GetValue;
@@ -53,12 +54,21 @@ pub(super) struct RunningExporter {
 
 impl RunningExporter {
     pub(super) fn start(fixture: &Fixture, destination: Destination) -> Self {
+        Self::start_with_clock(fixture, destination, || NOW)
+    }
+
+    /// One whose clock is this.
+    pub(super) fn start_with_clock(
+        fixture: &Fixture,
+        destination: Destination,
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Self {
         let mut registry = MetricRegistry::default();
         let (stop, stopped) = watch::channel(false);
         let exporter = AuditExporter {
             store: fixture.store.clone(),
             destination,
-            now: || NOW,
+            now,
             metrics: AuditMetrics::register(&mut registry).sink("test"),
         };
         Self {

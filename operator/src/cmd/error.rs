@@ -109,6 +109,9 @@ pub(crate) enum CommandError {
     /// The audit log cannot be kept so.
     #[error(transparent)]
     Limits(#[from] strongroom_store::audit::RetentionLimitsError),
+    /// Sinks of products do not go together.
+    #[error(transparent)]
+    ProductSink(#[from] crate::audit::ProductSinkError),
     /// The chains are not sound.
     #[error("the audit chains are not sound")]
     Unsound,

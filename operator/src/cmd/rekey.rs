@@ -9,7 +9,7 @@ use strongroom_store::seal::{RecoveryKey, SealError, SealFile, SlotInfo, SlotSec
 use strongroom_store::vault::{self, OpenError, RekeyOptions, RekeyReport, RekeyStep};
 
 use super::CommandError;
-use crate::audit::{Destination, cursors, sink_help};
+use crate::audit::{Destination, PRODUCT_SINK_FORM, ProductSink, cursors, sink_help, with_product_sinks};
 use crate::seal::{SealArgs, SealSource, SealSourceError, kubernetes};
 
 /// Gives the store a new root key; what opened the store or a backup before opens nothing of it any more
@@ -36,6 +36,9 @@ pub(super) struct Arguments {
     // Each kind of sink says itself how it is written.
     #[arg(long, value_name = "SINK", help = format!("A sink of `strongroom serve`, whose position is kept; others begin anew. {}", sink_help()))]
     audit_sink: Vec<Destination>,
+    /// A product's own sink of `strongroom serve`, whose position is kept too
+    #[arg(long, value_name = PRODUCT_SINK_FORM)]
+    audit_product_sink: Vec<ProductSink>,
     /// Does not ask before it drops slots
     #[arg(long)]
     yes: bool,
@@ -70,7 +73,9 @@ struct SlotArguments {
 /// Keys with the labels of their slots.
 type LabelledKeys = Vec<(SlotSecret, String)>;
 
-pub(super) async fn run(arguments: Arguments, out: &mut (impl Write + Send)) -> Result<(), CommandError> {
+pub(super) async fn run(mut arguments: Arguments, out: &mut (impl Write + Send)) -> Result<(), CommandError> {
+    let sinks = std::mem::take(&mut arguments.audit_sink);
+    let sinks = with_product_sinks(sinks, std::mem::take(&mut arguments.audit_product_sink))?;
     let source = arguments.seal.source().ok_or(SealSourceError::Unnamed)?;
     let seal = SealFile::load(&arguments.dir)?;
     let (mut keys, missing) = arguments.slots.existing(&seal).await?;
@@ -94,8 +99,8 @@ pub(super) async fn run(arguments: Arguments, out: &mut (impl Write + Send)) -> 
         out.flush()?;
         keys.push((SlotSecret::Recovery(key), "recovery key".to_owned()));
     }
-    let Arguments { dir, audit_sink, .. } = arguments;
-    let report = tokio::task::spawn_blocking(move || rekey(&dir, &root, &keys, &audit_sink))
+    let dir = arguments.dir;
+    let report = tokio::task::spawn_blocking(move || rekey(&dir, &root, &keys, &sinks))
         .await
         .unwrap_or_else(|error| Err(OpenError::Io(std::io::Error::other(error)).into()))?;
     writeln!(out, "{report}")?;

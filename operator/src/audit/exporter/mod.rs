@@ -1,8 +1,10 @@
 //! The chains of a store, in order, to a destination: a page after the cursor, delivered whole or again. A
 //! destination that is away holds up nobody: the chains keep what it has not got.
 
+mod product_round;
 #[cfg(test)]
 mod tests;
+mod undelivered;
 
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use tokio::time::sleep;
 
 use crate::audit::cursor::Cursor;
 use crate::audit::destination::Destination;
+use crate::audit::exporter::product_round::ProductBacklog;
 use crate::audit::line::{AuditLine, rolled_over};
 use crate::audit::metrics::SinkMetrics;
 use crate::audit::page::{AuditPage, AuditPosition, PageLimits, page_within};
@@ -55,6 +58,9 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
     /// store is closed.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut cursor = Cursor::new(self.destination.cursor().clone(), self.destination.scope());
+        if self.destination.product().is_some() {
+            cursor = cursor.beginning_at_end();
+        }
         let stopping = stop.clone();
         let overdue = async {
             stopped(&mut stop).await;
@@ -73,15 +79,28 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
     async fn deliver_all(&self, cursor: &mut Cursor, mut stop: watch::Receiver<bool>) {
         let mut sink = self.destination.sink();
         let (mut failures, mut last_kind) = (0_u32, None::<AnswerKind>);
-        let mut repeated = None;
+        let (mut repeated, mut backlog) = (None, ProductBacklog::default());
         while !*stop.borrow() {
-            let pause = match self.round(cursor, sink.as_mut(), &mut repeated).await {
-                Ok(told) => {
-                    if failures > 0 {
-                        tracing::info!(sink = %self.destination, "a sink takes audit records again");
+            let round = match self.destination.product() {
+                None => self.round(cursor, sink.as_mut(), &mut repeated).await,
+                Some(product) => {
+                    self.product_round(product, cursor, sink.as_mut(), &mut backlog)
+                        .await
+                }
+            };
+            let pause = match round {
+                Ok(outcome) => {
+                    if !outcome.is_of_failing_sink() {
+                        if failures > 0 {
+                            tracing::info!(sink = %self.destination, "a sink takes audit records again");
+                        }
+                        failures = 0;
                     }
-                    failures = 0;
-                    if told { sink.pause() } else { POLL_INTERVAL }
+                    match outcome {
+                        RoundOutcome::Advanced => sink.pause(),
+                        RoundOutcome::PassedOver => Duration::ZERO,
+                        RoundOutcome::Idle | RoundOutcome::IdleWithGap => POLL_INTERVAL,
+                    }
                 }
                 Err(ExportError::Store(error)) if error.retry() == Retry::Exit => return,
                 Err(failed) => {
@@ -143,14 +162,14 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
         self.with_gap(place, read.map_err(ExportError::Page)?).await
     }
 
-    /// One page: that of `repeated`, or the one after the cursor. Answers whether there was one. A page that
-    /// has to come again as it was is in `repeated` afterwards.
+    /// One page: that of `repeated`, or the one after the cursor. A page that has to come again as it was is
+    /// in `repeated` afterwards.
     async fn round(
         &self,
         cursor: &mut Cursor,
         sink: &mut dyn Sink,
         repeated: &mut Option<(AuditPage, u64)>,
-    ) -> Result<bool, ExportError> {
+    ) -> Result<RoundOutcome, ExportError> {
         let place = cursor.place(&self.store).await?;
         let (page, lost) = match repeated.take() {
             Some(failed) => failed,
@@ -158,15 +177,12 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
                 self.metrics.lag(0);
                 sink.count_lag(0, 0);
                 cursor.save_when_due(&self.store, (self.now)()).await?;
-                return Ok(false);
+                return Ok(RoundOutcome::Idle);
             }
             None => self.read(place, sink.limits()).await?,
         };
         let next = page.next;
-        let age = page.oldest.map_or(0, |oldest| {
-            let now = timestamp((self.now)());
-            u64::try_from(now.duration_since(oldest).as_secs()).unwrap_or(0)
-        });
+        let age = self.age(&page);
         self.metrics.lag(age);
         sink.count_lag(self.store.mutation_head().saturating_sub(place.changes), age);
         if !page.lines.is_empty() {
@@ -185,7 +201,19 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
         }
         cursor.advance(next);
         cursor.save_when_due(&self.store, (self.now)()).await?;
-        Ok(next != place)
+        Ok(if next == place {
+            RoundOutcome::Idle
+        } else {
+            RoundOutcome::Advanced
+        })
+    }
+
+    /// How old the first record of a page is, in seconds.
+    fn age(&self, page: &AuditPage) -> u64 {
+        page.oldest.map_or(0, |oldest| {
+            let now = timestamp((self.now)());
+            u64::try_from(now.duration_since(oldest).as_secs()).unwrap_or(0)
+        })
     }
 
     async fn deliver(&self, lines: &[AuditLine], sink: &mut dyn Sink) -> Result<(), SinkError> {
@@ -193,6 +221,26 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
         let timeout = sink.timeout();
         let delivered = tokio::time::timeout(timeout, sink.deliver(Batch { lines, now })).await;
         delivered.unwrap_or_else(|_| Err(SinkError::Io(std::io::ErrorKind::TimedOut.into())))
+    }
+}
+
+/// What came of a round that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RoundOutcome {
+    /// Records were told, or there were some that are not for this sink.
+    Advanced,
+    /// There is nothing to tell.
+    Idle,
+    /// Records went by that the sink did not take.
+    PassedOver,
+    /// There is nothing to tell, and the sink has taken nothing since records went by.
+    IdleWithGap,
+}
+
+impl RoundOutcome {
+    /// Whether it says nothing about a sink that has failed before.
+    const fn is_of_failing_sink(self) -> bool {
+        matches!(self, Self::PassedOver | Self::IdleWithGap)
     }
 }
 

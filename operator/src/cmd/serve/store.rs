@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use strongroom_store::audit::Durability;
 
 use super::arguments::ServiceArguments;
-use crate::audit::{Destination, sink_help};
+use crate::audit::{Destination, PRODUCT_SINK_FORM, ProductSink, sink_help, with_product_sinks};
 use crate::bootstrap::AcceptFlags;
 use crate::cmd::CommandError;
 use crate::cmd::audit_limits::{AuditLimits, ByteSize, ByteSizeError, file_system};
@@ -123,6 +123,11 @@ pub(in crate::cmd) struct StoreArguments {
     // Each kind of sink says itself how it is written.
     #[arg(long, value_name = "SINK", help = sink_help())]
     audit_sink: Vec<Destination>,
+    /// A product's own sink: it gets the records about secrets of the product with this code alone, and
+    /// nobody waits for it. Records that it has not taken within `maxLag` (default 5m) go by it, and a record
+    /// in the log says which. May be repeated
+    #[arg(long, value_name = PRODUCT_SINK_FORM)]
+    audit_product_sink: Vec<ProductSink>,
     #[command(flatten)]
     pub(in crate::cmd) audit_limits: AuditLimits,
     #[command(flatten)]
@@ -168,6 +173,7 @@ pub(super) async fn run(
         address_share,
         audit_reads,
         audit_sink,
+        audit_product_sink,
         audit_limits,
         namespace_share,
         backups,
@@ -227,7 +233,7 @@ pub(super) async fn run(
             },
         },
         service: gateway_service,
-        sinks: audit_sink,
+        sinks: with_product_sinks(audit_sink, audit_product_sink)?,
         backups: backups.settings(&data_dir)?,
     };
     Ok(store::run(settings).await?)

@@ -35,6 +35,35 @@ impl Command for SetCursor {
     }
 }
 
+/// Remembers how far a reader has come that will not get all of it, and puts on record what it lacks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordExportGap {
+    /// The reader.
+    pub name: CursorName,
+    /// Its place, at most 256 bytes.
+    pub place: Vec<u8>,
+    /// Who lacks what, at most 256 bytes.
+    pub detail: String,
+}
+
+impl Command for RecordExportGap {
+    type Reply = ();
+    /// For that reader the log is cut there. A code of its own would be one that older programs do not read.
+    const ACTION: Action = Action::TruncateAudit;
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<()>, StoreError> {
+        let Self { name, place, detail } = self;
+        let mut decision = SetCursor { name, place }.decide(view, now)?;
+        let about = EntryDraft::new(Action::TruncateAudit).with(|entry| entry.detail = detail);
+        decision.entries.push(about);
+        Ok(decision)
+    }
+
+    fn repeated(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        Ok(Decision::unchanged(()))
+    }
+}
+
 /// Writes the read chain's last fsynced place into the mutation chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RecordCheckpoint;

@@ -30,7 +30,7 @@ pub use binding::{BindMaterialized, BindObject};
 pub use command::{Command, Decision};
 pub use create_secret::CreateSecret;
 pub(crate) use cursor::RecordRestore;
-pub use cursor::{RecordCheckpoint, RecordStoreEvent, SetCursor};
+pub use cursor::{RecordCheckpoint, RecordExportGap, RecordStoreEvent, SetCursor};
 pub use declarations::{
     AcceptDeclaration, Attest, BeginAttestations, ForgetAttestations, WithdrawDeclaration,
 };

@@ -1,0 +1,148 @@
+//! The records of one product to its own sink. What the sink has not taken in time, or before the log was
+//! cut, goes by it; with the next records that it takes, a record in the chain says which those were.
+//!
+//! Until then its cursor stays at what it took last: a process that ends meanwhile looks at the same records
+//! again, and nothing goes by unsaid.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use strongroom_model::time::Timestamp;
+
+use super::undelivered::UndeliveredRecords;
+use super::{AuditExporter, ExportError, RoundOutcome};
+use crate::audit::cursor::Cursor;
+use crate::audit::page::{AuditPage, AuditPosition, PageLimits, page_within};
+use crate::audit::product_sink::ProductFilter;
+use crate::audit::sink::Sink;
+use crate::store_handle::timestamp;
+
+/// What is known of a product's sink from one round to the next.
+#[derive(Debug, Default)]
+pub(super) struct ProductBacklog {
+    /// Whether it has been asked to take records since the start: what waits by then has no fault of its.
+    asked: bool,
+    /// A page that has to come again as it was.
+    repeated: Option<AuditPage>,
+    /// What went by since it took records last.
+    undelivered: UndeliveredRecords,
+}
+
+impl<N: Fn() -> Timestamp> AuditExporter<N> {
+    /// One page of what is the product's: the one that has to come again, or the next.
+    pub(super) async fn product_round(
+        &self,
+        product: &Arc<ProductFilter>,
+        cursor: &mut Cursor,
+        sink: &mut dyn Sink,
+        backlog: &mut ProductBacklog,
+    ) -> Result<RoundOutcome, ExportError> {
+        let delivered = cursor.place(&self.store).await?;
+        // Also where a new one begins: what comes from here on is for it.
+        cursor.save_when_due(&self.store, (self.now)()).await?;
+        let ProductBacklog {
+            asked,
+            repeated,
+            undelivered,
+        } = backlog;
+        let from = undelivered.place_after(delivered);
+        let mut page = match repeated.take() {
+            Some(failed) => failed,
+            None if from.is_end(&self.store) => {
+                self.metrics.lag(0);
+                return Ok(idle(undelivered));
+            }
+            None => {
+                let mut page = self.product_page(product, from, sink.limits()).await?;
+                // Asked for after the page: what went meanwhile is not in it.
+                let store = self.store.clone();
+                let cut = crate::audit::blocking(move || store.audit_cut()).await?;
+                self.metrics.lost(undelivered.cut_off(from, cut));
+                page.next = undelivered.place_after(page.next);
+                page
+            }
+        };
+        self.metrics.lag(self.age(&page));
+        if *asked {
+            let now = timestamp((self.now)());
+            let passed = undelivered.pass_over(&mut page.lines, now, product.max_lag());
+            self.metrics.lost(passed);
+        }
+        if page.lines.is_empty() {
+            return self.skip(from, page.next, cursor, undelivered).await;
+        }
+        *asked = true;
+        if let Err(failed) = self.deliver(&page.lines, sink).await {
+            if sink.repeats_exactly() {
+                *repeated = Some(page);
+            }
+            return Err(failed.into());
+        }
+        self.metrics
+            .delivered(u64::try_from(page.lines.len()).unwrap_or(u64::MAX));
+        if undelivered.is_empty() {
+            cursor.advance(page.next);
+            cursor.save_when_due(&self.store, (self.now)()).await?;
+        } else {
+            let gap = product.gap(&*undelivered);
+            tracing::warn!(sink = %self.destination, product = product.code(), lacks = %undelivered, "a product's sink does not have all audit records of the product");
+            cursor
+                .save_with_gap(&self.store, (self.now)(), page.next, gap)
+                .await?;
+        }
+        *undelivered = UndeliveredRecords::default();
+        Ok(RoundOutcome::Advanced)
+    }
+
+    /// Goes on behind a page of which nothing is left to tell.
+    async fn skip(
+        &self,
+        from: AuditPosition,
+        next: AuditPosition,
+        cursor: &mut Cursor,
+        undelivered: &mut UndeliveredRecords,
+    ) -> Result<RoundOutcome, ExportError> {
+        undelivered.advance(next);
+        if undelivered.is_empty() {
+            cursor.advance(next);
+            cursor.save_when_due(&self.store, (self.now)()).await?;
+            return Ok(if next == from {
+                RoundOutcome::Idle
+            } else {
+                RoundOutcome::Advanced
+            });
+        }
+        Ok(if next == from {
+            RoundOutcome::IdleWithGap
+        } else {
+            RoundOutcome::PassedOver
+        })
+    }
+
+    async fn product_page(
+        &self,
+        product: &Arc<ProductFilter>,
+        from: AuditPosition,
+        limits: PageLimits,
+    ) -> Result<AuditPage, ExportError> {
+        let (store, scope) = (self.store.clone(), self.destination.scope());
+        let product = Arc::clone(product);
+        let read = crate::audit::blocking(move || {
+            Ok(page_within(&store, from, scope, limits, |record| {
+                product.takes(record)
+            }))
+        });
+        read.await?.map_err(ExportError::Page)
+    }
+}
+
+/// There is nothing to tell.
+const fn idle(undelivered: &UndeliveredRecords) -> RoundOutcome {
+    if undelivered.is_empty() {
+        RoundOutcome::Idle
+    } else {
+        RoundOutcome::IdleWithGap
+    }
+}
