@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
+use crate::{NoRandomness, public_random};
+
 /// An id could not be made or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
@@ -19,8 +21,21 @@ pub enum IdError {
     Malformed(String),
 }
 
+impl From<NoRandomness> for IdError {
+    fn from(_: NoRandomness) -> Self {
+        Self::NoRandomness
+    }
+}
+
+/// Sixteen bytes that nobody had before, asked for at this moment.
+fn system_random() -> Result<[u8; 16], NoRandomness> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok(bytes)
+}
+
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident)*) => {$(
+    ($($(#[$doc:meta])* $name:ident of $random:ident)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name([u8; 16]);
@@ -34,9 +49,7 @@ macro_rules! ids {
             /// # Errors
             /// [`IdError::NoRandomness`] where the system gives none.
             pub fn generate() -> Result<Self, IdError> {
-                let mut bytes = [0; 16];
-                getrandom::fill(&mut bytes).map_err(|_| IdError::NoRandomness)?;
-                Ok(Self(bytes))
+                Ok(Self($random()?))
             }
 
             /// The id of these bytes.
@@ -54,7 +67,8 @@ macro_rules! ids {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&HEXLOWER_PERMISSIVE.encode(&self.0))
+                let mut text = [0; 32];
+                f.write_str(HEXLOWER_PERMISSIVE.encode_mut_str(&self.0, &mut text))
             }
         }
 
@@ -81,15 +95,15 @@ macro_rules! ids {
 
 ids! {
     /// One store, for as long as it lives, backups included.
-    StoreId
+    StoreId of system_random
     /// One namespace as the store knows it; a namespace made again under the same name is another one.
-    NamespaceId
+    NamespaceId of system_random
     /// One secret; a secret made again under the same name is another one.
-    SecretId
+    SecretId of system_random
     /// One encryption key.
-    KeyId
-    /// One request, so that an answer that got lost can be asked for again.
-    RequestId
+    KeyId of system_random
+    /// One request, so that an answer that got lost can be asked for again. Each request has one.
+    RequestId of public_random
 }
 
 #[cfg(test)]

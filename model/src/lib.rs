@@ -7,6 +7,7 @@ pub mod id;
 mod key_state;
 pub mod name;
 pub mod object_ref;
+mod public_random;
 mod recovery_window;
 mod secret_bytes;
 mod secret_name;
@@ -15,6 +16,7 @@ mod value;
 mod visible;
 
 pub use key_state::KeyState;
+pub use public_random::{NoRandomness, public_random};
 pub use recovery_window::{DEFAULT_RECOVERY_WINDOW_DAYS, RECOVERY_WINDOW_DAYS};
 pub use secret_bytes::SecretBytes;
 pub use secret_name::{

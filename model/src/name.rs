@@ -1,10 +1,12 @@
-//! Names, parsed once. Must not be built except by parsing, so that a held name is a legal one.
+//! Names, parsed once. Must not be built except by parsing, so that a held name is a legal one. A copy shares
+//! the text: every request copies several.
 //!
 //! Rules follow the managed cloud service whose semantics the store keeps, narrowed where Kubernetes is
 //! narrower.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::{PRODUCT_SEPARATOR, SECRET_NAME_BYTES, is_secret_name_byte};
 
@@ -21,7 +23,7 @@ macro_rules! names {
     ($($(#[$doc:meta])* $name:ident { what: $what:literal, rule: $rule:literal, max: $max:expr, ok: $ok:expr })*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Longest legal text, in bytes.
@@ -32,11 +34,17 @@ macro_rules! names {
             /// # Errors
             /// [`NameError`], which says the rule.
             pub fn new(text: &str) -> Result<Self, NameError> {
-                let legal: fn(&str) -> bool = $ok;
-                if text.is_empty() || text.len() > Self::MAX || !legal(text) {
+                if !Self::is_legal(text) {
                     return Err(NameError { what: $what, text: text.chars().take(80).collect(), rule: $rule });
                 }
                 Ok(Self(text.into()))
+            }
+
+            /// Whether `text` could be parsed. Nothing is kept of it.
+            #[must_use]
+            pub fn is_legal(text: &str) -> bool {
+                let legal: fn(&str) -> bool = $ok;
+                !text.is_empty() && text.len() <= Self::MAX && legal(text)
             }
 
             /// The text that was parsed, unchanged.

@@ -282,13 +282,25 @@ impl<'a> Reader<'a> {
         field: &'static str,
         read: impl FnMut(&mut Self) -> Result<(K, V), DecodeError>,
     ) -> Result<BTreeMap<K, V>, DecodeError> {
+        Ok(self.rising(field, read)?.into_iter().collect())
+    }
+
+    /// The same as a list in order of the keys.
+    ///
+    /// # Errors
+    /// As of [`Reader::map`].
+    pub fn rising<K: Ord, V>(
+        &mut self,
+        field: &'static str,
+        read: impl FnMut(&mut Self) -> Result<(K, V), DecodeError>,
+    ) -> Result<Vec<(K, V)>, DecodeError> {
         let items = self.list(read)?;
         let rise = items
             .iter()
             .zip(items.iter().skip(1))
             .all(|((one, _), (next, _))| one < next);
         if rise {
-            Ok(items.into_iter().collect())
+            Ok(items)
         } else {
             Err(DecodeError::Invalid(field))
         }

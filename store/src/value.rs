@@ -1,5 +1,7 @@
 //! The value of a version: a map of keys to bytes. Must not be printed, and must not be changed once made.
 
+mod borrowed;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -7,9 +9,10 @@ use strongroom_model::SecretBytes;
 use strongroom_model::name::DataKeyName;
 use zeroize::Zeroizing;
 
-use crate::codec::{DecodeError, Reader, Writer};
-
+pub use borrowed::BorrowedValue;
 pub use strongroom_model::VALUE_BYTES;
+
+use crate::codec::{DecodeError, Writer};
 
 /// Whether a value's bytes are meant as text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -164,14 +167,7 @@ impl Value {
     /// # Errors
     /// [`DecodeError`] for anything that [`Value::encode`] would not have written.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        let data_type = DataType::from_code(reader.u8()?)?;
-        let keys = reader.map("order of keys", |r| {
-            let key = DataKeyName::new(r.text("key")?).map_err(|_| DecodeError::Invalid("key"))?;
-            Ok((key, SecretBytes::new(r.bytes()?.to_vec())))
-        })?;
-        reader.end()?;
-        Self::new(data_type, keys).map_err(|_| DecodeError::Invalid("value"))
+        BorrowedValue::decode(bytes)?.to_value()
     }
 }
 

@@ -10,9 +10,10 @@ use std::fs::File;
 use std::hint::black_box;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
+use std::time::Instant;
 
 use strongroom_model::SecretBytes;
-use strongroom_store::audit::Durability;
+use strongroom_store::audit::{Circumstances, Durability};
 use strongroom_store::value::Value;
 use strongroom_store::vault::*;
 use zeroize::Zeroizing;
@@ -129,6 +130,24 @@ fn no_value_stays_behind() {
     };
     for _ in 0..3 {
         assert_eq!(f.store.value(&read, &meta()).unwrap().value.keys().len(), 1);
+    }
+    // Read where it was opened.
+    let read = GetValue {
+        version: Some("v1".parse().unwrap()),
+        ..read
+    };
+    for _ in 0..3 {
+        let outside = Meta {
+            asked: Some(Box::new(ExternalRequest {
+                arrived: Instant::now(),
+                circumstances: Circumstances::default(),
+            })),
+            ..meta()
+        };
+        let keys = f
+            .store
+            .with_value(&read, outside, |opened| opened.value.keys().len());
+        assert_eq!(keys.unwrap(), 1);
     }
     assert_eq!(scanner.places(), [""; 0], "with the store open");
     f.store.backup(&mut Vec::new()).unwrap();

@@ -40,6 +40,47 @@ fn read_version(f: &Fixture, secret: SecretId, id: &str) -> Result<String, Store
     f.store.value(&get, &from_outside()).map(|read| text(&read))
 }
 
+/// What is read where it was opened, first from the engine and then from the cache.
+#[test]
+fn what_is_read_in_place_is_what_is_read_as_a_copy() {
+    let f = Fixture::new();
+    let secret = f.create("db", "one");
+    let get = GetValue {
+        secret,
+        version: Some(version("v1")),
+        stage: None,
+        durability: Durability::Batched,
+        detail: String::new(),
+    };
+    let name = "db".parse().unwrap();
+    f.store.find_cached(f.namespace, &name).unwrap();
+    for cached in [false, true] {
+        assert_eq!(f.store.has_cached_value(f.namespace, &name), cached);
+        let opened = f.store.with_value(&get, from_outside(), |opened| {
+            let keys = opened.value.keys().iter();
+            let keys: Vec<_> = keys
+                .map(|(key, bytes)| ((*key).to_owned(), bytes.to_vec()))
+                .collect();
+            (keys, opened.version.clone(), opened.value.to_value().unwrap())
+        });
+        let (keys, view, value) = opened.unwrap();
+        assert_eq!(keys, [("value".to_owned(), b"one".to_vec())]);
+        assert_eq!(
+            ValueRead { value, version: view },
+            f.store.value(&get, &from_outside()).unwrap()
+        );
+    }
+    let refused = f.store.with_value(
+        &GetValue {
+            version: Some(version("v9")),
+            ..get
+        },
+        from_outside(),
+        |opened| opened.version.id.to_string(),
+    );
+    assert_eq!(code(refused), "VersionNotFound");
+}
+
 fn code(read: Result<String, StoreError>) -> &'static str {
     read.unwrap_err().code()
 }

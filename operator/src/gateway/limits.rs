@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
-use strongroom_rules::policy::Identity;
 
+use super::authenticate::Caller;
 use super::problem::{Code, Problem};
-use super::request::{AuthFailures, LimitScope, LimitedResource, RefusalMetrics, RefusalReason};
+use super::request::{
+    AuthFailures, LimitScope, LimitedResource, NamespaceKey, PrincipalKey, RefusalMetrics, RefusalReason,
+};
 
 /// Largest body of a request in bytes: a value of 64 KiB as base64 with room for names.
 pub(super) const MAX_BODY_BYTES: usize = 192 * 1024;
@@ -89,8 +91,8 @@ pub(super) struct Limits {
 
 #[derive(Debug)]
 struct Buckets {
-    principals: DefaultKeyedRateLimiter<String>,
-    namespaces: DefaultKeyedRateLimiter<String>,
+    principals: DefaultKeyedRateLimiter<PrincipalKey>,
+    namespaces: DefaultKeyedRateLimiter<NamespaceKey>,
 }
 
 impl Buckets {
@@ -102,33 +104,29 @@ impl Buckets {
         })
     }
 
-    fn take(&self, principal: &Identity, refusals: &RefusalMetrics) -> Result<(), Problem> {
-        let namespace = principal
-            .namespace()
-            .map(|namespace| (LimitScope::Namespace, &self.namespaces, namespace.to_owned()));
-        for (scope, buckets, key) in [(LimitScope::Principal, &self.principals, principal.to_string())]
-            .into_iter()
-            .chain(namespace)
-        {
-            if let Err(until) = buckets.check_key(&key) {
-                let whose = if scope == LimitScope::Namespace {
-                    "of your namespace"
-                } else {
-                    "of you"
-                };
-                let wait = until.wait_time_from(DefaultClock::default().now());
-                return Err(refuse(refusals, scope, whose, wait));
-            }
+    fn take(&self, caller: &Arc<Caller>, refusals: &RefusalMetrics) -> Result<(), Problem> {
+        let now = || DefaultClock::default().now();
+        self.principals
+            .check_key(&PrincipalKey::new(caller))
+            .map_err(|until| {
+                let wait = until.wait_time_from(now());
+                refuse(refusals, LimitScope::Principal, "of you", wait)
+            })?;
+        if let Some(namespace) = NamespaceKey::new(caller) {
+            self.namespaces.check_key(&namespace).map_err(|until| {
+                let wait = until.wait_time_from(now());
+                refuse(refusals, LimitScope::Namespace, "of your namespace", wait)
+            })?;
         }
         Ok(())
     }
 
     /// Forgets whoever has asked for nothing lately.
     fn forget(&self) {
-        for buckets in [&self.principals, &self.namespaces] {
-            buckets.retain_recent();
-            buckets.shrink_to_fit();
-        }
+        self.principals.retain_recent();
+        self.principals.shrink_to_fit();
+        self.namespaces.retain_recent();
+        self.namespaces.shrink_to_fit();
     }
 }
 
@@ -155,20 +153,20 @@ impl Limits {
         Arc::clone(&self.unauthenticated)
     }
 
-    /// Takes one read of a principal. It also counts for the namespace that the principal is of, not for the
-    /// one that it reads from: nobody uses up what belongs to others.
-    pub(super) fn take_read(&self, principal: &Identity) -> Result<(), Problem> {
-        self.take(self.reads.as_ref(), principal)
+    /// Takes one read of the caller's principal. It also counts for the namespace that the principal is of,
+    /// not for the one that it reads from: nobody uses up what belongs to others.
+    pub(super) fn take_read(&self, caller: &Arc<Caller>) -> Result<(), Problem> {
+        self.take(self.reads.as_ref(), caller)
     }
 
-    /// Takes one write of a principal, in the same way.
-    pub(super) fn take_write(&self, principal: &Identity) -> Result<(), Problem> {
-        self.take(self.writes.as_ref(), principal)
+    /// Takes one write of the caller's principal, in the same way.
+    pub(super) fn take_write(&self, caller: &Arc<Caller>) -> Result<(), Problem> {
+        self.take(self.writes.as_ref(), caller)
     }
 
-    fn take(&self, buckets: Option<&Buckets>, principal: &Identity) -> Result<(), Problem> {
+    fn take(&self, buckets: Option<&Buckets>, caller: &Arc<Caller>) -> Result<(), Problem> {
         if let Some(buckets) = buckets {
-            buckets.take(principal, &self.refusals)?;
+            buckets.take(caller, &self.refusals)?;
         }
         // Last: who is over its own rate takes nothing of what all share.
         if let Some(all) = &self.all
@@ -200,10 +198,13 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_rules::policy::Identity;
+
     use super::*;
 
-    fn account(namespace: &str, name: &str) -> Identity {
-        Identity::from_username(&format!("system:serviceaccount:{namespace}:{name}"))
+    fn account(namespace: &str, name: &str) -> Arc<Caller> {
+        let username = format!("system:serviceaccount:{namespace}:{name}");
+        Caller::named(Identity::from_username(&username))
     }
 
     fn limits(reads: u32, writes: u32, all: u32) -> Limits {
@@ -222,7 +223,8 @@ mod tests {
         assert!(limits.take_read(&account("shop", "b")).is_err());
         assert_eq!(limits.take_read(&account("pay", "a")), Ok(()));
         // Users have none.
-        assert_eq!(limits.take_read(&Identity::User("jane".to_owned())), Ok(()));
+        let jane = Caller::named(Identity::User("jane".to_owned()));
+        assert_eq!(limits.take_read(&jane), Ok(()));
         limits.forget();
         assert!(
             limits.take_read(&account("shop", "a")).is_err(),

@@ -102,7 +102,7 @@ impl GatewayListener {
             client,
         };
         let admission = scope.capacity.admission().clone();
-        let router = protocol.router(gateway, scope);
-        listen::serve(port, Arc::new(resolver), router, admission, shutdown).await;
+        let service = protocol.service(gateway, scope);
+        listen::serve(port, Arc::new(resolver), service, admission, shutdown).await;
     }
 }

@@ -74,10 +74,10 @@ strongroom_process::metrics! {
     #[derive(Clone)]
     pub(super) struct RequestMetrics {
         /// Requests that were answered: the `listener` (`shared`, or the name of a dedicated gateway);
-        /// `operation` as in docs/openapi.json, or `other` for every path that is none; `code` of the
-        /// problem, or `OK`, `Created`, `Accepted`, `NoContent`, `NotModified`, or `Other` for what another
-        /// protocol answers; and the `status` of HTTP, which follows from the code. At most 26 operations
-        /// with 44 codes a listener.
+        /// `operation` as in docs/openapi.json, `Attest` for what the webhook hands over, or `other` for
+        /// every path that is none; `code` of the problem, or `OK`, `Created`, `Accepted`, `NoContent`,
+        /// `NotModified`, or `Other` for what another protocol answers; and the `status` of HTTP, which
+        /// follows from the code. At most 27 operations with 44 codes a listener.
         answered: Family<AnswerLabels, Counter> = "gateway_requests",
         /// Time from the head of a request to the head of its answer, by listener and operation.
         seconds: Family<OperationLabels, DurationHistogram> = "gateway_request_seconds",
@@ -125,42 +125,74 @@ strongroom_process::labels! {
 /// Of volumes whose node has no stream.
 const AWAY: StateLabel = StateLabel { state: "away" };
 
-/// Which operation a request comes to: its route tells whoever is around it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct CalledOperation(Arc<OnceLock<&'static str>>);
+/// The operation of a request that calls none.
+pub(super) const OTHER: &str = "other";
 
-impl CalledOperation {
-    /// It is this one.
-    pub(super) fn tell(&self, operation: &'static str) {
-        // A request has one route.
-        let _ = self.0.set(operation);
+/// Where the requests of one operation at one listener are counted. Of its usual answer that is looked up by
+/// labels once, and not before there is one.
+#[derive(Debug)]
+pub(super) struct OperationMetrics {
+    listener: ListenerName,
+    operation: &'static str,
+    /// The status of its first success, and where that is counted.
+    usual: OnceLock<(u16, Counter)>,
+    seconds: OnceLock<DurationHistogram>,
+}
+
+impl OperationMetrics {
+    /// Counts the requests at a listener that call this operation.
+    pub(super) const fn new(listener: ListenerName, operation: &'static str) -> Self {
+        Self {
+            listener,
+            operation,
+            usual: OnceLock::new(),
+            seconds: OnceLock::new(),
+        }
+    }
+
+    /// Counts the requests at a listener that call none.
+    pub(super) const fn other(listener: ListenerName) -> Self {
+        Self::new(listener, OTHER)
+    }
+
+    #[cfg(test)]
+    pub(super) const fn operation(&self) -> &'static str {
+        self.operation
     }
 }
 
 impl RequestMetrics {
-    /// A request at a listener was answered, with a problem of this code or with a success.
+    /// A request was answered, with a problem of this code or with a success.
     pub(super) fn answered(
         &self,
-        listener: &ListenerName,
-        called: &CalledOperation,
+        called: &OperationMetrics,
         problem: Option<Code>,
         status: u16,
         took: Duration,
     ) {
-        let operation = called.0.get().copied().unwrap_or("other");
-        let code = problem.map_or_else(|| success(status), Code::as_str);
-        let labels = AnswerLabels {
-            listener: listener.clone(),
-            operation,
-            code,
-            status,
+        let (listener, operation) = (&called.listener, called.operation);
+        let by_labels = || {
+            let code = problem.map_or_else(|| success(status), Code::as_str);
+            self.answered.get_or_create_owned(&AnswerLabels {
+                listener: listener.clone(),
+                operation,
+                code,
+                status,
+            })
         };
-        self.answered.get_or_create(&labels).inc();
-        let labels = OperationLabels {
-            listener: labels.listener,
-            operation,
+        match problem {
+            Some(_) => by_labels().inc(),
+            None => match called.usual.get_or_init(|| (status, by_labels())) {
+                (usual, counter) if *usual == status => counter.inc(),
+                _ => by_labels().inc(),
+            },
         };
-        self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        let seconds = || {
+            let listener = listener.clone();
+            self.seconds
+                .get_or_create_owned(&OperationLabels { listener, operation })
+        };
+        called.seconds.get_or_init(seconds).observe(took.as_secs_f64());
     }
 }
 
@@ -202,19 +234,22 @@ mod tests {
     fn an_answer_is_counted_by_listener_operation_and_code() {
         let mut registry = MetricRegistry::default();
         let metrics = GatewayMetrics::register(&mut registry);
-        let read = CalledOperation::default();
-        read.tell("GetSecretValue");
-        let (shared, dedicated) = (ListenerName::default(), "aigw".parse().unwrap());
-        for (listener, called, problem, status) in [
-            (&shared, &read, None, 200),
-            (&shared, &read, None, 200),
-            (&dedicated, &read, None, 200),
-            (&shared, &read, Some(Code::PolicyDenied), 403),
-            (&shared, &CalledOperation::default(), Some(Code::NoSuchPath), 404),
+        let (shared, dedicated) = (ListenerName::default(), "aigw".parse::<ListenerName>().unwrap());
+        let read = OperationMetrics::new(shared.clone(), "GetSecretValue");
+        let dedicated = OperationMetrics::new(dedicated, "GetSecretValue");
+        let other = OperationMetrics::other(shared);
+        assert!(!registry.text().unwrap().contains("GetSecretValue"));
+        for (called, problem, status) in [
+            (&read, None, 200),
+            (&read, None, 200),
+            (&dedicated, None, 200),
+            (&read, None, 304),
+            (&read, Some(Code::PolicyDenied), 403),
+            (&other, Some(Code::NoSuchPath), 404),
         ] {
             metrics
                 .requests
-                .answered(listener, called, problem, status, Duration::from_millis(2));
+                .answered(called, problem, status, Duration::from_millis(2));
         }
         metrics.gauges.streams(3, 4);
         metrics.gauges.volumes((3, 1));
@@ -222,10 +257,12 @@ mod tests {
         for line in [
             r#"gateway_requests_total{listener="shared",operation="GetSecretValue",code="OK",status="200"} 2"#,
             r#"gateway_requests_total{listener="aigw",operation="GetSecretValue",code="OK",status="200"} 1"#,
+            r#"gateway_requests_total{listener="shared",operation="GetSecretValue",code="NotModified",status="304"} 1"#,
             r#"gateway_requests_total{listener="shared",operation="GetSecretValue",code="PolicyDenied",status="403"} 1"#,
             r#"gateway_requests_total{listener="shared",operation="other",code="NoSuchPath",status="404"} 1"#,
             r#"gateway_request_seconds_bucket{le="0.001",listener="shared",operation="GetSecretValue"} 0"#,
-            r#"gateway_request_seconds_bucket{le="0.005",listener="shared",operation="GetSecretValue"} 3"#,
+            r#"gateway_request_seconds_bucket{le="0.005",listener="shared",operation="GetSecretValue"} 4"#,
+            r#"gateway_request_seconds_bucket{le="0.005",listener="aigw",operation="GetSecretValue"} 1"#,
             "gateway_node_streams 3",
             "gateway_watches 4",
             r#"gateway_volumes{state="away"} 1"#,

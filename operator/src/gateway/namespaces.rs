@@ -52,6 +52,23 @@ impl NamespaceLookup {
             _ => false,
         }
     }
+
+    /// The store's namespace of this name; `None` where it has none.
+    fn resolved(&self, name: &str) -> Result<Option<NamespaceId>, Problem> {
+        match (&self.known, &self.live) {
+            (None, _) => Ok(None),
+            (Some((id, Some(known))), Some(live)) if known == live => Ok(Some(*id)),
+            // Gone: its secrets go into their recovery window as soon as the controller sees it.
+            (Some((id, _)), None) => Ok(Some(*id)),
+            (Some(_), Some(_)) => Err(Problem::new(
+                Code::NamespaceRecreated,
+                format!(
+                    "namespace `{name}` was deleted and created again; a cluster administrator can accept the old secrets with the annotation \
+                     strongroom.dev/accept-namespace"
+                ),
+            )),
+        }
+    }
 }
 
 impl std::fmt::Debug for Namespaces {
@@ -87,32 +104,18 @@ impl Namespaces {
     /// server's.
     pub(super) async fn resolve(&self, name: &str) -> Result<Option<NamespaceId>, Problem> {
         let fresh = || {
-            let agrees = self.seen.get(name, LOOKUP_TTL).filter(|seen| !seen.contradicts());
-            agrees.or_else(|| self.seen.get(name, CONTRADICTION_TTL))
+            let agreeing = |seen: &NamespaceLookup| (!seen.contradicts()).then(|| seen.resolved(name));
+            let agrees = self.seen.map(name, LOOKUP_TTL, agreeing).flatten();
+            agrees.or_else(|| self.seen.map(name, CONTRADICTION_TTL, |seen| seen.resolved(name)))
         };
-        let seen = match fresh() {
-            Some(seen) => seen,
-            None => {
-                let _turn = self.flights.acquire(name.to_owned()).await;
-                match fresh() {
-                    Some(seen) => seen,
-                    None => Box::pin(self.look(name)).await?,
-                }
-            }
-        };
-        match (seen.known, seen.live) {
-            (None, _) => Ok(None),
-            (Some((id, Some(known))), Some(live)) if known == live => Ok(Some(id)),
-            // Gone: its secrets go into their recovery window as soon as the controller sees it.
-            (Some((id, _)), None) => Ok(Some(id)),
-            (Some(_), Some(_)) => Err(Problem::new(
-                Code::NamespaceRecreated,
-                format!(
-                    "namespace `{name}` was deleted and created again; a cluster administrator can accept the old secrets with the annotation \
-                     strongroom.dev/accept-namespace"
-                ),
-            )),
+        if let Some(resolved) = fresh() {
+            return resolved;
         }
+        let _turn = self.flights.acquire(name.to_owned()).await;
+        if let Some(resolved) = fresh() {
+            return resolved;
+        }
+        Box::pin(self.look(name)).await?.resolved(name)
     }
 
     /// What follows the deletion of a secret that is made in this namespace now. Where the API server does

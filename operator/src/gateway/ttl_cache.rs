@@ -37,6 +37,21 @@ impl<K: Eq + Hash, V: Clone> TtlCache<K, V> {
         self.get_with_age(key, age).map(|(_, value)| value)
     }
 
+    /// What `look` makes of the answer, if it is younger than that: nothing is copied.
+    pub(super) fn map<Q: Eq + Hash + ?Sized, T>(
+        &self,
+        key: &Q,
+        age: Duration,
+        look: impl FnOnce(&V) -> T,
+    ) -> Option<T>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        let answers = self.answers.lock();
+        let (at, value) = answers.get(key)?;
+        (at.elapsed() < age).then(|| look(value))
+    }
+
     /// The answer with its age, if it is younger than that.
     pub(super) fn get_with_age<Q: Eq + Hash + ?Sized>(&self, key: &Q, age: Duration) -> Option<(Duration, V)>
     where
@@ -132,6 +147,8 @@ mod tests {
         remembered.put("a".to_owned(), 1, |_, _| true);
         assert_eq!(remembered.get("a", HOUR), Some(1));
         assert_eq!(remembered.get("a", Duration::ZERO), None);
+        assert_eq!(remembered.map("a", HOUR, |value| value + 1), Some(2));
+        assert_eq!(remembered.map("a", Duration::ZERO, |value| value + 1), None);
         remembered.forget(|_, value| *value != 1);
         assert_eq!(remembered.get("a", HOUR), None);
     }

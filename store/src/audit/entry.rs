@@ -110,7 +110,8 @@ impl Entry {
     /// The canonical bytes.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut writer = Writer::with_capacity(256);
+        // As long as a record of a read is that names pod, node and a statement or two.
+        let mut writer = Writer::with_capacity(512);
         let format = self.format();
         writer
             .u8(format)

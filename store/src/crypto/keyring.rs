@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use strongroom_model::SecretBytes;
 use strongroom_model::id::StoreId;
+use strongroom_model::{SecretBytes, public_random};
 
 use super::context::Context;
 use super::locked::Locked;
@@ -11,7 +11,7 @@ use super::material::{KeyMaterial, MaterialContext};
 use super::root_key::RootKey;
 use super::signing::{PublicKey, Signer};
 use super::state_digest::{StateDigest, Term};
-use super::{CryptoError, Siv, kdf, random};
+use super::{CryptoError, Siv, kdf};
 
 /// Bytes of the random nonce in front of a sealed record.
 const NONCE_BYTES: usize = 16;
@@ -115,12 +115,13 @@ impl Keyring {
         }
     }
 
-    /// Seals a record in its place: a random nonce of 16 bytes, then the synthetic IV and the ciphertext.
+    /// Seals a record in its place: a random nonce of 16 bytes, then the synthetic IV and the ciphertext. The
+    /// nonce is no secret, and where one came twice only equal records of one place would look alike.
     ///
     /// # Errors
     /// [`CryptoError::NoRandomness`].
     pub fn seal(&self, context: &Context<'_>, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        let nonce = random::<NONCE_BYTES>()?;
+        let nonce = public_random::<NONCE_BYTES>().map_err(|_| CryptoError::NoRandomness)?;
         let sealed = context.headers(&self.store, |headers| {
             let vectors = headers.iter().copied().chain([nonce.as_slice()]);
             Siv::new(self.key_of(context)).seal(vectors, plaintext)

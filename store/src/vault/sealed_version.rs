@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_model::SecretBytes;
 use strongroom_model::id::{KeyId, NamespaceId, SecretId};
 use strongroom_model::name::VersionId;
 
@@ -33,8 +34,16 @@ impl SealedVersion {
     /// # Errors
     /// [`StoreError::Damaged`] where it, or its data key, is not what was written.
     pub(crate) fn open(&self) -> Result<Value, StoreError> {
+        let plaintext = self.open_bytes()?;
+        Value::decode(plaintext.expose()).map_err(|_| self.damaged())
+    }
+
+    /// Opens the value as its canonical bytes.
+    ///
+    /// # Errors
+    /// As of [`SealedVersion::open`], but that nobody has looked at the bytes.
+    pub(super) fn open_bytes(&self) -> Result<SecretBytes, StoreError> {
         let (secret, sequence) = (self.place.secret, self.place.sequence);
-        let record = || StoreError::damaged(format!("version {sequence} of secret {secret}"));
         let data_key = unwrapped(&self.wrapped, &self.material, &self.place)?;
         let context = ValueContext {
             store: self.place.store,
@@ -44,8 +53,15 @@ impl SealedVersion {
             version: &self.version,
             data_type: self.data_type,
         };
-        let plaintext = data_key.open_value(&context, &self.value).map_err(|_| record())?;
-        Value::decode(plaintext.expose()).map_err(|_| record())
+        data_key
+            .open_value(&context, &self.value)
+            .map_err(|_| self.damaged())
+    }
+
+    /// That the record is not what was written.
+    pub(super) fn damaged(&self) -> StoreError {
+        let (secret, sequence) = (self.place.secret, self.place.sequence);
+        StoreError::damaged(format!("version {sequence} of secret {secret}"))
     }
 }
 

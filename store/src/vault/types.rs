@@ -13,7 +13,7 @@ pub use crate::format::{
     DeclaredObject, EnforcedPolicy, FORMAT as STORE_FORMAT, KeyDeclaration, KeyState, Quota, Recovery,
     RotationState, SecretState,
 };
-use crate::value::{DataType, Value};
+use crate::value::{BorrowedValue, DataType, Value};
 pub use strongroom_model::object_ref::ObjectRef;
 
 /// Who asks, for which request, and when.
@@ -42,11 +42,18 @@ impl Meta {
     /// The circumstances as a record that is made now has them.
     pub(crate) fn circumstances(&self) -> Option<Box<Circumstances>> {
         let asked = self.asked.as_ref()?;
-        let micros = asked.arrived.elapsed().as_micros();
-        Some(Box::new(Circumstances {
+        Some(Box::new(ExternalRequest::clone(asked).into_circumstances()))
+    }
+}
+
+impl ExternalRequest {
+    /// The circumstances as a record that is made now has them.
+    pub(crate) fn into_circumstances(self) -> Circumstances {
+        let micros = self.arrived.elapsed().as_micros();
+        Circumstances {
             latency_micros: Some(u32::try_from(micros).unwrap_or(u32::MAX)),
-            ..asked.circumstances.clone()
-        }))
+            ..self.circumstances
+        }
     }
 }
 
@@ -225,6 +232,16 @@ pub struct ValueRead {
     pub value: Value,
     /// Which version it is of.
     pub version: VersionView,
+}
+
+/// A value that is opened for whoever reads it, and which version it is of: [`ValueRead`] without a copy. The
+/// bytes are wiped when the reader has returned.
+#[derive(Debug)]
+pub struct OpenedValue<'a> {
+    /// Keys and bytes, where they were opened.
+    pub value: BorrowedValue<'a>,
+    /// Which version it is of.
+    pub version: &'a VersionView,
 }
 
 /// A namespace as the store knows it.

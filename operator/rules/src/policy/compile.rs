@@ -271,8 +271,8 @@ impl<'a> Compiler<'a> {
             deny: self.deny,
             filter: Filter::new(&actions, &exact, wild, (self.deny, &conditions), window),
             policies,
+            answers: EffectCache::new(&asks),
             asks,
-            answers: EffectCache::default(),
         })
     }
 

@@ -7,8 +7,11 @@
 //! `get` on the ManagedSecret by RBAC counts as an Allow for DescribeSecret: whoever has it sees the object's
 //! status anyway.
 
+use std::sync::LazyLock;
+
 use super::Action;
 use super::evaluate::{Effect, EvaluationError, Target};
+use super::filter::Probe;
 use super::namespace::NamespacePolicies;
 use super::policy_set::{PolicySet, StatementRef};
 use super::request::{Identity, Request};
@@ -94,34 +97,36 @@ pub fn decide_by(
     of_secret: Option<&NamespacePolicies>,
     request: &Request<'_>,
 ) -> Result<Decision, EvaluationError> {
-    let nothing = NamespacePolicies::default();
-    let (own, of_secret) = (own.unwrap_or(&nothing), of_secret.unwrap_or(&nothing));
-    let mut allowing = Vec::new();
-    let mut denying = Vec::new();
-    let mut missing = Vec::new();
+    static NOTHING: LazyLock<NamespacePolicies> = LazyLock::new(NamespacePolicies::default);
+    let (own, of_secret) = (own.unwrap_or(&NOTHING), of_secret.unwrap_or(&NOTHING));
+    let mut denied = false;
+    let (mut denying, mut allowing, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     let uses = request.key.map(|(action, _)| (action, Target::Key));
     for (action, target) in [(request.action, Target::Secret)].into_iter().chain(uses) {
+        let probe = Probe::new(request, action, target);
         let (identity, by_identity) = match &request.principal.identity {
-            Identity::ServiceAccount { namespace, name } => {
-                own.ask_identities((namespace, name), request, action, target)?
-            }
+            Identity::ServiceAccount { namespace, name } => own.ask_identities((namespace, name), &probe)?,
             Identity::User(_) => (Effect::Nothing, Vec::new()),
         };
-        let (secret, by_secret) = of_secret.ask_secrets(request, action)?;
-        let mut statements: Vec<StatementRef> = Vec::new();
+        let (secret, by_secret) = match target {
+            Target::Secret => of_secret.ask_secrets(&probe)?,
+            Target::Key => of_secret.ask_secrets(&Probe::new(request, action, Target::Secret))?,
+        };
         for (says, by) in [(identity, by_identity), (secret, by_secret)] {
             match says {
-                Effect::Deny => denying.push(by),
-                Effect::Allow => statements.extend(by),
+                Effect::Deny => {
+                    denied = true;
+                    denying.extend(by);
+                }
+                Effect::Allow => allowing.extend(by),
                 Effect::Nothing => {}
             }
         }
-        allowing.push(statements);
         missing.extend(
             lacking(relation(request), identity, secret).map(|policy| MissingPermission { action, policy }),
         );
     }
-    if !denying.is_empty() {
+    if denied {
         return Ok(Decision {
             allowed: false,
             statements: in_order(denying),
@@ -137,8 +142,7 @@ pub fn decide_by(
     })
 }
 
-fn in_order(statements: Vec<Vec<StatementRef>>) -> Vec<StatementRef> {
-    let mut statements: Vec<StatementRef> = statements.into_iter().flatten().collect();
+fn in_order(mut statements: Vec<StatementRef>) -> Vec<StatementRef> {
     statements.sort();
     statements.dedup();
     statements

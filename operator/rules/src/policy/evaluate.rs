@@ -1,6 +1,6 @@
 //! The question that a statement is put, and what it said before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use cedar_policy::{Authorizer, Context, Decision, Entities, EntityUid, RestrictedExpression};
@@ -66,11 +66,28 @@ struct Met {
 
 /// What one statement said before, by who asked and for what.
 #[derive(Debug, Default)]
-pub(super) struct EffectCache(Mutex<HashMap<Identity, Vec<(CachedQuestion, Effect)>>>);
+pub(super) struct EffectCache {
+    given: Mutex<HashMap<Identity, Vec<(CachedQuestion, Effect)>>>,
+    /// The statement asks for nothing else than what a question has, so its answer is the same each time.
+    holds: bool,
+    /// It asks what is worked out for Cedar.
+    asks_met: bool,
+}
 
 impl EffectCache {
+    /// For a statement that asks this of the context.
+    pub(super) fn new(asks: &BTreeSet<&'static str>) -> Self {
+        Self {
+            given: Mutex::default(),
+            holds: asks
+                .iter()
+                .all(|attribute| CACHEABLE_ATTRIBUTES.contains(attribute)),
+            asks_met: asks.contains(MET),
+        }
+    }
+
     fn find(&self, identity: &Identity, question: CachedQuestion) -> Option<Effect> {
-        let given = self.0.lock();
+        let given = self.given.lock();
         let mut answers = given.get(identity)?.iter();
         answers
             .find(|(asked, _)| *asked == question)
@@ -78,7 +95,7 @@ impl EffectCache {
     }
 
     fn keep(&self, identity: &Identity, question: CachedQuestion, says: Effect) {
-        let mut given = self.0.lock();
+        let mut given = self.given.lock();
         if given.len() >= MAX_CACHED_CALLERS {
             given.clear();
         }
@@ -95,17 +112,13 @@ impl CompiledStatement {
     /// What the statement says to the request, which passed its filter.
     pub(super) fn ask(&self, probe: &Probe<'_>) -> Result<Effect, EvaluationError> {
         let identity = &probe.request.principal.identity;
-        if !self
-            .asks
-            .iter()
-            .all(|attribute| CACHEABLE_ATTRIBUTES.contains(attribute))
-        {
+        if !self.answers.holds {
             return self.evaluate(probe);
         }
         let question = CachedQuestion {
             action: probe.action,
             target: probe.target,
-            met: if self.asks.contains(MET) {
+            met: if self.answers.asks_met {
                 self.met(probe)
             } else {
                 Met::default()

@@ -37,7 +37,7 @@ pub use explain::{Explanation, explain};
 pub use fallback::{Fallback, KnownGenerations, StoredGeneration, UnknownReason, fallback};
 pub use namespace::NamespacePolicies;
 pub use pattern::name_matches;
-pub use policy_set::{PolicySet, StatementRef};
+pub use policy_set::{PolicySet, StatementName, StatementRef};
 pub use readers::readers_policy;
 pub use request::{Identity, Principal, Request, RequestFacts, SecretRef};
 pub use shared::SharedStatements;

@@ -6,14 +6,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::Action;
 use super::bounds::{PolicyLimitExceeded, Weight};
 use super::compile::{Attachment, CompiledPolicy};
-use super::evaluate::{Effect, EvaluationError, Target};
+use super::evaluate::{Effect, EvaluationError};
 use super::filter::Probe;
 use super::policy_index::{ActivePolicy, PolicyIndex};
 use super::policy_set::StatementRef;
-use super::request::Request;
 use super::source::PolicySource;
 
 /// Statements that are told of those that decided the same, at most.
@@ -57,21 +55,13 @@ impl Kind {
 impl NamespacePolicies {
     /// Puts a policy in force, in the place of what was in force of its source.
     pub fn put(&mut self, source: PolicySource, policy: CompiledPolicy) {
-        self.put_in_force(ActivePolicy {
-            source,
-            policy,
-            declared_by: None,
-        });
+        self.put_in_force(ActivePolicy::new(source, policy, None));
     }
 
     /// [`NamespacePolicies::put`] for what the object with this UID declares of its own secret: it counts
     /// only where that is the store's owner of it.
     pub fn put_declared(&mut self, source: PolicySource, uid: &str, policy: CompiledPolicy) {
-        self.put_in_force(ActivePolicy {
-            source,
-            policy,
-            declared_by: Some(uid.into()),
-        });
+        self.put_in_force(ActivePolicy::new(source, policy, Some(uid)));
     }
 
     fn put_in_force(&mut self, policy: ActivePolicy) {
@@ -104,13 +94,7 @@ impl NamespacePolicies {
     fn shut_out(&self, namespace: &str, kind: Kind) -> Option<(Effect, Vec<StatementRef>)> {
         let mut shut = self.shut.iter();
         let (source, _) = shut.find(|(_, shut)| **shut == kind)?;
-        let statement = StatementRef {
-            namespace: namespace.to_owned(),
-            source: source.clone(),
-            number: 1,
-            sid: None,
-        };
-        Some((Effect::Deny, vec![statement]))
+        Some((Effect::Deny, vec![StatementRef::new(namespace, source, 1, None)]))
     }
 
     fn take_out(&mut self, source: &PolicySource) {
@@ -197,29 +181,24 @@ impl NamespacePolicies {
     pub(super) fn ask_identities(
         &self,
         (namespace, account): (&str, &str),
-        request: &Request<'_>,
-        action: Action,
-        target: Target,
+        probe: &Probe<'_>,
     ) -> Result<(Effect, Vec<StatementRef>), EvaluationError> {
         if let Some(denied) = self.shut_out(namespace, Kind::Identities) {
             return Ok(denied);
         }
-        let probe = Probe::new(request, action, target);
-        ask(namespace, &self.identities.attached_to(account), &probe)
+        ask(namespace, &self.identities.attached_to(account), probe)
     }
 
-    /// What the policies attached to a secret of this namespace say.
+    /// What the policies attached to a secret of this namespace say; they are asked about the secret alone.
     pub(super) fn ask_secrets(
         &self,
-        request: &Request<'_>,
-        action: Action,
+        probe: &Probe<'_>,
     ) -> Result<(Effect, Vec<StatementRef>), EvaluationError> {
-        let secret = request.secret;
+        let secret = probe.request.secret;
         if let Some(denied) = self.shut_out(secret.namespace, Kind::Secrets) {
             return Ok(denied);
         }
-        let probe = Probe::new(request, action, Target::Secret);
-        ask(secret.namespace, &self.secrets.attached_to(secret.name), &probe)
+        ask(secret.namespace, &self.secrets.attached_to(secret.name), probe)
     }
 }
 
@@ -256,8 +235,8 @@ fn ask(
         let (mut deny, mut allow) = (Vec::new(), Vec::new());
         for (policy, index, statement) in candidates {
             match statement.ask(probe)? {
-                Effect::Deny => deny.push(named(namespace, policy, index)),
-                Effect::Allow => allow.push(named(namespace, policy, index)),
+                Effect::Deny => deny.push(policy.named(namespace, index)),
+                Effect::Allow => allow.push(policy.named(namespace, index)),
                 Effect::Nothing => {}
             }
             if deny.len().max(allow.len()) >= MAX_NAMED_STATEMENTS {
@@ -273,13 +252,4 @@ fn ask(
         }
     }
     Ok((Effect::Nothing, Vec::new()))
-}
-
-fn named(namespace: &str, policy: &ActivePolicy, index: usize) -> StatementRef {
-    StatementRef {
-        namespace: namespace.to_owned(),
-        source: policy.source.clone(),
-        number: index + 1,
-        sid: policy.policy.sids.get(index).cloned().flatten(),
-    }
 }

@@ -2,10 +2,11 @@
 //! no wildcard that cannot be its own.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::compile::CompiledPolicy;
 use super::pattern::Pattern;
+use super::policy_set::StatementRef;
 use super::source::PolicySource;
 
 /// A policy in force.
@@ -16,9 +17,32 @@ pub(super) struct ActivePolicy {
     /// UID of the ManagedSecret that declares it about its own secret; none: it counts for whatever it is
     /// attached to.
     pub(super) declared_by: Option<Box<str>>,
+    /// Its statements by their names, each from the first time on that it decided something.
+    names: Box<[OnceLock<StatementRef>]>,
 }
 
 impl ActivePolicy {
+    pub(super) fn new(source: PolicySource, policy: CompiledPolicy, declared_by: Option<&str>) -> Self {
+        Self {
+            names: policy.statements.iter().map(|_| OnceLock::new()).collect(),
+            source,
+            policy,
+            declared_by: declared_by.map(Into::into),
+        }
+    }
+
+    /// The statement at this index, by its name. A policy is in force in one namespace, which is this one.
+    pub(super) fn named(&self, namespace: &str, index: usize) -> StatementRef {
+        let name = || {
+            let sid = self.policy.sids.get(index).and_then(Option::as_deref);
+            StatementRef::new(namespace, &self.source, index + 1, sid)
+        };
+        match self.names.get(index) {
+            Some(known) => known.get_or_init(name).clone(),
+            None => name(),
+        }
+    }
+
     /// Whether it counts for a secret that the store has as this object's. What an object declares of another
     /// one's secret does not.
     pub(super) fn counts(&self, owner: Option<&str>) -> bool {

@@ -4,6 +4,8 @@
 //! A policy that does not compile changes nothing: what was in force of it stays in force.
 
 use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use strongroom_crds::v1alpha1::SecretPolicySpec;
 
@@ -20,9 +22,13 @@ pub struct PolicySet {
     shared: SharedStatements,
 }
 
-/// A statement, for people.
+/// A statement, for people. A copy shares the names and the text: each read has one on record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StatementRef {
+pub struct StatementRef(Arc<StatementName>);
+
+/// The policy that a statement stands in, and which one it is there.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StatementName {
     /// Namespace of the policy.
     pub namespace: String,
     /// Where it stands.
@@ -31,35 +37,42 @@ pub struct StatementRef {
     pub number: usize,
     /// Its name, where it has one.
     pub sid: Option<String>,
+    /// All of that in words.
+    text: String,
 }
 
 impl StatementRef {
-    /// The statement in words, as records and explanations have it. Every read makes one, without growing it.
+    /// The statement of this number, from 1.
+    pub(super) fn new(namespace: &str, source: &PolicySource, number: usize, sid: Option<&str>) -> Self {
+        let named = sid.map(|sid| format!(" (`{sid}`)")).unwrap_or_default();
+        let (kind, object) = (source.kind(), source.name());
+        Self(Arc::new(StatementName {
+            namespace: namespace.to_owned(),
+            source: source.clone(),
+            number,
+            sid: sid.map(str::to_owned),
+            text: format!("statement {number}{named} of {kind} `{object}` in namespace `{namespace}`"),
+        }))
+    }
+
+    /// The statement in words, as records and explanations have it.
     #[must_use]
-    pub fn text(&self) -> String {
-        let number = self.number.to_string();
-        let (sid, kind) = (self.sid.as_deref(), self.source.kind());
-        let parts = [
-            "statement ",
-            &number,
-            if sid.is_some() { " (`" } else { "" },
-            sid.unwrap_or_default(),
-            if sid.is_some() { "`)" } else { "" },
-            " of ",
-            kind,
-            " `",
-            self.source.name(),
-            "` in namespace `",
-            &self.namespace,
-            "`",
-        ];
-        parts.concat()
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+}
+
+impl Deref for StatementRef {
+    type Target = StatementName;
+
+    fn deref(&self) -> &StatementName {
+        &self.0
     }
 }
 
 impl std::fmt::Display for StatementRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text())
+        f.write_str(self.text())
     }
 }
 

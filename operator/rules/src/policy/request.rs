@@ -48,6 +48,15 @@ impl Identity {
             )
     }
 
+    /// The identity in words, as records have it. Every request makes one, without growing it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::ServiceAccount { namespace, name } => ["serviceaccount ", namespace, "/", name].concat(),
+            Self::User(name) => ["user ", name].concat(),
+        }
+    }
+
     /// The namespace of a ServiceAccount.
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
@@ -60,10 +69,7 @@ impl Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ServiceAccount { namespace, name } => write!(f, "serviceaccount {namespace}/{name}"),
-            Self::User(name) => write!(f, "user {name}"),
-        }
+        f.write_str(&self.text())
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) async fn subscribe(
         gateway
             .shared()
             .limits
-            .take_read(&request.caller().principal.identity)
+            .take_read(request.caller())
             .map_err(refusal)?;
     }
     let own = request

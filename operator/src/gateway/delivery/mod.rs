@@ -66,9 +66,8 @@ pub(super) use self::presence::{HolderKind, PresenceEvent};
 pub(super) use self::session::run;
 pub(super) use self::watch::watch;
 use super::Gateway;
-use super::listen::{Connection, Peer};
 use super::protocols::bearer;
-use super::request::Slot;
+use super::request::RequestScope;
 
 /// Where the stream is among the paths of the port.
 pub(super) const ATTACH_PATH: &str = "/strongroom.stream.v1.Delivery/Attach";
@@ -112,12 +111,12 @@ impl Delivery for DeliveryService {
         &self,
         request: Request<Streaming<NodeMessage>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let extensions = request.extensions();
-        let missing = || Status::internal("the request has no source");
+        let scope = request.extensions().get::<RequestScope>();
+        let scope = scope.ok_or_else(|| Status::internal("the request has no source"))?;
         let stream = StreamPeer {
-            peer: *extensions.get::<Peer>().ok_or_else(missing)?,
-            slot: Arc::clone(extensions.get::<Arc<Slot>>().ok_or_else(missing)?),
-            connection: extensions.get::<Arc<Connection>>().cloned(),
+            peer: scope.peer,
+            slot: Arc::clone(&scope.slot),
+            connection: scope.connection.clone(),
         };
         let token = bearer(request.metadata().as_ref()).map(|token| Zeroizing::new(token.to_owned()));
         let plugin = match token {

@@ -267,8 +267,7 @@ impl Session {
                     let reader = Arc::clone(subscription.request.caller());
                     // A value more is a read more, with its record: beyond the reader's rate it comes with
                     // the next look.
-                    let limits = &self.gateway.shared().limits;
-                    if limits.take_read(&reader.principal.identity).is_ok() {
+                    if self.gateway.shared().limits.take_read(&reader).is_ok() {
                         self.view()?.touch(&fetch.subscription);
                     } else {
                         self.view()?.wait(&fetch.subscription);

@@ -25,6 +25,10 @@ const NEWCOMER_ADVANCE: Duration = Duration::from_millis(2);
 const BATCH_TIME: Duration = Duration::from_micros(100);
 /// Addresses that are remembered without need before they are looked through.
 const MAX_IDLE_ADDRESSES: usize = 1_024;
+/// Addresses whose queues stay once nobody waits, and tasks that such a queue has room for: a port that is
+/// quiet most of the time does not make them anew for each poll.
+const KEPT_QUEUES: usize = 16;
+const KEPT_QUEUE_TASKS: usize = 64;
 
 /// The executor of one port. Its tasks are not polled any more once it is dropped.
 #[derive(Debug)]
@@ -196,7 +200,15 @@ impl<T> Queue<T> {
         self.running = self.running.saturating_sub(1);
         if self.running == 0 && self.order.is_empty() {
             // Nobody waits: what anybody has used is no matter any more.
-            *self = Self::default();
+            self.floor = NEWCOMER_ADVANCE;
+            if self.lines.len() > KEPT_QUEUES {
+                self.lines = HashMap::new();
+            }
+            for line in self.lines.values_mut() {
+                line.used = Duration::ZERO;
+                line.running = 0;
+                line.ready.shrink_to(KEPT_QUEUE_TASKS);
+            }
             return;
         }
         if let Some(line) = self.lines.get_mut(&address) {
@@ -312,7 +324,13 @@ mod tests {
             queue.ran(address, took);
         }
         assert_eq!(queue.next(), None);
-        assert!(queue.order.is_empty() && queue.lines.is_empty());
+        assert!(queue.order.is_empty());
+        assert!(
+            queue
+                .lines
+                .values()
+                .all(|line| line.used.is_zero() && line.running == 0)
+        );
         queue.arrives(C, 0);
         queue.next().unwrap();
         let many = u32::try_from(MAX_IDLE_ADDRESSES).unwrap() + 10;
@@ -322,6 +340,29 @@ mod tests {
             queue.ran(IpAddr::V4(number.into()), MILLISECOND);
         }
         assert!(queue.lines.len() < 20, "{}", queue.lines.len());
+    }
+
+    #[test]
+    fn once_nobody_waits_all_are_equal_and_few_queues_stay() {
+        let mut queue = Queue::default();
+        queue.arrives(A, 0);
+        assert_eq!(runs(&mut queue, MILLISECOND * 1_000), Some(0));
+        assert_eq!(queue.lines.len(), 1, "its queue stays");
+        // What A used while nobody waited is forgotten: both take turns.
+        for number in 0..4 {
+            queue.arrives(A, number);
+            queue.arrives(B, 10 + number);
+        }
+        let turns: Vec<_> = (0..4).map_while(|_| runs(&mut queue, MILLISECOND)).collect();
+        assert!(turns.iter().any(|number| *number >= 10), "{turns:?}");
+        assert!(turns.iter().any(|number| *number < 10), "{turns:?}");
+        while runs(&mut queue, MILLISECOND).is_some() {}
+        let many = u32::try_from(KEPT_QUEUES).unwrap() + 1;
+        for number in 0..many {
+            queue.arrives(IpAddr::V4(number.into()), number);
+        }
+        while runs(&mut queue, MILLISECOND).is_some() {}
+        assert!(queue.lines.is_empty());
     }
 
     #[tokio::test]

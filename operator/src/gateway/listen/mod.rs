@@ -2,6 +2,7 @@
 
 mod connection;
 mod fair_executor;
+mod handler;
 mod monitored_stream;
 mod response_body;
 #[cfg(test)]
@@ -13,8 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -28,12 +28,12 @@ use strongroom_process::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-use tower::ServiceExt as _;
 
 use self::connection::ConnectionShare;
 pub(crate) use self::connection::ConnectionTimeouts;
 pub(in crate::gateway) use self::connection::{Connection, EndReason};
 use self::fair_executor::{AddressExecutor, FairExecutor};
+pub(crate) use self::handler::{GuardedResponse, RequestHandler, RequestOrigin};
 use self::monitored_stream::{BoundedHandshake, MonitoredStream};
 use self::response_body::ResponseBody;
 pub(in crate::gateway) use self::response_body::ResponseGuard;
@@ -136,7 +136,7 @@ impl Admission {
 pub(crate) async fn serve(
     listener: TcpListener,
     resolver: Arc<dyn ConfigResolver>,
-    router: Router,
+    handler: impl RequestHandler,
     admission: Admission,
     shutdown: Shutdown,
 ) {
@@ -172,12 +172,12 @@ pub(crate) async fn serve(
             }
         };
         let watcher = graceful.watcher();
-        let (resolver, router) = (Arc::clone(&resolver), router.clone());
+        let (resolver, handler) = (Arc::clone(&resolver), handler.clone());
         let (admission, of_address) = (admission.clone(), executor.for_address(peer.ip().to_canonical()));
         let turns = of_address.clone();
         of_address.spawn(async move {
             let on = (&admission, deposit, turns);
-            let ended = connection(stream, peer, resolver, router, watcher, on).await;
+            let ended = connection(stream, peer, resolver, handler, watcher, on).await;
             if let Err(error) = ended {
                 tracing::debug!(%peer, error, "connection closed");
             }
@@ -197,7 +197,7 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     resolver: Arc<dyn ConfigResolver>,
-    router: Router,
+    handler: impl RequestHandler,
     watcher: hyper_util::server::graceful::Watcher,
     (admission, deposit, executor): (&Admission, ConnectionShare, AddressExecutor),
 ) -> Result<(), String> {
@@ -225,7 +225,7 @@ async fn connection(
         let nothing: Box<dyn Any + Send> = Box::new(());
         let Ok(()) = connection.prove(|| Ok::<_, Infallible>(nothing));
     }
-    let served = serve_connection(stream, peer, &connection, router, executor);
+    let served = serve_connection(stream, peer, &connection, handler, executor);
     let served = watcher.watch(served);
     tokio::select! {
         ended = served => ended.map_err(|error| error.to_string()),
@@ -242,22 +242,22 @@ fn serve_connection(
     stream: TlsStream<BoundedHandshake<TcpStream>>,
     peer: Peer,
     connection: &Arc<Connection>,
-    router: Router,
+    handler: impl RequestHandler,
     executor: AddressExecutor,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error: std::fmt::Display> {
     let stream = TokioIo::new(MonitoredStream::new(stream, Arc::clone(connection)));
     let of = Arc::clone(connection);
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let open = of.request();
-        request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(Arc::clone(&of));
-        // The router itself is shared: a layer for each connection would build all its routes anew.
-        let answer = router.clone().oneshot(request);
+        let origin = RequestOrigin {
+            peer,
+            connection: Some(Arc::clone(&of)),
+        };
+        let answer = handler.clone().answer(request.map(request_body), origin);
         async move {
-            let mut answer = answer.await?;
-            let held = answer.extensions_mut().remove::<ResponseGuard>();
+            let GuardedResponse { response, guard } = answer.await;
             Ok::<Response<ResponseBody>, Infallible>(
-                answer.map(|body: Body| ResponseBody::new(body, open, held)),
+                response.map(|body| ResponseBody::new(body, open, guard)),
             )
         }
     });
@@ -285,6 +285,15 @@ fn serve_connection(
     };
     let served = builder.serve_connection(stream, service);
     served.into_owned()
+}
+
+/// The body of a request: most have none, and that is said without a box.
+fn request_body(incoming: Incoming) -> Body {
+    if incoming.is_end_stream() {
+        Body::empty()
+    } else {
+        Body::new(incoming)
+    }
 }
 
 async fn handshake(

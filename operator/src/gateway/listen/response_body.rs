@@ -13,15 +13,14 @@ use hyper::body::{Frame, SizeHint};
 
 use super::connection::RequestGuard;
 
-/// What a request holds, in the extensions of its answer: given back with the answer's last byte.
-#[derive(Clone)]
+/// What a request holds: given back with the last byte of its answer.
 pub(in crate::gateway) struct ResponseGuard(
     #[expect(dead_code, reason = "held, not looked at")] Arc<dyn Any + Send + Sync>,
 );
 
 impl ResponseGuard {
-    pub(in crate::gateway) fn new(held: impl Any + Send + Sync) -> Self {
-        Self(Arc::new(held))
+    pub(in crate::gateway) fn new(held: Arc<impl Any + Send + Sync>) -> Self {
+        Self(held)
     }
 }
 

@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::gateway::limits;
-use crate::gateway::listen::ConnectionTimeouts;
+use crate::gateway::listen::{ConnectionTimeouts, RequestHandler};
 use crate::gateway::tests::{World, token};
 use crate::gateway::tls::{
     CertResolver, CertificateClient, ClientProcess, PortConfigResolver, test_certificate,
@@ -42,15 +42,15 @@ impl Port {
     async fn open() -> Self {
         let world = World::new(0);
         world.allow("p", "app", "*", "*");
-        let router = world.router.clone();
-        Self::serving(world, router).await
+        let service = world.service.clone();
+        Self::serving(world, service).await
     }
 
-    async fn serving(world: World, router: axum::Router) -> Self {
-        Self::with_timeouts(world, router, ConnectionTimeouts::default()).await
+    async fn serving(world: World, handler: impl RequestHandler) -> Self {
+        Self::with_timeouts(world, handler, ConnectionTimeouts::default()).await
     }
 
-    async fn with_timeouts(world: World, router: axum::Router, timeouts: ConnectionTimeouts) -> Self {
+    async fn with_timeouts(world: World, handler: impl RequestHandler, timeouts: ConnectionTimeouts) -> Self {
         let served = Arc::new(CertResolver::default());
         let mut trust = RootCertStore::empty();
         let (key, bundle) = test_certificate(Timestamp::now());
@@ -69,7 +69,7 @@ impl Port {
         let task = tokio::spawn(super::serve(
             listener,
             Arc::new(resolver),
-            router,
+            handler,
             admission,
             shutdown.clone(),
         ));

@@ -35,10 +35,46 @@ pub(in crate::gateway) struct CallerCache {
     pub(in crate::gateway) event: Option<String>,
 }
 
+/// The parts of a path that name something.
+pub(in crate::gateway) trait PathParts: Sized + Send + 'static {
+    /// The parts of these texts, which are as many as the path of the operation leaves open.
+    fn from_texts(texts: Vec<String>) -> Result<Self, Problem>;
+}
+
+impl PathParts for () {
+    fn from_texts(_: Vec<String>) -> Result<Self, Problem> {
+        Ok(())
+    }
+}
+
+impl PathParts for String {
+    fn from_texts(texts: Vec<String>) -> Result<Self, Problem> {
+        let [text] = exactly(texts)?;
+        Ok(text)
+    }
+}
+
+impl PathParts for (String, String) {
+    fn from_texts(texts: Vec<String>) -> Result<Self, Problem> {
+        Ok(exactly::<2>(texts)?.into())
+    }
+}
+
+impl PathParts for (String, String, String) {
+    fn from_texts(texts: Vec<String>) -> Result<Self, Problem> {
+        Ok(exactly::<3>(texts)?.into())
+    }
+}
+
+fn exactly<const N: usize>(texts: Vec<String>) -> Result<[String; N], Problem> {
+    let count = |texts: Vec<String>| invalid(format!("the path has {} parts instead of {N}", texts.len()));
+    texts.try_into().map_err(count)
+}
+
 /// What an operation is about, as the stations before it leave it.
 pub(in crate::gateway) trait PathInput: Sized + Send + 'static {
     /// The parts of a path, in their order.
-    type Parts: DeserializeOwned + Send + 'static;
+    type Parts: PathParts;
 
     /// Finds what the parts name.
     fn find(

@@ -16,8 +16,8 @@ mod row;
 
 pub(in crate::gateway) use self::answer::{Answer, AnswerBody, Output, StreamEvent, Succeeded, Success};
 pub(in crate::gateway) use self::input::{
-    BodyInput, CallerCache, Everywhere, Input, NamespaceText, NoQuery, PathInput, QueryInput, SchemaFn,
-    parse_body, schema_of,
+    BodyInput, CallerCache, Everywhere, Input, NamespaceText, NoQuery, PathInput, PathParts, QueryInput,
+    SchemaFn, parse_body, schema_of,
 };
 pub(in crate::gateway) use self::row::{
     Content, Operation, OperationTable, OperationTerms, ResponseSpec, Verb,

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use strongroom_api::v1::{BatchGetSecretValueRequest, BatchItem, GetSecretValueQuery, ProblemDocument};
 use strongroom_model::name::SecretName;
+use strongroom_store::vault::OpenedValue;
 use zeroize::Zeroizing;
 
 use super::incoming::sealed_required;
@@ -68,10 +69,10 @@ pub(super) async fn run(
                 ..GetSecretValueQuery::default()
             };
             let path = SecretPath::new(namespace.clone(), name);
-            match read(&gateway, &request, &path, &which, &[]) {
-                Ok(ReadOutcome::Value(read)) => {
-                    values.push(shape::value(path.namespace().name(), path.name(), &read)?);
-                }
+            let answer =
+                |opened: &OpenedValue<'_>| shape::value(path.namespace().name(), path.name(), opened);
+            match read(&gateway, &request, &path, &which, &[], answer) {
+                Ok(ReadOutcome::Value(value)) => values.push(value),
                 // Nothing is held, so nothing is unchanged.
                 Ok(ReadOutcome::Unchanged(_)) => {}
                 Err(problem) => failures.push(BatchFailure {

@@ -8,7 +8,7 @@
 use strongroom_api::sealed::{Purpose, SUITE, SealingKey, VersionContext};
 use strongroom_api::v1::{GetSecretValueQuery, SealedAnswer};
 use strongroom_model::name::DataKeyName;
-use strongroom_store::vault::ValueRead;
+use strongroom_store::vault::OpenedValue;
 use zeroize::Zeroizing;
 
 use super::incoming::sealed_required;
@@ -39,31 +39,32 @@ pub(super) async fn run(
     }
     let at_hand = find::is_value_cached(&gateway, &path);
     let answer = move || {
-        let (version, read) = match read(&gateway, &request, &path, &which, &cached.versions)? {
-            ReadOutcome::Unchanged(version) => {
-                return Ok(Answer {
-                    version: Some(version),
-                    ..Answer::new(Success::Unchanged, AnswerBody::Empty)
-                });
-            }
-            ReadOutcome::Value(read) => (read.version.id.clone(), read),
-        };
         let (namespace, name) = (path.namespace().name(), path.name());
-        let (bytes, form) = plain(namespace, name, read, key.as_ref())?;
-        let body = match &recipient {
-            None => form(bytes),
-            Some(recipient) => {
-                let about = VersionContext {
-                    namespace,
-                    secret: name,
-                    version: version.as_str(),
-                };
-                AnswerBody::Json(sealed(recipient, &about, &bytes)?)
-            }
-        };
-        Ok(Answer {
-            version: Some(version),
-            ..Answer::new(Success::Done, body)
+        let outcome = read(&gateway, &request, &path, &which, &cached.versions, |opened| {
+            let (bytes, form) = plain(namespace, name, opened, key.as_ref())?;
+            let version = &opened.version.id;
+            let body = match &recipient {
+                None => form(bytes),
+                Some(recipient) => {
+                    let about = VersionContext {
+                        namespace,
+                        secret: name,
+                        version: version.as_str(),
+                    };
+                    AnswerBody::Json(sealed(recipient, &about, &bytes)?)
+                }
+            };
+            Ok(Answer {
+                version: Some(version.clone()),
+                ..Answer::new(Success::Done, body)
+            })
+        })?;
+        Ok(match outcome {
+            ReadOutcome::Unchanged(version) => Answer {
+                version: Some(version),
+                ..Answer::new(Success::Unchanged, AnswerBody::Empty)
+            },
+            ReadOutcome::Value(answer) => answer,
         })
     };
     if at_hand { answer() } else { blocking(answer).await }
@@ -76,20 +77,21 @@ type ValueForm = fn(Zeroizing<Vec<u8>>) -> AnswerBody;
 fn plain(
     namespace: &str,
     name: &str,
-    read: ValueRead,
+    opened: &OpenedValue<'_>,
     key: Option<&DataKeyName>,
 ) -> Result<(Zeroizing<Vec<u8>>, ValueForm), Problem> {
     let Some(key) = key else {
-        let json = shape::value(namespace, name, &read)?;
+        let json = shape::value(namespace, name, opened)?;
         return Ok((json, AnswerBody::ValueJson as ValueForm));
     };
-    let bytes = read
+    let bytes = opened
         .value
-        .into_keys()
-        .remove(key)
+        .get(key)
         .ok_or_else(|| Problem::new(Code::DataKeyNotFound, format!("the value has no key `{key}`")))?;
-    let bytes = Zeroizing::new(bytes.expose().to_vec());
-    Ok((bytes, AnswerBody::ValueBytes as ValueForm))
+    Ok((
+        Zeroizing::new(bytes.to_vec()),
+        AnswerBody::ValueBytes as ValueForm,
+    ))
 }
 
 /// The same, closed for everybody but the recipient.

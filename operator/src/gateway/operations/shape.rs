@@ -1,10 +1,12 @@
 //! What secrets look like in answers, and the forms of answers that are written by hand: values in
 //! [`value`] alone, so that no copy of one stays behind.
 
+use data_encoding::BASE64;
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 use strongroom_api::v1::{BASE64_PATTERN, SecretAnswer, VersionAnswer};
-use strongroom_store::value::{DataType, Value};
-use strongroom_store::vault::{KeyView, SecretState, SecretView, ValueRead, VersionView};
+use strongroom_store::value::DataType;
+use strongroom_store::vault::{KeyView, OpenedValue, SecretState, SecretView, VersionView};
 use zeroize::Zeroizing;
 
 use crate::gateway::problem::{Code, Problem};
@@ -109,38 +111,139 @@ pub(super) fn audit_records_schema() -> Json {
 
 /// The JSON document of a value: its version, and its keys in base64 as a native Secret has them. The text is
 /// wiped when it has been sent.
-pub(super) fn value(namespace: &str, name: &str, read: &ValueRead) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let about = serde_json::to_vec(&version(&read.version))
-        .map_err(|error| Problem::new(Code::StoreUnavailable, error.to_string()))?;
-    let text = |text: &str| Json::from(text).to_string();
-    // Written by hand, so that no copy of a value stays behind in a tree of strings.
-    let mut body = Zeroizing::new(Vec::with_capacity(256 + about.len() + base64_length(&read.value)));
+pub(super) fn value(
+    namespace: &str,
+    name: &str,
+    opened: &OpenedValue<'_>,
+) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let OpenedValue { value, version } = opened;
+    // Written by hand into a buffer that never grows, so that no copy of a value stays behind in a tree of
+    // strings or in a smaller buffer.
+    let mut body = Zeroizing::new(Vec::with_capacity(document_bytes(namespace, name, opened)));
     body.extend_from_slice(b"{\"namespace\":");
-    body.extend_from_slice(text(namespace).as_bytes());
+    write_json(&mut body, namespace)?;
     body.extend_from_slice(b",\"name\":");
-    body.extend_from_slice(text(name).as_bytes());
-    body.push(b',');
-    body.extend_from_slice(about.get(1..about.len().saturating_sub(1)).unwrap_or_default());
-    body.extend_from_slice(b",\"data\":{");
-    for (index, (key, bytes)) in read.value.keys().iter().enumerate() {
+    write_json(&mut body, name)?;
+    body.extend_from_slice(b",\"versionId\":");
+    write_json(&mut body, version.id.as_str())?;
+    body.extend_from_slice(b",\"sequence\":");
+    write_json(&mut body, &version.sequence)?;
+    body.extend_from_slice(b",\"created\":");
+    write_json(&mut body, &time(version.created))?;
+    body.extend_from_slice(b",\"dataType\":");
+    write_json(&mut body, data_type(version.data_type))?;
+    body.extend_from_slice(b",\"stages\":[");
+    for (index, stage) in version.stages.iter().enumerate() {
         if index > 0 {
             body.push(b',');
         }
-        body.extend_from_slice(text(key.as_str()).as_bytes());
+        write_json(&mut body, stage.as_str())?;
+    }
+    body.extend_from_slice(b"],\"data\":{");
+    for (index, (key, bytes)) in value.keys().iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        write_json(&mut body, key)?;
         body.extend_from_slice(b":\"");
-        let mut encoded = Zeroizing::new(vec![0; data_encoding::BASE64.encode_len(bytes.len())]);
-        data_encoding::BASE64.encode_mut(bytes.expose(), &mut encoded);
-        body.extend_from_slice(&encoded);
+        let start = body.len();
+        body.resize(start + BASE64.encode_len(bytes.len()), 0);
+        BASE64.encode_mut(bytes, body.get_mut(start..).unwrap_or_default());
         body.push(b'"');
     }
     body.extend_from_slice(b"}}");
     Ok(body)
 }
 
-fn base64_length(value: &Value) -> usize {
-    value
-        .keys()
-        .iter()
-        .map(|(key, bytes)| key.as_str().len() + 8 + data_encoding::BASE64.encode_len(bytes.len()))
-        .sum()
+fn write_json<T: Serialize + ?Sized>(body: &mut Vec<u8>, part: &T) -> Result<(), Problem> {
+    serde_json::to_writer(body, part).map_err(|error| Problem::new(Code::StoreUnavailable, error.to_string()))
+}
+
+/// Bytes of the document, at most: names, stages and keys are of characters that JSON takes as they are.
+fn document_bytes(namespace: &str, name: &str, opened: &OpenedValue<'_>) -> usize {
+    let OpenedValue { value, version } = opened;
+    let stages = version.stages.iter().map(|stage| stage.as_str().len() + 3);
+    let keys = value.keys().iter();
+    let keys = keys.map(|(key, bytes)| key.len() + 6 + BASE64.encode_len(bytes.len()));
+    // What stands around them, the longest number, time and type included.
+    let around = 192;
+    around
+        + namespace.len()
+        + name.len()
+        + version.id.as_str().len()
+        + stages.sum::<usize>()
+        + keys.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_model::SecretBytes;
+    use strongroom_model::name::{SecretName, Stage};
+    use strongroom_model::time::Timestamp;
+    use strongroom_store::value::{BorrowedValue, VALUE_BYTES, Value};
+
+    use super::*;
+
+    /// The document of a value of these keys and stages, of names as long as they may be, and its room.
+    fn document(data_type: DataType, pairs: &[(&str, &[u8])], stages: &[&str]) -> (Vec<u8>, usize) {
+        let keys = pairs.iter().map(|(key, bytes)| {
+            let bytes = SecretBytes::new(bytes.to_vec());
+            (key.parse().unwrap(), bytes)
+        });
+        let bytes = Value::new(data_type, keys.collect()).unwrap().encode();
+        let version = VersionView {
+            id: "v".repeat(64).parse().unwrap(),
+            sequence: u32::MAX,
+            created: Timestamp::from_millis(253_402_300_799_999),
+            data_type,
+            stages: stages.iter().map(|stage| stage.parse().unwrap()).collect(),
+        };
+        let opened = OpenedValue {
+            value: BorrowedValue::decode(&bytes).unwrap(),
+            version: &version,
+        };
+        let (namespace, name) = ("n".repeat(63), "s".repeat(SecretName::MAX));
+        let room = document_bytes(&namespace, &name, &opened);
+        let body = value(&namespace, &name, &opened).unwrap();
+        (body.to_vec(), room)
+    }
+
+    #[test]
+    fn a_value_is_written_into_a_buffer_that_never_grows() {
+        let stage = "x".repeat(64);
+        let stages = ["Current", "Previous", "Pending", &stage];
+        let large = vec![0xff; VALUE_BYTES - 253];
+        let key = "k".repeat(253);
+        let cases: [(&[(&str, &[u8])], &[&str]); 3] = [
+            (&[("a", b"")], &[]),
+            (&[("a", b"1"), ("b", b"12"), ("c", b"123")], &stages),
+            (&[(&key, &large)], &stages[..1]),
+        ];
+        for (pairs, stages) in cases {
+            let (body, room) = document(DataType::Binary, pairs, stages);
+            assert!(body.len() <= room, "{} of {room}", body.len());
+            let document: Json = serde_json::from_slice(&body).unwrap();
+            assert_eq!(document["stages"], json!(stages));
+            for (key, bytes) in pairs {
+                assert_eq!(document["data"][*key], BASE64.encode(bytes), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_document_of_a_value_says_of_its_version_what_other_documents_say() {
+        let (body, _) = document(DataType::Text, &[("a", b"x")], &["Current"]);
+        let mut document: Json = serde_json::from_slice(&body).unwrap();
+        for key in ["namespace", "name", "data"] {
+            assert!(document.as_object_mut().unwrap().remove(key).is_some(), "{key}");
+        }
+        let view = VersionView {
+            id: "v".repeat(64).parse().unwrap(),
+            sequence: u32::MAX,
+            created: Timestamp::from_millis(253_402_300_799_999),
+            data_type: DataType::Text,
+            stages: vec![Stage::Current],
+        };
+        assert_eq!(document, serde_json::to_value(version(&view)).unwrap());
+    }
 }

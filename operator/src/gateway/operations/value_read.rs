@@ -5,7 +5,7 @@ use strongroom_api::v1::GetSecretValueQuery;
 use strongroom_model::id::SecretId;
 use strongroom_model::name::{Stage, VersionId};
 use strongroom_rules::policy::{Action, RequestFacts};
-use strongroom_store::vault::{KeyState, Refusal, SecretState, SecretView, StoreError, ValueRead};
+use strongroom_store::vault::{KeyState, OpenedValue, Refusal, SecretState, SecretView, StoreError};
 
 use super::requested_version::RequestedVersion;
 use crate::consumers::ConsumerChange;
@@ -16,23 +16,26 @@ use crate::gateway::request::authorise::authorise;
 use crate::gateway::request::{AccessRequest, RequestContext, SecretPath, find, record};
 
 /// What a read comes to.
-pub(super) enum ReadOutcome {
+pub(super) enum ReadOutcome<T> {
     /// The caller has this version already.
     Unchanged(VersionId),
-    /// A value to answer with, which is on record.
-    Value(ValueRead),
+    /// What the value became, whose read is on record.
+    Value(T),
 }
 
-/// Reads one value for the caller. Whoever asks for a stage gets what has it, also where so many puts came
-/// between the decision and the opening that the version that was decided about is gone: then it is decided
-/// anew, about the one that has the stage now.
-pub(super) fn read(
+/// Reads one value for the caller; `answer` makes of it what leaves, where it was opened.
+///
+/// Whoever asks for a stage gets what has it, also where so many puts came between the decision and the
+/// opening that the version that was decided about is gone: then it is decided anew, about the one that has
+/// the stage now.
+pub(super) fn read<T>(
     gateway: &Gateway,
     request: &RequestContext,
     path: &SecretPath,
     which: &GetSecretValueQuery,
     held: &[String],
-) -> Result<ReadOutcome, Problem> {
+    answer: impl Fn(&OpenedValue<'_>) -> Result<T, Problem>,
+) -> Result<ReadOutcome<T>, Problem> {
     let parse = |error: strongroom_model::name::NameError| invalid(error);
     let stage = which
         .stage
@@ -81,9 +84,12 @@ pub(super) fn read(
             record_reader(gateway, request, path, secret.id, &version.id);
             return Ok(ReadOutcome::Unchanged(version.id.clone()));
         }
-        let read = gateway.store.value(&get, &authorised.meta(request))?;
-        record_reader(gateway, request, path, secret.id, &read.version.id);
-        Ok(ReadOutcome::Value(read))
+        let meta = authorised.meta(request);
+        let answered = gateway.store.with_value(&get, meta, |opened| {
+            record_reader(gateway, request, path, secret.id, &opened.version.id);
+            answer(opened)
+        })?;
+        answered.map(ReadOutcome::Value)
     })
 }
 

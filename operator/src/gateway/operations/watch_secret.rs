@@ -62,10 +62,7 @@ pub(super) async fn run(
     } = input;
     let stage = query.stage.as_deref().unwrap_or("Current");
     let stage = stage.parse().map_err(invalid)?;
-    request
-        .listener()
-        .capacity
-        .watch(&slot, &request.caller().principal.identity)?;
+    request.listener().capacity.watch(&slot, request.caller())?;
     // From before the first look, so that nothing is missed in between.
     let changes = gateway.changes.subscribe();
     let watcher = blocking(move || {

@@ -3,17 +3,14 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Extension, State};
-use axum::http::{Response, StatusCode};
+use axum::body::Body;
+use axum::http::{Method, Response, StatusCode};
 use axum::response::IntoResponse;
-use axum::routing::post;
 use strongroom_model::id::RequestId;
 
-use super::Protocol;
+use super::route::{RouteTable, RouteTableBuilder, RoutedRequest};
+use super::{Protocol, request_body};
 use crate::attestation::ATTESTATIONS_PATH;
-use crate::gateway::listen::Peer;
 use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::problem::Problem;
 use crate::gateway::state::Gateway;
@@ -28,28 +25,32 @@ pub(in crate::gateway) const ATTESTATIONS: Protocol = Protocol {
     write_problem,
 };
 
-fn routes(_: &Arc<Gateway>, _: &ListenerScope) -> Router<Arc<Gateway>> {
-    Router::new()
-        .route(ATTESTATIONS_PATH, post(attest))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+fn routes(_: &Arc<Gateway>, listener: &ListenerScope) -> RouteTable {
+    let mut routes = RouteTableBuilder::new(listener.name());
+    routes.on(Method::POST, ATTESTATIONS_PATH, "Attest", |routed| {
+        Box::pin(attest(routed))
+    });
+    routes.build()
 }
 
-async fn attest(
-    State(gateway): State<Arc<Gateway>>,
-    Extension(peer): Extension<Peer>,
-    body: Bytes,
-) -> StatusCode {
+async fn attest(routed: RoutedRequest) -> Result<Response<Body>, Problem> {
+    let RoutedRequest {
+        gateway,
+        scope,
+        request,
+        ..
+    } = routed;
     // The listener admits nobody else; this is for whoever serves this at another one day.
-    if !peer.proven {
-        return StatusCode::UNAUTHORIZED;
+    if !scope.peer.proven {
+        return Ok(StatusCode::UNAUTHORIZED.into_response());
     }
+    let body = request_body::read(request.into_body(), MAX_BODY_BYTES).await?;
     let Ok(message) = serde_json::from_slice(&body) else {
-        return StatusCode::BAD_REQUEST;
+        return Ok(StatusCode::BAD_REQUEST.into_response());
     };
-    match gateway.attestations.keep(message).await {
-        Ok(()) => StatusCode::NO_CONTENT,
-        Err(refused) => refused,
-    }
+    let kept = gateway.attestations.keep(message).await;
+    let status = kept.err().unwrap_or(StatusCode::NO_CONTENT);
+    Ok(status.into_response())
 }
 
 /// The webhook looks at the status alone.
@@ -57,4 +58,18 @@ fn write_problem(problem: Problem, _: &RequestId) -> Response<Body> {
     StatusCode::from_u16(problem.code().status())
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::tests::World;
+
+    #[tokio::test]
+    async fn what_is_handed_over_is_counted_as_an_operation() {
+        let world = World::without_nodes();
+        let table = routes(&world.gateway, world.gateway.shared());
+        let found = table.find(&Method::POST, ATTESTATIONS_PATH).ok().unwrap();
+        assert_eq!(found.route.called().operation(), "Attest");
+    }
 }

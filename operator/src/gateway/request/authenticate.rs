@@ -7,12 +7,11 @@ use std::sync::Arc;
 use strongroom_store::audit::{self, AuditOutcome};
 use strongroom_store::vault::AuditNote;
 
-use super::capacity::Slot;
 use super::context::{Arrival, RequestContext, unauthenticated_meta};
 use super::record;
 use super::refusals::{LimitScope, LimitedResource, RefusalReason};
+use super::scope::RequestScope;
 use crate::gateway::authenticate::{Caller, ReviewBudget};
-use crate::gateway::listen::{Connection, Peer};
 use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::state::Gateway;
@@ -41,34 +40,24 @@ pub(in crate::gateway) enum TokenOrigin<'a> {
     },
 }
 
-/// What a request is a part of, as the port knows it.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::gateway) struct Incoming<'a> {
-    pub(in crate::gateway) arrival: Arrival,
-    pub(in crate::gateway) peer: Peer,
-    /// What it came by.
-    pub(in crate::gateway) listener: &'a Arc<ListenerScope>,
-    /// What it holds of the service.
-    pub(in crate::gateway) slot: &'a Arc<Slot>,
-    pub(in crate::gateway) connection: Option<&'a Arc<Connection>>,
-}
-
-/// Finds out who asks. From then on the request is held at the expense of the caller.
+/// Finds out who asks. From then on the request is held at the expense of the caller. What seldom happens is
+/// boxed: every request has room for what is under way, and most are known and come again.
 ///
 /// # Errors
 /// What is answered. It is on record, but where it happens too often.
 pub(in crate::gateway) async fn authenticate(
     gateway: &Gateway,
-    incoming: Incoming<'_>,
+    scope: &RequestScope,
     credentials: Result<Credentials<'_>, Problem>,
 ) -> Result<RequestContext, Problem> {
-    let Incoming {
+    let RequestScope {
         arrival,
         peer,
         listener,
-        slot,
         connection,
-    } = incoming;
+        slot,
+    } = scope;
+    let (arrival, peer) = (*arrival, *peer);
     let address = peer.address.ip().to_canonical();
     let origin = TokenOrigin::Address(address);
     let mut context = match (credentials, peer.proven) {
@@ -82,23 +71,23 @@ pub(in crate::gateway) async fn authenticate(
                 Code::Unauthenticated,
                 "the connection does not fit what is said of the caller",
             );
-            return Err(refuse_unproven(gateway, listener, origin, arrival, problem).await);
+            return Err(Box::pin(refuse_unproven(gateway, listener, origin, arrival, problem)).await);
         }
         (Err(problem), _) => {
-            return Err(refuse_unproven(gateway, listener, origin, arrival, problem).await);
+            return Err(Box::pin(refuse_unproven(gateway, listener, origin, arrival, problem)).await);
         }
     };
-    let identity = &context.caller().principal.identity;
+    let caller = context.caller();
     if peer.proven {
-        listener.capacity.prove_person(slot, identity)?;
-        if let Err(problem) = gateway.front_accounts.admit(identity) {
-            return Err(refuse_service_account(gateway, &context, problem).await);
+        listener.capacity.prove_person(slot, caller)?;
+        if let Err(problem) = gateway.front_accounts.admit(&caller.principal.identity) {
+            return Err(Box::pin(refuse_service_account(gateway, &context, problem)).await);
         }
     } else {
-        listener.capacity.prove(slot, connection, identity)?;
+        listener.capacity.prove(slot, connection.as_ref(), caller)?;
     }
     if gateway.policies.asks_labels() {
-        context.look_up_labels(&gateway.labels).await;
+        Box::pin(context.look_up_labels(&gateway.labels)).await;
     }
     Ok(context)
 }
@@ -121,7 +110,7 @@ pub(in crate::gateway) async fn by_token(
     };
     match gateway.authenticator.authenticate(token, budget).await {
         Ok(caller) => Ok(RequestContext::new(caller, source, arrival, Arc::clone(listener))),
-        Err(problem) => Err(refuse_unproven(gateway, listener, origin, arrival, problem).await),
+        Err(problem) => Err(Box::pin(refuse_unproven(gateway, listener, origin, arrival, problem)).await),
     }
 }
 

@@ -8,16 +8,16 @@ use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::http::Request;
-use parking_lot::Mutex;
-use strongroom_rules::policy::Identity;
-
 use super::refusals::{LimitScope, LimitedResource, RefusalMetrics, RefusalReason};
 use super::share::{Share, ShareExhausted, Shares};
+use super::tenant::{NamespaceKey, PrincipalKey};
+use crate::gateway::authenticate::Caller;
 use crate::gateway::limits;
 use crate::gateway::listen::{Admission, Connection, Peer};
 use crate::gateway::listener_capacity::ListenerCapacity;
 use crate::gateway::problem::{Code, Problem};
+use axum::http::Request;
+use parking_lot::Mutex;
 
 /// What a request without a proven caller counts for besides its head, in bytes: its answer, and what is kept
 /// of it.
@@ -32,15 +32,15 @@ const MAX_REQUESTS_PER_PERSON: u64 = 64;
 /// A share by principal, and by the namespace that the principal is of.
 #[derive(Debug)]
 struct TenantShares {
-    principals: Arc<Shares<Identity>>,
-    namespaces: Arc<Shares<String>>,
+    principals: Arc<Shares<PrincipalKey>>,
+    namespaces: Arc<Shares<NamespaceKey>>,
 }
 
 /// What a principal holds.
 #[derive(Debug)]
 struct TenantShare(
-    #[expect(dead_code, reason = "held, not looked at")] Share<Identity>,
-    #[expect(dead_code, reason = "held, not looked at")] Option<Share<String>>,
+    #[expect(dead_code, reason = "held, not looked at")] Share<PrincipalKey>,
+    #[expect(dead_code, reason = "held, not looked at")] Option<Share<NamespaceKey>>,
 );
 
 impl TenantShares {
@@ -51,14 +51,13 @@ impl TenantShares {
         }
     }
 
-    fn take(&self, principal: &Identity) -> Result<TenantShare, LimitScope> {
-        let namespace = principal.namespace().map(str::to_owned);
-        let namespace = namespace.map(|namespace| self.namespaces.take(namespace, 1));
+    fn take(&self, caller: &Arc<Caller>) -> Result<TenantShare, LimitScope> {
+        let namespace = NamespaceKey::new(caller).map(|namespace| self.namespaces.take(namespace, 1));
         let namespace = namespace.transpose().map_err(|full| match full {
             ShareExhausted::Each => LimitScope::Namespace,
             ShareExhausted::All => LimitScope::Everybody,
         })?;
-        let principal = self.principals.take(principal.clone(), 1);
+        let principal = self.principals.take(PrincipalKey::new(caller), 1);
         let principal = principal.map_err(|full| match full {
             ShareExhausted::Each => LimitScope::Principal,
             ShareExhausted::All => LimitScope::Everybody,
@@ -75,7 +74,7 @@ pub(in crate::gateway) struct Capacity {
     requests: TenantShares,
     watches: TenantShares,
     connections: TenantShares,
-    people: Arc<Shares<Identity>>,
+    people: Arc<Shares<PrincipalKey>>,
     nodes: Arc<Shares<String>>,
     refusals: RefusalMetrics,
 }
@@ -90,7 +89,7 @@ enum SlotState {
         memory: Share<IpAddr>,
     },
     Caller(TenantShare),
-    Person(Share<Identity>),
+    Person(Share<PrincipalKey>),
     Node(Share<String>),
 }
 
@@ -181,8 +180,10 @@ impl Capacity {
 
     /// Connections of a principal.
     #[cfg(test)]
-    pub(in crate::gateway) fn connections_of(&self, principal: &Identity) -> u64 {
-        self.connections.principals.in_use_of(principal)
+    pub(in crate::gateway) fn connections_of(&self, principal: &Arc<Caller>) -> u64 {
+        self.connections
+            .principals
+            .in_use_of(&PrincipalKey::new(principal))
     }
 
     fn full(&self, what: LimitedResource, whose: LimitScope) -> Problem {
@@ -265,7 +266,7 @@ impl Capacity {
         &self,
         slot: &Slot,
         connection: Option<&Arc<Connection>>,
-        caller: &Identity,
+        caller: &Arc<Caller>,
     ) -> Result<(), Problem> {
         if let Some(connection) = connection {
             connection.prove(|| {
@@ -285,8 +286,8 @@ impl Capacity {
     ///
     /// # Errors
     /// The person or all people have enough under way.
-    pub(in crate::gateway) fn prove_person(&self, slot: &Slot, person: &Identity) -> Result<(), Problem> {
-        let share = self.people.take(person.clone(), 1).map_err(|full| {
+    pub(in crate::gateway) fn prove_person(&self, slot: &Slot, person: &Arc<Caller>) -> Result<(), Problem> {
+        let share = self.people.take(PrincipalKey::new(person), 1).map_err(|full| {
             let whose = match full {
                 ShareExhausted::Each => LimitScope::Principal,
                 ShareExhausted::All => LimitScope::ExtensionApi,
@@ -326,7 +327,7 @@ impl Capacity {
     ///
     /// # Errors
     /// The caller, its namespace or all watch enough.
-    pub(in crate::gateway) fn watch(&self, slot: &Slot, caller: &Identity) -> Result<(), Problem> {
+    pub(in crate::gateway) fn watch(&self, slot: &Slot, caller: &Arc<Caller>) -> Result<(), Problem> {
         let tenancy = self.watches.take(caller);
         slot.hold(SlotState::Caller(
             tenancy.map_err(|whose| self.full(LimitedResource::Watch, whose))?,

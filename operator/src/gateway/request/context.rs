@@ -116,7 +116,7 @@ impl RequestContext {
             may_get: _,
         } = &*self.caller;
         Meta {
-            actor: Actor::Principal(principal.identity.to_string()),
+            actor: Actor::Principal(principal.identity.text()),
             request: self.arrival.id,
             now: strongroom_model::time::Timestamp::from_millis(self.now.as_millisecond()),
             asked: Some(Box::new(ExternalRequest {
@@ -130,7 +130,7 @@ impl RequestContext {
                     statements: statements
                         .iter()
                         .take(MAX_STATEMENTS)
-                        .map(StatementRef::text)
+                        .map(|statement| statement.text().to_owned())
                         .collect(),
                     latency_micros: None,
                 },

@@ -70,7 +70,7 @@ pub(in crate::gateway) async fn namespace(
                 namespace: parsed,
                 ..AuditNote::new(audit_action(action))
             };
-            record::later(gateway, note, limited.context().meta(&[])).await?;
+            Box::pin(record::later(gateway, note, limited.context().meta(&[]))).await?;
             Err(problem)
         }
     }

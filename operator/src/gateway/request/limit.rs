@@ -29,11 +29,10 @@ impl<'a> Limited<'a> {
 /// [`crate::gateway::problem::Code::TooManyRequests`], which is not on record: a caller cannot fill the log
 /// this way.
 pub(in crate::gateway) fn limit(context: &RequestContext, cost: Cost) -> Result<Limited<'_>, Problem> {
-    let identity = &context.caller().principal.identity;
-    let limits = &context.listener().limits;
+    let (limits, caller) = (&context.listener().limits, context.caller());
     match cost {
-        Cost::Read => limits.take_read(identity)?,
-        Cost::Write => limits.take_write(identity)?,
+        Cost::Read => limits.take_read(caller)?,
+        Cost::Write => limits.take_write(caller)?,
     }
     Ok(Limited(context))
 }

@@ -4,6 +4,7 @@
 //!
 //! | module | idea |
 //! |---|---|
+//! | [`scope`] | what is known of a request before its caller is |
 //! | [`context`] | who asks, when and from where |
 //! | [`authenticate`] | finds that out |
 //! | [`limit`] | how often a caller may ask |
@@ -11,6 +12,7 @@
 //! | [`authorise`] | may the caller? |
 //! | [`record`] | nothing leaves before it is on record |
 //! | [`share`] | an account of what each holds of something |
+//! | [`tenant`] | a caller as accounts know it |
 //! | [`address`] | which part of what unauthenticated clients share one address may have |
 //! | [`capacity`] | everything that there is room for, and what a request holds of it |
 //! | [`failures`] | how often an address may fail to say who it is |
@@ -26,7 +28,9 @@ pub(in crate::gateway) mod find;
 pub(in crate::gateway) mod limit;
 pub(in crate::gateway) mod record;
 mod refusals;
+mod scope;
 mod share;
+mod tenant;
 #[cfg(test)]
 pub(in crate::gateway) mod token;
 
@@ -40,4 +44,6 @@ pub(in crate::gateway) use self::find::{NamespaceRef, SecretPath};
 pub(in crate::gateway) use self::limit::{Cost, Limited};
 pub(crate) use self::refusals::RefusalMetrics;
 pub(in crate::gateway) use self::refusals::{LimitScope, LimitedResource, RefusalReason};
+pub(in crate::gateway) use self::scope::RequestScope;
 pub(in crate::gateway) use self::share::{Share, ShareExhausted, Shares};
+pub(in crate::gateway) use self::tenant::{NamespaceKey, PrincipalKey};

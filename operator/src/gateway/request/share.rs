@@ -4,7 +4,6 @@
 //! Must not know what is counted: connections, bytes, requests and streams are counted alike.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -121,14 +120,13 @@ impl<K: Eq + Hash + Clone> Shares<K> {
     fn give_back(&self, holder: &K, amount: u64) {
         let mut held = self.held.lock();
         held.all = held.all.saturating_sub(amount);
+        let Some(own) = held.by_holder.get_mut(holder) else {
+            return;
+        };
+        *own = own.saturating_sub(amount);
         // A holder of nothing is not kept: anybody may come once.
-        if let Entry::Occupied(mut own) = held.by_holder.entry(holder.clone()) {
-            let left = own.get().saturating_sub(amount);
-            if left == 0 {
-                own.remove();
-            } else {
-                own.insert(left);
-            }
+        if *own == 0 {
+            held.by_holder.remove(holder);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Who gets in, who is told what, and who is on record.
 
 use super::*;
+use crate::gateway::authenticate::Caller;
 use crate::gateway::request::token::made_with;
 
 #[tokio::test]
@@ -192,6 +193,7 @@ async fn rates_and_room_are_bounded() {
 impl World {
     /// So many requests of a caller that are under way.
     fn hold(&self, caller: &Identity, count: u64) -> Vec<Arc<Slot>> {
+        let caller = &Caller::named(caller.clone());
         let hold = |number: u64| {
             let [.., third, fourth] = number.to_be_bytes();
             let peer = Peer {

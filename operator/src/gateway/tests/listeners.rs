@@ -1,10 +1,10 @@
 //! The shared gateway and a dedicated one: what is used up at one of them is there at the other.
 
-use axum::Router;
-
 use super::*;
+use crate::gateway::authenticate::Caller;
+use crate::gateway::listen::{RequestHandler, RequestOrigin};
 use crate::gateway::listener_scope::{GatewayKind, ListenerScope};
-use crate::gateway::protocols::OWN;
+use crate::gateway::protocols::{OWN, ProtocolService};
 use crate::gateway::request::AddressShares;
 
 /// More than any of the limits that are set here.
@@ -13,7 +13,7 @@ const MANY: usize = 1_000;
 /// A gateway beside the shared one of a world.
 struct Dedicated {
     scope: Arc<ListenerScope>,
-    router: Router,
+    service: ProtocolService,
 }
 
 impl Dedicated {
@@ -22,27 +22,30 @@ impl Dedicated {
         let refusals = &world.gateway.metrics.refusals;
         let scope = ListenerScope::dedicated(&gateway, &AddressShares::default(), refusals);
         let scope = Arc::new(scope);
-        let router = OWN.router(Arc::clone(&world.gateway), Arc::clone(&scope));
-        Self { scope, router }
+        let service = OWN.service(Arc::clone(&world.gateway), Arc::clone(&scope));
+        Self { scope, service }
     }
 }
 
 /// What a caller gets that reads a secret by a listener: status, and code of the problem.
-async fn read(router: &Router, account: &str) -> (u16, String) {
+async fn read(service: &ProtocolService, account: &str) -> (u16, String) {
     let request = Request::builder()
         .uri("/v1/namespaces/shop/secrets/db-main/value")
         .header("authorization", format!("Bearer {account}"));
-    answered(router, request).await
+    answered(service, request).await
 }
 
-async fn answered(router: &Router, request: axum::http::request::Builder) -> (u16, String) {
+async fn answered(service: &ProtocolService, request: axum::http::request::Builder) -> (u16, String) {
     let mut request = request.body(Body::empty()).unwrap();
-    request.extensions_mut().insert(Peer {
-        address: "10.1.2.3:4567".parse().unwrap(),
-        proven: false,
-    });
     sign(request.headers_mut());
-    let response = router.clone().oneshot(request).await.unwrap();
+    let origin = RequestOrigin {
+        peer: Peer {
+            address: "10.1.2.3:4567".parse().unwrap(),
+            proven: false,
+        },
+        connection: None,
+    };
+    let response = service.clone().answer(request, origin).await.response;
     let status = response.status().as_u16();
     let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
     let problem: Json = serde_json::from_slice(&body).unwrap_or_default();
@@ -50,9 +53,9 @@ async fn answered(router: &Router, request: axum::http::request::Builder) -> (u1
 }
 
 /// Reads until the rate is used up.
-async fn flood(router: &Router, account: &str) {
+async fn flood(service: &ProtocolService, account: &str) {
     for _ in 0..MANY {
-        let answer = read(router, account).await;
+        let answer = read(service, account).await;
         if answer == (429, "TooManyRequests".to_owned()) {
             return;
         }
@@ -65,7 +68,7 @@ fn fine() -> (u16, String) {
 }
 
 /// Requests of a caller that are under way at a listener, as many as it may have.
-fn fill(scope: &ListenerScope, caller: &Identity) -> Vec<Arc<Slot>> {
+fn fill(scope: &ListenerScope, caller: &Arc<Caller>) -> Vec<Arc<Slot>> {
     let mut held = Vec::new();
     for number in 0..MANY {
         let [.., third, fourth] = number.to_be_bytes();
@@ -89,9 +92,9 @@ async fn a_rate_that_is_used_up_at_one_gateway_is_whole_at_the_other() {
     let world = World::new(0);
     world.allow("p", "app", "*", "*");
     let dedicated = Dedicated::new(&world, ",readRate=1,products=aigw");
-    flood(&dedicated.router, "shop/app").await;
+    flood(&dedicated.service, "shop/app").await;
     for _ in 0..10 {
-        assert_eq!(read(&world.router, "shop/app").await, fine());
+        assert_eq!(read(&world.service, "shop/app").await, fine());
     }
     let products = vec!["aigw".to_owned()];
     assert_eq!(*dedicated.scope.kind(), GatewayKind::Dedicated { products });
@@ -101,9 +104,9 @@ async fn a_rate_that_is_used_up_at_one_gateway_is_whole_at_the_other() {
     let world = World::new(1);
     world.allow("p", "app", "*", "*");
     let dedicated = Dedicated::new(&world, ",readRate=0");
-    flood(&world.router, "shop/app").await;
+    flood(&world.service, "shop/app").await;
     for _ in 0..10 {
-        assert_eq!(read(&dedicated.router, "shop/app").await, fine());
+        assert_eq!(read(&dedicated.service, "shop/app").await, fine());
     }
 }
 
@@ -112,13 +115,13 @@ async fn all_callers_of_a_gateway_together_have_its_total_rate() {
     let world = World::new(0);
     world.allow("p", "app", "*", "*");
     let dedicated = Dedicated::new(&world, ",readRate=0,totalRate=1");
-    flood(&dedicated.router, "shop/app").await;
+    flood(&dedicated.service, "shop/app").await;
     assert_eq!(
-        read(&dedicated.router, "pay/other").await.0,
+        read(&dedicated.service, "pay/other").await.0,
         429,
         "who asks is another, and the gateway is the same"
     );
-    assert_eq!(read(&world.router, "shop/app").await, fine());
+    assert_eq!(read(&world.service, "shop/app").await, fine());
 }
 
 #[tokio::test]
@@ -126,28 +129,28 @@ async fn slots_that_are_held_at_one_gateway_are_free_at_the_other() {
     let world = World::new(0);
     world.allow("p", "app", "*", "*");
     let dedicated = Dedicated::new(&world, ",readRate=0,requests=32");
-    let app = Identity::from_username("system:serviceaccount:shop:app");
+    let app = Caller::named(Identity::from_username("system:serviceaccount:shop:app"));
     let overloaded = (503, "Overloaded".to_owned());
 
     let held = fill(&dedicated.scope, &app);
     assert_eq!(held.len(), 4, "an eighth of them");
-    assert_eq!(read(&dedicated.router, "shop/app").await, overloaded);
-    assert_eq!(read(&world.router, "shop/app").await, fine());
+    assert_eq!(read(&dedicated.service, "shop/app").await, overloaded);
+    assert_eq!(read(&world.service, "shop/app").await, fine());
     drop(held);
 
     let held = fill(world.gateway.shared(), &app);
     assert_eq!(u64::try_from(held.len()), Ok(limits::MAX_REQUESTS_PER_PRINCIPAL));
-    assert_eq!(read(&world.router, "shop/app").await, overloaded);
-    assert_eq!(read(&dedicated.router, "shop/app").await, fine());
+    assert_eq!(read(&world.service, "shop/app").await, overloaded);
+    assert_eq!(read(&dedicated.service, "shop/app").await, fine());
 }
 
 #[tokio::test]
 async fn an_address_that_failed_too_often_at_one_gateway_may_fail_at_the_other() {
     let world = World::new(0);
     let dedicated = Dedicated::new(&world, "");
-    flood(&dedicated.router, "nobody").await;
+    flood(&dedicated.service, "nobody").await;
     let unknown = (401, "Unauthenticated".to_owned());
-    assert_eq!(read(&world.router, "nobody").await, unknown);
+    assert_eq!(read(&world.service, "nobody").await, unknown);
 }
 
 #[tokio::test]
@@ -161,6 +164,6 @@ async fn nodes_come_to_the_shared_gateway_alone() {
             .header("content-type", "application/grpc")
     };
     let nothing = (404, "NoSuchPath".to_owned());
-    assert_eq!(answered(&dedicated.router, attach()).await, nothing);
-    assert_ne!(answered(&world.router, attach()).await, nothing);
+    assert_eq!(answered(&dedicated.service, attach()).await, nothing);
+    assert_ne!(answered(&world.service, attach()).await, nothing);
 }

@@ -39,7 +39,6 @@ use strongroom_store::vault::{DeleteSecret, Deletion, KeyRef, Meta, PutValue, Qu
 use strongroom_testing::api_server::managed_fields::{self, Write};
 use strongroom_testing::api_server::merge_patch as merged;
 use strongroom_testing::store::value_under as one;
-use tower::ServiceExt;
 
 use self::world::{TestAnswer, meta, record, sign};
 pub(super) use self::world::{World, token};

@@ -3,6 +3,7 @@
 
 use super::writes::says;
 use super::*;
+use crate::gateway::authenticate::Caller;
 use crate::gateway::operation::{
     BodyInput, Input, Operation, OperationTable, Output, PathInput, QueryInput, Verb,
 };
@@ -163,14 +164,13 @@ impl World {
         let request = Request::builder()
             .method(method(row.verb))
             .uri(path)
-            .header("authorization", format!("Bearer {}", token(account)))
-            .extension(Peer {
-                address: "10.1.2.3:4567".parse().unwrap(),
-                proven: false,
-            });
+            .header("authorization", format!("Bearer {}", token(account)));
+        let peer = Peer {
+            address: "10.1.2.3:4567".parse().unwrap(),
+            proven: false,
+        };
         let body = Body::from(body(row.id, name).to_string());
-        let response = self.router.clone().oneshot(request.body(body).unwrap()).await;
-        response.unwrap()
+        self.answer(request.body(body).unwrap(), peer).await.response
     }
 
     /// Changes of the store that are on record, and the objects of the cluster.
@@ -358,7 +358,7 @@ async fn whoever_asks_too_often_is_refused_without_a_record() {
             continue;
         }
         let world = World::for_table(1);
-        let app = Identity::from_username("system:serviceaccount:shop:app");
+        let app = Caller::named(Identity::from_username("system:serviceaccount:shop:app"));
         let limits = &world.gateway.shared().limits;
         match row.terms.cost {
             Cost::Read => limits.take_read(&app).unwrap(),

@@ -7,12 +7,13 @@ use futures::StreamExt;
 use strongroom_store::vault::DeleteSecret;
 
 use super::*;
+use crate::gateway::listen::{GuardedResponse, ResponseGuard};
 
 /// The events of a stream, as text, and what came with it.
 struct Events(
     BodyDataStream,
     String,
-    #[expect(dead_code, reason = "held, not looked at")] axum::http::response::Parts,
+    #[expect(dead_code, reason = "held, not looked at")] Option<ResponseGuard>,
 );
 
 impl Events {
@@ -47,12 +48,12 @@ async fn watch(
         request = request.header("last-event-id", last);
     }
     let mut request = request.body(Body::empty()).unwrap();
-    request.extensions_mut().insert(Peer {
+    let peer = Peer {
         address: "10.1.2.3:4567".parse().unwrap(),
         proven: false,
-    });
+    };
     sign(request.headers_mut());
-    let response = world.router.clone().oneshot(request).await.unwrap();
+    let GuardedResponse { response, guard } = world.answer(request, peer).await;
     if response.status() != StatusCode::OK {
         let status = response.status().as_u16();
         let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
@@ -61,8 +62,8 @@ async fn watch(
     }
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     // What the answer holds it holds as long as this.
-    let (parts, body) = response.into_parts();
-    Ok(Events(body.into_data_stream(), String::new(), parts))
+    let body = response.into_body().into_data_stream();
+    Ok(Events(body, String::new(), guard))
 }
 
 fn put(world: &World, version: &str) {

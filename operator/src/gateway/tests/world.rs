@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use jiff::Timestamp;
@@ -13,7 +12,6 @@ use strongroom_rules::policy::Identity;
 use strongroom_store::audit::{Actor, AuditOutcome, Durability, Entry};
 use strongroom_store::vault::{BindNamespace, CreateSecret, Meta, Quota, SecretView};
 use strongroom_testing::store::{meta_by, new_secret, reads, store_within, value_under as one};
-use tower::ServiceExt;
 
 use super::api_server::FakeApiServer;
 use crate::attestation::PendingAttestations;
@@ -28,11 +26,11 @@ use crate::gateway::dedicated_gateway::DedicatedGateways;
 use crate::gateway::delivery::{Nodes, PodClient};
 use crate::gateway::labels::LabelCache;
 use crate::gateway::limits::Rates;
-use crate::gateway::listen::{Admission, Peer};
+use crate::gateway::listen::{Admission, GuardedResponse, Peer, RequestHandler, RequestOrigin};
 use crate::gateway::listener_scope::ListenerScopes;
 use crate::gateway::metrics::GatewayMetrics;
 use crate::gateway::namespaces::Namespaces;
-use crate::gateway::protocols::{OWN, bearer};
+use crate::gateway::protocols::{OWN, ProtocolService, bearer};
 use crate::gateway::recent_puts::RecentPuts;
 use crate::gateway::request::AddressShares;
 use crate::gateway::request::token::made_for;
@@ -45,7 +43,7 @@ use crate::store_handle::StoreHandle;
 pub(in crate::gateway) struct World {
     pub(super) api: FakeApiServer,
     pub(in crate::gateway) gateway: Arc<Gateway>,
-    pub(in crate::gateway) router: Router,
+    pub(in crate::gateway) service: ProtocolService,
     /// As a port in front of it must have it.
     pub(in crate::gateway) admission: Admission,
     keep: tempfile::TempDir,
@@ -165,7 +163,7 @@ impl World {
         });
         let world = Self {
             api,
-            router: OWN.router(Arc::clone(&gateway), shared),
+            service: OWN.service(Arc::clone(&gateway), shared),
             gateway,
             admission,
             keep,
@@ -309,15 +307,22 @@ impl World {
         peer: Peer,
     ) -> TestAnswer {
         let mut request = request.body(body).unwrap();
-        request.extensions_mut().insert(peer);
         sign(request.headers_mut());
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
+        let (parts, body) = self.answer(request, peer).await.response.into_parts();
         TestAnswer {
             status: parts.status,
             headers: parts.headers,
             body: axum::body::to_bytes(body, 1 << 20).await.unwrap().to_vec(),
         }
+    }
+
+    /// The answer as a port takes it, to a request that is signed already.
+    pub(super) async fn answer(&self, request: Request<Body>, peer: Peer) -> GuardedResponse {
+        let origin = RequestOrigin {
+            peer,
+            connection: None,
+        };
+        self.service.clone().answer(request, origin).await
     }
 
     pub(super) async fn get(&self, account: &str, path: &str) -> TestAnswer {

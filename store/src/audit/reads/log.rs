@@ -219,7 +219,7 @@ impl SegmentLog {
         let place = self.next_place(&state);
         let payload = seal_entry(&self.keyring, &place, &plain).map_err(AppendError::from)?;
         state.time = state.time.max(entry.time);
-        self.write(&mut state, RecordKind::Entry, place, payload)?;
+        self.write(&mut state, RecordKind::Entry, &place, &payload)?;
         state.unsigned = true;
         if durability == Durability::Batched {
             return Ok(());

@@ -134,6 +134,21 @@ impl ReadRecord {
         }
     }
 
+    /// The bytes of a record with its hash, and the chain's end after it: of one that is written and not
+    /// looked at.
+    pub(in crate::audit) fn encoded(
+        store: &StoreId,
+        kind: RecordKind,
+        place: &RecordPosition,
+        payload: &[u8],
+    ) -> (Vec<u8>, ReadHead) {
+        let mut bytes = before_hash(kind.code(), place, payload);
+        let hash = hash(store, &bytes);
+        bytes.extend_from_slice(&hash);
+        let sequence = place.sequence;
+        (bytes, ReadHead { sequence, hash })
+    }
+
     /// The chain's end after this record.
     pub(in crate::audit) const fn head(&self) -> ReadHead {
         ReadHead {

@@ -61,7 +61,7 @@ impl SegmentLog {
     ) -> Result<(), AppendError> {
         let (signer, store) = (self.keyring.signer(), self.keyring.store());
         let mark = SignedMark::sign(signer, &store, kind, &place, state.time, missing_from);
-        self.write(state, kind, place, mark.encode())?;
+        self.write(state, kind, &place, &mark.encode())?;
         state.unsigned = false;
         Ok(())
     }
@@ -140,18 +140,17 @@ impl SegmentLog {
         &self,
         state: &mut LogState,
         kind: RecordKind,
-        place: RecordPosition,
-        payload: Vec<u8>,
+        place: &RecordPosition,
+        payload: &[u8],
     ) -> Result<(), AppendError> {
-        let record = ReadRecord::new(&self.keyring.store(), kind, place, payload);
-        let bytes = record.encode();
+        let (bytes, head) = ReadRecord::encoded(&self.keyring.store(), kind, place, payload);
         if let Err(error) = self.storage.write(state.segment, state.offset, &bytes) {
             let (segment, offset) = (state.segment, state.offset);
             return Err(self.failed_write(state, segment, offset, bytes.len(), &error));
         }
         state.offset += bytes.len() as u64;
         self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        state.head = record.head();
+        state.head = head;
         if !matches!(kind, RecordKind::Checkpoint | RecordKind::Close) {
             state.notable = state.head;
         }

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
+use strongroom_model::SecretBytes;
 use strongroom_model::id::SecretId;
 use strongroom_model::name::{Stage, VersionId};
 
 use crate::audit::{Action, Durability, Entry};
+use crate::codec::DecodeError;
 use crate::engine::Table;
 use crate::format::{SecretState, key_version_key, version_key};
-use crate::value::Value;
+use crate::value::BorrowedValue;
 use crate::vault::commands::EntryDraft;
 use crate::vault::error::{Refusal, StoreError};
 use crate::vault::read_cache::{CacheEntry, CachedValue, DependencySnapshot, MAX_CACHED_VALUE_BYTES};
 use crate::vault::record_views::version_view;
 use crate::vault::store::Store;
-use crate::vault::types::{Meta, ValueRead};
+use crate::vault::types::{Meta, OpenedValue, ValueRead};
 use crate::vault::view::{View, key_key};
 
 /// Asks for one value.
@@ -39,26 +41,49 @@ impl Store {
     /// [`Refusal`] as the rules say; [`StoreError::Damaged`] where a record is not what was written;
     /// [`StoreError::Audit`] where the record cannot be written.
     pub fn value(&self, get: &GetValue, meta: &Meta) -> Result<ValueRead, StoreError> {
+        let copied = self.with_value(get, meta.clone(), |opened| {
+            let value = opened.value.to_value()?;
+            let version = opened.version.clone();
+            Ok::<_, DecodeError>(ValueRead { value, version })
+        })?;
+        copied.map_err(|_| StoreError::damaged(format!("the value of secret {}", get.secret)))
+    }
+
+    /// The same for whoever reads the value where it was opened: `read` sees it once its record is written,
+    /// and when it returns the bytes are wiped.
+    ///
+    /// # Errors
+    /// As of [`Store::value`]; then `read` was not called.
+    pub fn with_value<T>(
+        &self,
+        get: &GetValue,
+        meta: Meta,
+        read: impl FnOnce(&OpenedValue<'_>) -> T,
+    ) -> Result<T, StoreError> {
         if let Some(known) = self.cached_value(get)
             // What does not open is looked at again, so that the refusal says what is damaged.
-            && let Ok(value) = known.value.sealed.open()
+            && let Ok(plaintext) = known.value.sealed.open_bytes()
+            && let Ok(value) = BorrowedValue::decode(plaintext.expose())
         {
             self.audit_value_read(&known.value, get, meta)?;
-            let version = known.value.version.clone();
-            return Ok(ValueRead { value, version });
+            let version = &known.value.version;
+            return Ok(read(&OpenedValue { value, version }));
         }
         self.with_view(|view| match found_value(view, get) {
-            Ok((known, value)) => {
+            Ok((known, plaintext)) => {
+                let value = BorrowedValue::decode(plaintext.expose()).map_err(|_| known.sealed.damaged())?;
+                let from_outside = meta.asked.is_some();
                 self.audit_value_read(&known, get, meta)?;
-                let version = known.version.clone();
-                if meta.asked.is_some() && known.sealed.len() <= MAX_CACHED_VALUE_BYTES {
+                let version = &known.version;
+                let answer = read(&OpenedValue { value, version });
+                if from_outside && known.sealed.len() <= MAX_CACHED_VALUE_BYTES {
                     self.cache_value(view, known);
                 }
-                Ok(ValueRead { value, version })
+                Ok(answer)
             }
             Err(error) => {
                 let mut entry =
-                    EntryDraft::refusal(view, Action::GetSecretValue, Some(get.secret), meta, &error);
+                    EntryDraft::refusal(view, Action::GetSecretValue, Some(get.secret), &meta, &error);
                 entry.detail.clone_from(&get.detail);
                 self.shared.append_audit(&entry, get.durability)?;
                 Err(error)
@@ -103,16 +128,25 @@ impl Store {
             .insert(place.secret, dependencies, known);
     }
 
-    fn audit_value_read(&self, known: &CachedValue, get: &GetValue, meta: &Meta) -> Result<(), StoreError> {
-        let secret = known.sealed.place.secret;
-        let entry = EntryDraft::named(Action::GetSecretValue, &known.namespace, &known.secret, secret)
-            .with(|entry| {
-                entry.version = Some(known.version.id.clone());
-                entry.stage.clone_from(&get.stage);
-                entry.key = known.key;
-                entry.detail.clone_from(&get.detail);
-            })
-            .entry(meta);
+    fn audit_value_read(&self, known: &CachedValue, get: &GetValue, meta: Meta) -> Result<(), StoreError> {
+        let Meta {
+            actor,
+            request,
+            now,
+            asked,
+        } = meta;
+        let entry = Entry {
+            namespace: Some(known.namespace.clone()),
+            secret: Some(known.secret.clone()),
+            secret_id: Some(known.sealed.place.secret),
+            version: Some(known.version.id.clone()),
+            stage: get.stage.clone(),
+            key: known.key,
+            request: Some(request),
+            detail: get.detail.clone(),
+            circumstances: asked.map(|asked| Box::new(asked.into_circumstances())),
+            ..Entry::new(now, actor, Action::GetSecretValue)
+        };
         if let Some(key) = entry.key {
             // Before the record of the read, which waits for both where it waits.
             let entry = Entry {
@@ -120,15 +154,15 @@ impl Store {
                 ..entry.clone()
             };
             self.shared.append_audit(&entry, Durability::Batched)?;
-            self.shared.used(key, meta.now);
+            self.shared.used(key, now);
         }
         self.shared.append_audit(&entry, get.durability)?;
         Ok(())
     }
 }
 
-/// Finds and opens the value that is asked for.
-fn found_value(view: &View<'_>, get: &GetValue) -> Result<(CachedValue, Value), StoreError> {
+/// Finds and opens the value that is asked for; its canonical bytes, which are a value's.
+fn found_value(view: &View<'_>, get: &GetValue) -> Result<(CachedValue, SecretBytes), StoreError> {
     let head = view.live(&get.secret)?;
     view.usable_key(&head.namespace, &head.key)?;
     let by_stage = |stage: &Stage| {
@@ -149,7 +183,8 @@ fn found_value(view: &View<'_>, get: &GetValue) -> Result<(CachedValue, Value), 
     };
     debug_assert_eq!(head.state, SecretState::Live);
     let sealed = view.sealed_version(&head, version)?;
-    let value = sealed.open()?;
+    let plaintext = sealed.open_bytes()?;
+    BorrowedValue::decode(plaintext.expose()).map_err(|_| sealed.damaged())?;
     let known = CachedValue {
         sealed,
         version: version_view(&head, version),
@@ -158,5 +193,5 @@ fn found_value(view: &View<'_>, get: &GetValue) -> Result<(CachedValue, Value), 
         home_key: head.key,
         key: head.customer_key.then_some(head.key),
     };
-    Ok((known, value))
+    Ok((known, plaintext))
 }

@@ -172,12 +172,12 @@ impl Scene {
             .unwrap();
         let shutdowns = [Shutdown::default(), Shutdown::default()];
         let (listener, gateway) = bound().await;
-        let (router_, shutdown) = (world.router.clone(), shutdowns[0].clone());
+        let (service, shutdown) = (world.service.clone(), shutdowns[0].clone());
         let admission = Admission::for_api_servers();
         tokio::spawn(listen::serve(
             listener,
             Arc::new(resolver),
-            router_,
+            service,
             admission,
             shutdown,
         ));

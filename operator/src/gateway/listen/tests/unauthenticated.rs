@@ -12,6 +12,7 @@ use strongroom_rules::policy::Identity;
 use strongroom_testing::wait::until;
 
 use super::*;
+use crate::gateway::authenticate::Caller;
 
 /// Short enough that nobody waits for it, and long enough for an answer.
 const SHORT: Duration = Duration::from_millis(500);
@@ -21,10 +22,10 @@ impl Port {
     async fn impatient(change: impl FnOnce(&mut ConnectionTimeouts)) -> Self {
         let world = World::new(0);
         world.allow("p", "app", "*", "*");
-        let router = world.router.clone();
+        let service = world.service.clone();
         let mut timeouts = ConnectionTimeouts::default();
         change(&mut timeouts);
-        Self::with_timeouts(world, router, timeouts).await
+        Self::with_timeouts(world, service, timeouts).await
     }
 
     /// A connection of HTTP/2 from 127.0.0.`host`, whose streams have this window.
@@ -269,8 +270,8 @@ async fn halves_of_hellos_take_little_and_a_node_attaches_meanwhile() {
 #[tokio::test(flavor = "multi_thread")]
 async fn there_is_a_stream_to_nodes_only_where_there_are_nodes() {
     let world = World::without_nodes();
-    let router = world.router.clone();
-    let port = Port::serving(world, router).await;
+    let service = world.service.clone();
+    let port = Port::serving(world, service).await;
     let (mut sender, _connection) = port.second(1, 1 << 16).await;
     let answer = within(sender.send_request(attach(endless(Vec::new()))))
         .await
@@ -294,7 +295,7 @@ async fn who_has_proven_who_it_is_is_no_stranger_any_more() {
         port.world.gateway.shared().capacity.in_use() == 0
     })
     .await;
-    let app = Identity::from_username("system:serviceaccount:shop:app");
+    let app = Caller::named(Identity::from_username("system:serviceaccount:shop:app"));
     assert_eq!(port.world.gateway.shared().capacity.connections_of(&app), 1);
     port.close().await;
 }

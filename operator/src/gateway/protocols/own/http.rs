@@ -2,31 +2,26 @@
 //! a response.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts, Path, Request};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::routing::MethodFilter;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use zeroize::Zeroizing;
+use strongroom_model::name::VersionId;
 
 use super::credentials;
 use crate::gateway::limits;
-use crate::gateway::listen::{Connection, Peer};
-use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::operation::{
-    Answer, AnswerBody, BodyInput, CallerCache, Input, OperationTerms, Output, PathInput, QueryInput,
-    StreamEvent, Success, Verb,
+    Answer, AnswerBody, BodyInput, CallerCache, Input, OperationTerms, Output, PathInput, PathParts,
+    QueryInput, StreamEvent, Success, Verb,
 };
-use crate::gateway::problem::{Code, Problem, invalid};
-use crate::gateway::request::authenticate::{self, Incoming};
-use crate::gateway::request::{Arrival, OperationContext, RequestContext, Slot, limit};
+use crate::gateway::problem::{Code, Problem};
+use crate::gateway::protocols::request_body;
+use crate::gateway::protocols::route::RoutedRequest;
+use crate::gateway::request::{OperationContext, RequestContext, RequestScope, authenticate, limit};
 use crate::gateway::state::Gateway;
 
 /// How often a quiet stream says that it is there.
@@ -43,17 +38,6 @@ pub(super) const fn method(verb: Verb) -> Method {
     }
 }
 
-/// The requests that a route of the verb takes.
-pub(super) const fn filter(verb: Verb) -> MethodFilter {
-    match verb {
-        Verb::Get => MethodFilter::GET,
-        Verb::Post => MethodFilter::POST,
-        Verb::Put => MethodFilter::PUT,
-        Verb::Patch => MethodFilter::PATCH,
-        Verb::Delete => MethodFilter::DELETE,
-    }
-}
-
 /// The status of a success.
 pub(super) const fn status(success: Success) -> StatusCode {
     match success {
@@ -66,10 +50,9 @@ pub(super) const fn status(success: Success) -> StatusCode {
 
 /// The way of a request: from station to station, then the operation, then its answer.
 pub(super) async fn call<P, Q, B, O, F, Fut>(
-    gateway: Arc<Gateway>,
     terms: OperationTerms,
     run: F,
-    request: Request,
+    routed: RoutedRequest,
 ) -> Result<Response<Body>, Problem>
 where
     P: PathInput,
@@ -79,11 +62,15 @@ where
     F: Fn(OperationContext, Input<P, Q, B>) -> Fut,
     Fut: Future<Output = Result<O, Problem>>,
 {
-    let (mut parts, body) = request.into_parts();
-    let (request, slot) = context(&gateway, &parts).await?;
-    let Path(path) = Path::<P::Parts>::from_request_parts(&mut parts, &())
-        .await
-        .map_err(invalid)?;
+    let RoutedRequest {
+        gateway,
+        scope,
+        request,
+        path,
+    } = routed;
+    let (parts, body) = request.into_parts();
+    let request = context(&gateway, &scope, &parts.headers).await?;
+    let path = P::Parts::from_texts(path?)?;
     let query = Q::read(parts.uri.query().unwrap_or_default())?;
     if let (Some(otherwise), false) = (terms.people_only, request.caller().via_extension_api) {
         return Err(Problem::new(Code::NoSuchPath, otherwise));
@@ -92,7 +79,7 @@ where
     let path = P::find(&gateway, limited, terms.action, path).await?;
     let body = match B::SCHEMA {
         None => B::parse(&[])?,
-        Some(_) => B::parse(&read_body(body).await?)?,
+        Some(_) => B::parse(&request_body::read(body, limits::MAX_BODY_BYTES).await?)?,
     };
     let input = Input {
         path,
@@ -103,7 +90,7 @@ where
     let context = OperationContext {
         gateway,
         request,
-        slot,
+        slot: scope.slot,
     };
     let output = run(context, input).await?;
     Ok(response(output.into_answer(terms.success)?))
@@ -112,26 +99,11 @@ where
 /// The first station: who asks.
 pub(super) async fn context(
     gateway: &Gateway,
-    parts: &Parts,
-) -> Result<(RequestContext, Arc<Slot>), Problem> {
-    let lacks = |what: &str| Problem::new(Code::InvalidRequest, format!("the request has no {what}"));
-    let extensions = &parts.extensions;
-    let arrival = *extensions.get::<Arrival>().ok_or_else(|| lacks("id"))?;
-    let peer = *extensions.get::<Peer>().ok_or_else(|| lacks("source"))?;
-    let listener = extensions
-        .get::<Arc<ListenerScope>>()
-        .ok_or_else(|| lacks("listener"))?;
-    let slot = extensions.get::<Arc<Slot>>().ok_or_else(|| lacks("slot"))?;
-    let incoming = Incoming {
-        arrival,
-        peer,
-        listener,
-        slot,
-        connection: extensions.get::<Arc<Connection>>(),
-    };
-    let credentials = credentials::credentials(peer, &parts.headers);
-    let context = authenticate::authenticate(gateway, incoming, credentials).await?;
-    Ok((context, Arc::clone(slot)))
+    scope: &RequestScope,
+    headers: &HeaderMap,
+) -> Result<RequestContext, Problem> {
+    let credentials = credentials::credentials(scope.peer, headers);
+    authenticate::authenticate(gateway, scope, credentials).await
 }
 
 /// What the caller has already.
@@ -151,21 +123,6 @@ fn cached(headers: &HeaderMap) -> CallerCache {
     }
 }
 
-/// The body, if it comes whole and is not too large, in a buffer that never grows and is wiped. What the
-/// connection itself buffers is out of reach.
-async fn read_body(body: Body) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let mut whole = Zeroizing::new(Vec::with_capacity(limits::MAX_BODY_BYTES));
-    let mut pieces = body.into_data_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| invalid("the body is incomplete"))?;
-        if whole.len() + piece.len() > limits::MAX_BODY_BYTES {
-            return Err(Problem::new(Code::TooLarge, "the body is larger than 192 KiB"));
-        }
-        whole.extend_from_slice(&piece);
-    }
-    Ok(whole)
-}
-
 /// An answer as it leaves.
 fn response(answer: Answer) -> Response<Body> {
     let (body, kind) = match answer.body {
@@ -181,16 +138,20 @@ fn response(answer: Answer) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status(answer.success);
     let headers = response.headers_mut();
-    if let Some(kind) = kind {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    }
-    let tag = answer
-        .version
-        .and_then(|version| HeaderValue::from_str(&format!("\"{version}\"")).ok());
-    if let Some(tag) = tag {
+    match kind {
+        Some(kind) => headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        // The length of any other body is told with it.
+        None => headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0")),
+    };
+    if let Some(tag) = answer.version.as_ref().and_then(tag) {
         headers.insert(header::ETAG, tag);
     }
     response
+}
+
+/// The ETag of a version: its id in quotes.
+fn tag(version: &VersionId) -> Option<HeaderValue> {
+    HeaderValue::try_from(["\"", version.as_str(), "\""].concat()).ok()
 }
 
 /// Server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).

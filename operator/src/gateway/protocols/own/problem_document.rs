@@ -34,12 +34,11 @@ pub(super) fn status(code: Code) -> StatusCode {
     StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Carries the problem to where the request's id is known; there [`Problem::document`] writes it.
+/// The status alone, of a request that got no id; of any other [`Problem::document`] says more.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status(self.code());
-        response.extensions_mut().insert(self);
         response
     }
 }

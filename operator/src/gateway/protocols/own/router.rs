@@ -3,25 +3,24 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, header};
-use axum::routing::{get, on};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, Method, Response, header};
+use axum::response::IntoResponse;
+use tower::ServiceExt as _;
 
 use super::{http, openapi};
 use crate::gateway::listener_scope::ListenerScope;
-use crate::gateway::metrics::CalledOperation;
+use crate::gateway::metrics::OTHER;
 use crate::gateway::operation::{BodyInput, Input, Operation, OperationTable, Output, PathInput, QueryInput};
-use crate::gateway::problem::{Code, Problem};
+use crate::gateway::problem::Problem;
+use crate::gateway::protocols::route::{RouteTable, RouteTableBuilder, RoutedRequest};
 use crate::gateway::request::OperationContext;
 use crate::gateway::state::Gateway;
-use crate::gateway::{delivery, limits, operations};
+use crate::gateway::{delivery, operations};
 
 /// The rows as routes.
-#[derive(Default)]
 struct Routes {
-    router: Router<Arc<Gateway>>,
+    table: RouteTableBuilder,
     rows: Vec<Operation>,
 }
 
@@ -35,45 +34,55 @@ impl OperationTable for Routes {
         F: Fn(OperationContext, Input<P, Q, B>) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<O, Problem>> + Send + 'static,
     {
-        let (id, terms) = (operation.id, operation.terms);
-        let handler = move |State(gateway): State<Arc<Gateway>>, request: Request| {
-            if let Some(called) = request.extensions().get::<CalledOperation>() {
-                called.tell(id);
-            }
-            http::call::<P, Q, B, O, F, Fut>(gateway, terms, run, request)
-        };
-        let route = on(http::filter(operation.verb), handler);
-        self.router = std::mem::take(&mut self.router).route(operation.path, route);
+        let terms = operation.terms;
+        let method = http::method(operation.verb);
+        self.table
+            .on(method, operation.path, operation.id, move |routed| {
+                Box::pin(http::call::<P, Q, B, O, F, Fut>(terms, run.clone(), routed))
+            });
         self.rows.push(operation.taking::<Q, B>());
     }
 }
 
 /// What is served at a listener. Nodes come to the shared gateway.
-pub(super) fn routes(gateway: &Arc<Gateway>, listener: &ListenerScope) -> Router<Arc<Gateway>> {
-    let mut routes = Routes::default();
-    operations::list(&mut routes);
-    let Routes { router, rows } = routes;
-    // As it is sent: a document in parts would be taken apart and copied with each clone of the handler.
-    let document = Bytes::from(openapi::document(&rows).to_string());
-    let document_handler = async move |State(gateway): State<Arc<Gateway>>, request: Request| {
-        let (parts, _) = request.into_parts();
-        http::context(&gateway, &parts).await?;
-        let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        Ok::<_, Problem>((json, document.clone()))
+pub(super) fn routes(gateway: &Arc<Gateway>, listener: &ListenerScope) -> RouteTable {
+    let mut routes = Routes {
+        table: RouteTableBuilder::new(listener.name()),
+        rows: Vec::new(),
     };
-    let mut router = router
-        .route("/healthz", get(async || "ok\n"))
-        .route("/v1/openapi.json", get(document_handler));
+    operations::list(&mut routes);
+    let Routes { mut table, rows } = routes;
+    table.on(Method::GET, "/healthz", OTHER, |_| {
+        Box::pin(async { Ok("ok\n".into_response()) })
+    });
+    // As it is sent: it is made once.
+    let document = Bytes::from(openapi::document(&rows).to_string());
+    table.on(Method::GET, "/v1/openapi.json", OTHER, move |routed| {
+        Box::pin(send_document(document.clone(), routed))
+    });
     if listener.is_shared() && gateway.nodes.are_enabled() {
-        router = router.route_service(delivery::ATTACH_PATH, delivery::service(Arc::clone(gateway)));
+        let service = delivery::service(Arc::clone(gateway));
+        table.any(delivery::ATTACH_PATH, move |routed| {
+            Box::pin(attach(service.clone(), routed))
+        });
     }
-    router
-        .fallback(async || Problem::new(Code::NoSuchPath, "the paths are listed in docs/api.md"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(
-                Code::MethodNotAllowed,
-                "the method of this path is listed in docs/api.md",
-            )
-        })
-        .layer(DefaultBodyLimit::max(limits::MAX_BODY_BYTES))
+    table.build()
+}
+
+/// The OpenAPI document, for whoever proves who it is.
+async fn send_document(document: Bytes, routed: RoutedRequest) -> Result<Response<Body>, Problem> {
+    let (parts, _) = routed.request.into_parts();
+    http::context(&routed.gateway, &routed.scope, &parts.headers).await?;
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Ok((json, document).into_response())
+}
+
+/// The stream to a node, which finds its scope among the extensions of the request.
+async fn attach(service: delivery::Service, routed: RoutedRequest) -> Result<Response<Body>, Problem> {
+    let RoutedRequest {
+        scope, mut request, ..
+    } = routed;
+    request.extensions_mut().insert(scope);
+    let Ok(response) = service.oneshot(request).await;
+    Ok(response.map(Body::new))
 }

@@ -1,5 +1,7 @@
 //! Whose share a request, a watch and a stream take from.
 
+use strongroom_rules::policy::Identity;
+
 use super::*;
 use crate::gateway::request::AddressShares;
 
@@ -19,8 +21,9 @@ fn peer(address: &str) -> Peer {
     }
 }
 
-fn account(namespace: &str, name: &str) -> Identity {
-    Identity::from_username(&format!("system:serviceaccount:{namespace}:{name}"))
+fn account(namespace: &str, name: &str) -> Arc<Caller> {
+    let username = format!("system:serviceaccount:{namespace}:{name}");
+    Caller::named(Identity::from_username(&username))
 }
 
 #[test]
@@ -60,7 +63,8 @@ fn a_caller_uses_up_its_own_share_and_nobody_elses() {
     let refused = room.prove(&slot, None, &account("shop", "c")).unwrap_err();
     assert!(refused.detail().contains("of your namespace"), "{refused:?}");
     // People and nodes have room of their own.
-    let jane = Identity::User("jane".to_owned());
+    let person = |name: &str| Caller::named(Identity::User(name.to_owned()));
+    let jane = person("jane");
     let slots: Vec<_> = (0..MAX_REQUESTS_PER_PERSON)
         .map(|_| Slot::new(SlotState::Nothing))
         .collect();
@@ -68,8 +72,7 @@ fn a_caller_uses_up_its_own_share_and_nobody_elses() {
         room.prove_person(slot, &jane).unwrap();
     }
     assert!(room.prove_person(&slot, &jane).is_err());
-    room.prove_person(&slot, &Identity::User("jack".to_owned()))
-        .unwrap();
+    room.prove_person(&slot, &person("jack")).unwrap();
     let streams: Vec<_> = (0..MAX_STREAMS_PER_NODE)
         .map(|_| Slot::new(SlotState::Nothing))
         .collect();
@@ -84,7 +87,7 @@ fn a_caller_uses_up_its_own_share_and_nobody_elses() {
 fn watches_are_counted_by_principal_and_by_namespace() {
     let room = room();
     let mut held = Vec::new();
-    let mut watch = |room: &Capacity, principal: &Identity| {
+    let mut watch = |room: &Capacity, principal: &Arc<Caller>| {
         let slot = Slot::new(SlotState::Nothing);
         room.watch(&slot, principal).map(|()| held.push(slot))
     };

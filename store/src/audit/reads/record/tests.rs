@@ -21,6 +21,8 @@ fn records_round_trip_and_leave_what_follows() {
     let record = record(RecordKind::Entry, vec![8; 100]);
     let mut bytes = record.encode();
     assert_eq!(bytes.len(), OVERHEAD_BYTES + 100);
+    let written = ReadRecord::encoded(&STORE, record.kind, &record.place, &record.payload);
+    assert_eq!(written, (bytes.clone(), record.head()));
     bytes.extend_from_slice(b"more");
     assert_eq!(
         ReadRecord::decode(&STORE, &bytes),
