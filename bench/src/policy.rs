@@ -7,7 +7,8 @@ use std::time::Instant;
 use serde_json::json;
 use strongroom_crds::v1alpha1::SecretPolicySpec;
 use strongroom_rules::policy::{
-    Action, Identity, PolicySet, PolicySource, Principal, Request, RequestFacts, SecretRef, decide,
+    Action, Identity, PolicySet, PolicySource, Principal, ProductContext, Request, RequestFacts, SecretRef,
+    decide,
 };
 
 use crate::Outcome;
@@ -87,6 +88,7 @@ fn decided(book: &PolicySet, policies: usize, count: u32) -> Outcome<f64> {
             key: None,
             owner: None,
             facts: &facts,
+            products: ProductContext::default(),
         };
         let decision = decide(black_box(book), &request)?;
         if !decision.allowed {
@@ -193,6 +195,7 @@ fn worst_decided(book: &PolicySet, count: u32) -> Outcome<f64> {
             key: None,
             owner: None,
             facts: &facts,
+            products: ProductContext::default(),
         };
         if decide(black_box(book), &request)?.allowed {
             return Err("a read is allowed that nothing allows".into());

@@ -67,6 +67,10 @@ condition_types! {
     /// Whether the certificate of the current version is valid for a while yet, and from the authority that
     /// its source names. There for x509 sources.
     CertificateCurrent,
+    /// Whether each principal of RAM in a policy stands for somebody. There for policies that name some.
+    PrincipalsResolved,
+    /// Whether a product may own more secrets. There for SecretProducts.
+    QuotaAvailable,
 }
 
 impl fmt::Display for ConditionType {
@@ -258,6 +262,50 @@ reasons! {
     /// was not.
     RotationOverdue => Retry,
 
+    /// Each principal of RAM that the policy names stands for somebody.
+    PrincipalsResolved => Fine,
+    /// A principal of RAM that the policy names stands for nobody yet: no Namespace has its account, or no
+    /// ServiceAccount there is its user or role.
+    PrincipalUnknown => Retry,
+    /// Several Namespaces have the account of a principal of RAM, or several ServiceAccounts are its user or
+    /// role: an Allow is for none of them, and a Deny for all.
+    PrincipalAmbiguous => Person,
+
+    // Products and their default secrets.
+    /// There is no SecretProduct of the code that the name in the store begins with.
+    ProductUnknown => Person,
+    /// Whoever wrote the object is no manager of the product, and has not the verb `manage` on it.
+    NotManager => Person,
+    /// No attestation says who wrote the object, so that nothing is made for a product.
+    NotAttested => Person,
+    /// `spec.namespaces` of the SecretProduct does not select the namespace.
+    NamespaceNotSelected => Person,
+    /// The product does not offer the hosting that `spec.encryptionKey` of the object stands for.
+    HostingNotOffered => Person,
+    /// No policy of the namespace lets the managers of the product use the EncryptionKey.
+    KeyNotGranted => Person,
+    /// The product owns as many secrets as its quota allows; those in a recovery window count.
+    QuotaExceeded => Person,
+    /// The product may own more secrets.
+    QuotaAvailable => Fine,
+    /// The object is older than the product: a name that was there before is not the product's.
+    ProductNewer => Person,
+    /// The SecretProduct has other managers than the one that made the secrets, or a manager's namespace was
+    /// made again: nothing of its secrets is changed until somebody adopts it.
+    ProductChanged => Person,
+    /// The SecretProduct was deleted: its secrets can be read, and nothing of them is changed.
+    ProductAbsent => Person,
+    /// `spec.suspend` of the SecretProduct is true: nothing of its secrets is changed.
+    ProductSuspended => Person,
+    /// A ServiceAccount that `spec.managers` names does not exist, or its namespace.
+    ManagerMissing => Retry,
+    /// The chart has no gateway of the name in `spec.paid.gateway` that is for the product.
+    GatewayMissing => Person,
+    /// The chart has no audit sink of the name in `spec.paid.auditSink` that is the product's.
+    SinkMissing => Person,
+    /// The code `strongroom` belongs to Strongroom itself.
+    CodeReserved => Person,
+
     // Life and death.
     /// A secret of this name is in its recovery window: restore or purge it.
     InRecoveryWindow => Person,
@@ -292,8 +340,8 @@ reasons! {
     KeyDisabled => Person,
     /// There is no encryption key of this name yet.
     KeyNotReady => Retry,
-    /// An EncryptionKey says that the secret must lie under it, and `spec.encryptionKey` names another one or
-    /// none.
+    /// An EncryptionKey says that the secret must lie under it, or a product offers paid hosting alone, and
+    /// `spec.encryptionKey` names another key or none.
     KeyRequired => Person,
     /// The object of the encryption key is gone while secrets depend on the key; the key works on until
     /// somebody decides.

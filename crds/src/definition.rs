@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use crate::v1alpha1::{EncryptionKey, ManagedSecret, RotationSchedule, SecretPolicy};
+use crate::v1alpha1::{EncryptionKey, ManagedSecret, RotationSchedule, SecretPolicy, SecretProduct};
 
 /// A definition could not be printed.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         ManagedSecret::crd(),
         RotationSchedule::crd(),
         SecretPolicy::crd(),
+        SecretProduct::crd(),
     ]
     .into_iter()
     .map(complete)

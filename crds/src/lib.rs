@@ -7,12 +7,14 @@
 pub mod annotation;
 pub mod condition;
 mod definition;
+pub mod label;
 mod manifest;
 pub mod period;
 pub mod v1alpha1;
 pub mod view;
 
 pub use definition::{YamlError, all, definition_yaml, yaml};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 pub use manifest::{Manifest, ManifestError, parse_manifest};
 
 /// The API group of every kind.

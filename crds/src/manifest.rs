@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::v1alpha1::{EncryptionKey, ManagedSecret, RotationSchedule, SecretPolicy};
+use crate::v1alpha1::{EncryptionKey, ManagedSecret, RotationSchedule, SecretPolicy, SecretProduct};
 
 /// Largest manifest that is read, in bytes; etcd takes no larger object.
 const MANIFEST_BYTES: usize = 1_572_864;
@@ -21,6 +21,8 @@ pub enum Manifest {
     RotationSchedule(Box<RotationSchedule>),
     /// A SecretPolicy.
     SecretPolicy(Box<SecretPolicy>),
+    /// A SecretProduct.
+    SecretProduct(Box<SecretProduct>),
 }
 
 /// Why a manifest was refused.
@@ -108,6 +110,7 @@ pub fn parse_manifest(text: &str) -> Result<Manifest, ManifestError> {
         "ManagedSecret" => Ok(Manifest::ManagedSecret(Box::new(strict(&object)?))),
         "RotationSchedule" => Ok(Manifest::RotationSchedule(Box::new(strict(&object)?))),
         "SecretPolicy" => Ok(Manifest::SecretPolicy(Box::new(strict(&object)?))),
+        "SecretProduct" => Ok(Manifest::SecretProduct(Box::new(strict(&object)?))),
         _ => Err(ManifestError::UnknownKind {
             api_version: meta.api_version,
             kind: meta.kind,

@@ -32,6 +32,7 @@ fn samples_are_good_and_survive_a_round_trip() {
             Manifest::ManagedSecret(object) => ("ManagedSecret", serde_json::to_value(object)),
             Manifest::RotationSchedule(object) => ("RotationSchedule", serde_json::to_value(object)),
             Manifest::SecretPolicy(object) => ("SecretPolicy", serde_json::to_value(object)),
+            Manifest::SecretProduct(object) => ("SecretProduct", serde_json::to_value(object)),
         };
         let object = object.expect("serializable");
         let yaml = serde_saphyr::to_string(&object).expect("printable");

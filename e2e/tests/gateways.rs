@@ -1,5 +1,6 @@
 //! The promise: a flood at one gateway uses up what that one has. Who comes by another one is answered, be it
-//! the same caller, and each refusal is counted where it happened.
+//! the same caller, and each refusal is counted where it happened. A dedicated gateway serves the paid secrets
+//! of its product.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use serde_json::json;
 use strongroom_e2e::Strongroom;
 use strongroom_e2e::attacks::{Stranger, Target, strangers};
 use tokio::runtime::Runtime;
@@ -38,8 +40,21 @@ const CONNECTIONS: usize = 10;
 const READS: usize = 20;
 /// What no answer may take longer than.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// The secret that everybody reads.
-const PATH: &str = "s0/value";
+/// The secret that everybody reads: a product's, under the tenant's key.
+const SECRET: &str = "aigw!payments";
+const PATH: &str = "aigw!payments/value";
+
+/// The product with its manager, and what the tenant allows: that the product uses the key, and that the
+/// application reads under it.
+const PRODUCT: &str = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: aigw, namespace: shop}\n---\n\
+    apiVersion: strongroom.dev/v1alpha1\nkind: SecretProduct\nmetadata: {name: aigw}\nspec:\n  \
+    managers: [{namespace: shop, name: aigw}]\n  namespaces: {}\n  hosting: [Paid]\n  \
+    quota: {paid: {perNamespace: 10, total: 10}}\n  paid: {gateway: aigw}\n---\n\
+    apiVersion: strongroom.dev/v1alpha1\nkind: EncryptionKey\nmetadata: {name: payments, namespace: shop}\nspec: {}\n---\n\
+    apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: keys, namespace: shop}\nspec:\n  \
+    secrets: [\"aigw!*\"]\n  statements:\n  \
+    - {effect: Allow, principals: [{product: aigw}], actions: [\"keys:*\"]}\n  \
+    - {effect: Allow, principals: [{serviceAccount: app}], actions: [\"keys:Decrypt\"]}\n";
 
 /// What those who flood have to say, and the other way round.
 #[derive(Default)]
@@ -152,6 +167,31 @@ fn measure(runtime: &Runtime, server: &Server) {
     }
 }
 
+/// The product makes its secret, at its own gateway.
+fn create_secret(f: &Fixture, runtime: &Runtime, port: u16) {
+    let create = [
+        "-n",
+        "shop",
+        "create",
+        "token",
+        "aigw",
+        "--audience=strongroom.dev",
+    ];
+    let manager = Server::new(port, &f.authority(), f.kubectl(&create).trim());
+    let mut new = value("v");
+    new["name"] = json!(SECRET);
+    new["versionId"] = json!("v-1");
+    new["encryptionKey"] = json!("payments");
+    eventually("the product's secret to be made", || {
+        let asking = async {
+            let mut sender = manager.connect().await.ok()?;
+            manager.ask_at(&mut sender, Method::POST, "", Some(&new)).await
+        };
+        let answer = runtime.block_on(async { tokio::time::timeout(DEADLINE, asking).await });
+        (answer.unwrap()?.status == StatusCode::CREATED).then_some(())
+    });
+}
+
 /// Floods one gateway and measures the other. `names` are theirs, in this order.
 fn flood_one(f: &Fixture, gateways: &Gateways, flooded: &Server, measured: &Server, names: [&str; 2]) {
     let runtime = runtime();
@@ -211,6 +251,7 @@ fn a_flood_at_one_gateway_leaves_the_other_as_it_was() {
     f.apply(&external("s0"));
     let token = f.app_token();
     f.wait_ready("s0", "False", "AwaitingValue");
+    f.apply(PRODUCT);
     assert!(first.stop().unwrap().success());
 
     // The dedicated gateway is flooded, and has little to begin with.
@@ -228,6 +269,10 @@ fn a_flood_at_one_gateway_leaves_the_other_as_it_was() {
         );
         (put.status == StatusCode::CREATED).then_some(())
     });
+    create_secret(&f, &runtime, gateways.dedicated.port);
+    let ordinary = load::ask(&runtime, &gateways.dedicated, Method::GET, "s0/value", None);
+    assert_eq!(ordinary.status, StatusCode::FORBIDDEN, "{ordinary:?}");
+    assert_eq!(ordinary.body["code"], "HostingRefused");
     let (shared, dedicated) = (gateways.shared.clone(), gateways.dedicated.clone());
     flood_one(&f, &gateways, &dedicated, &shared, ["aigw", "shared"]);
     assert!(

@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod name;
 pub mod pem;
 pub mod query;
+pub mod ram_policy;
 pub mod record;
 pub mod seal_file;
 pub mod store;
@@ -27,7 +28,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target {
         name: "record",
         run: record::run,
@@ -79,5 +80,9 @@ pub const TARGETS: [Target; 13] = [
     Target {
         name: "query",
         run: query::run,
+    },
+    Target {
+        name: "ram_policy",
+        run: ram_policy::run,
     },
 ];

@@ -10,7 +10,8 @@ use strongroom_crds::{Manifest, parse_manifest};
 use strongroom_rules::generate::{GenerateContext, PreviousValue, generate, outputs, random};
 use strongroom_rules::native_secret::{Origin, content};
 use strongroom_rules::policy::{
-    Action, Identity, PolicySet, PolicySource, Principal, Request, RequestFacts, SecretRef, decide,
+    Action, Identity, PolicySet, PolicySource, Principal, ProductContext, Request, RequestFacts, SecretRef,
+    decide,
 };
 use strongroom_rules::schedule::{JitterSeed, Timetable};
 use strongroom_rules::value::VALUE_BYTES;
@@ -45,6 +46,7 @@ pub fn run(input: &[u8]) {
                 round_trip(&manifest, object);
                 secret_policy(&object.spec);
             }
+            Manifest::SecretProduct(object) => round_trip(&manifest, object),
         },
         Err(error) => assert!(!error.to_string().is_empty(), "an error says nothing"),
     }
@@ -70,6 +72,7 @@ fn secret_policy(spec: &SecretPolicySpec) {
                 key: None,
                 owner: None,
                 facts: &RequestFacts::default(),
+                products: ProductContext::default(),
             };
             let decision = decide(&book, &request);
             assert!(decision.is_ok(), "{decision:?}");

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use strongroom_model::name::{NamespaceName, SecretName, Stage, StageName, VersionId};
+use strongroom_model::{DefaultSecretName, ProductCode};
 
 fn one<T: FromStr + Display + PartialEq>(text: &str, most: usize) {
     if let Ok(name) = text.parse::<T>() {
@@ -25,4 +26,24 @@ pub fn run(input: &[u8]) {
     one::<SecretName>(text, SecretName::MAX);
     one::<Stage>(text, StageName::MAX);
     one::<VersionId>(text, VersionId::MAX);
+    one::<ProductCode>(text, ProductCode::MAX);
+    if let Ok(name) = SecretName::new(text) {
+        default_secret(&name);
+    }
+}
+
+/// A name is a product's, an ordinary one or nobody's; both parts of a product's are in it, and no more.
+fn default_secret(name: &SecretName) {
+    match DefaultSecretName::split(name) {
+        Ok(Some(split)) => {
+            assert_eq!(split.to_string(), name.as_str(), "the parts are not the whole");
+            assert!(ProductCode::new(split.code()).is_ok(), "no product has this code");
+            assert!(!split.identifier().contains('!'), "a part too many");
+        }
+        Ok(None) => assert!(!name.is_products(), "a product's name is ordinary"),
+        Err(error) => assert!(
+            name.is_products() && !error.to_string().is_empty(),
+            "an error says nothing"
+        ),
+    }
 }

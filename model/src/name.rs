@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::{PRODUCT_SEPARATOR, SECRET_NAME_BYTES, is_secret_name_byte};
+use crate::{PRODUCT_SEPARATOR, RESERVED_PRODUCT_CODE, SECRET_NAME_BYTES, is_secret_name_byte};
 
 /// Text that is not a legal name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +87,11 @@ names! {
         what: "secret name", rule: "up to 192 of letters, digits and `_/+=.-@`, or `<productCode>!<identifier>`",
         max: SECRET_NAME_BYTES, ok: secret_name
     }
+    /// The code of a product, which is the name of its SecretProduct: a DNS label.
+    ProductCode {
+        what: "product code", rule: "up to 63 lower-case letters, digits and `-`, starting and ending with a letter or digit, and not `strongroom`",
+        max: 63, ok: product_code
+    }
     /// An immutable version's id, chosen by its writer; it is the idempotency token of that write.
     VersionId {
         what: "version id", rule: "up to 64 of letters, digits and `_.-`",
@@ -132,6 +137,10 @@ fn dns_label(text: &str) -> bool {
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
+}
+
+fn product_code(text: &str) -> bool {
+    dns_label(text) && text != RESERVED_PRODUCT_CODE
 }
 
 fn secret_name(text: &str) -> bool {
@@ -224,6 +233,25 @@ mod tests {
             &"x".repeat(193),
         ] {
             assert!(SecretName::new(illegal).is_err(), "{illegal}");
+        }
+    }
+
+    #[test]
+    fn product_codes() {
+        for legal in ["pg", "a", "ai-gateway", "1", &"x".repeat(63)] {
+            assert!(ProductCode::new(legal).is_ok(), "{legal}");
+        }
+        for illegal in [
+            "",
+            "PG",
+            "-pg",
+            "pg-",
+            "p.g",
+            "pg!",
+            "strongroom",
+            &"x".repeat(64),
+        ] {
+            assert!(ProductCode::new(illegal).is_err(), "{illegal}");
         }
     }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use kube::api::ObjectMeta;
 use sha2::{Digest, Sha256};
+use strongroom_crds::label;
 use strongroom_crds::v1alpha1::{ExternalSource, ManagedSecret, ManagedSecretSpec, Source};
+use strongroom_model::PRODUCT_SEPARATOR;
 
 /// Longest DNS label (RFC 1123 section 2.1, RFC 1035 section 2.3.4).
 const LABEL_BYTES: usize = 63;
@@ -67,9 +69,13 @@ pub(crate) fn external_managed_secret(name: &str, declared: &ExternalManifest<'_
         deletion: None,
         suspend: None,
     };
+    let mut labels = declared.labels.clone();
+    if let Some((code, _)) = declared.secret.split_once(PRODUCT_SEPARATOR) {
+        labels.insert(label::PRODUCT.to_owned(), code.to_owned());
+    }
     let mut object = ManagedSecret::new(name, spec);
     object.metadata = ObjectMeta {
-        labels: Some(declared.labels.clone()).filter(|labels| !labels.is_empty()),
+        labels: Some(labels).filter(|labels| !labels.is_empty()),
         ..object.metadata
     };
     object
@@ -96,5 +102,30 @@ mod tests {
             assert!(made.insert(name), "{odd}");
         }
         assert!(object_name("acs/db").starts_with("acs-db-"));
+    }
+
+    #[test]
+    fn the_object_of_a_default_secret_names_its_product_and_no_other_does() {
+        let made = |secret: &str| {
+            let declared = ExternalManifest {
+                secret,
+                description: None,
+                labels: &BTreeMap::from([("team".to_owned(), "red".to_owned())]),
+                key: None,
+            };
+            external_managed_secret(&object_name(secret), &declared)
+        };
+        let object = made("pg!orders");
+        assert_eq!(object.spec.store_name.as_deref(), Some("pg!orders"));
+        let labels = object.metadata.labels.unwrap();
+        assert_eq!(labels[label::PRODUCT], "pg");
+        assert_eq!(labels["team"], "red");
+        assert!(
+            !made("orders")
+                .metadata
+                .labels
+                .unwrap()
+                .contains_key(label::PRODUCT)
+        );
     }
 }

@@ -1,8 +1,8 @@
-//! Which ManagedSecrets take their values over the API, and which EncryptionKeys require secrets to lie under
-//! them: told by the watches that see them, asked by the requests that bring values. And the way back: what a
-//! request changed is looked at at once.
+//! Which ManagedSecrets take their values over the API, which of those may make a default secret, and which
+//! EncryptionKeys require secrets to lie under them: told by the watches that see them, asked by the requests
+//! that bring values. And the way back: what a request changed is looked at at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -21,6 +21,8 @@ pub(crate) struct ExternalSourceIndex {
 #[derive(Debug)]
 struct Inner {
     objects: ClaimIndex<ExternalDeclaration>,
+    /// What the claim rule said to objects that name a default secret, by namespace and name.
+    product_claims: RwLock<HashMap<(String, String), ProductClaim>>,
     /// `spec.requiredFor` of the EncryptionKeys that have it, by namespace and name.
     required_for: RwLock<BTreeMap<(String, String), Vec<String>>>,
     changed: UnboundedSender<(String, String)>,
@@ -42,12 +44,35 @@ pub(crate) struct ExternalDeclaration {
     pub(crate) native: Option<String>,
 }
 
+/// What the claim rule said to an object that names a default secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ProductClaim {
+    /// `metadata.uid`.
+    uid: String,
+    /// It may make the secret.
+    allowed: bool,
+}
+
+/// Who takes the first value of a default secret that is not there yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FirstOwner {
+    /// No object with the source `external` has the name.
+    Nobody,
+    /// An object that may make the secret.
+    Object(ExternalDeclaration),
+    /// No claim rule has looked at an object that has the name.
+    Undecided,
+    /// Only objects have the name that may not make the secret; the name of one.
+    Refused(String),
+}
+
 impl Default for ExternalSourceIndex {
     fn default() -> Self {
         let (changed, queue) = unbounded();
         Self {
             inner: Arc::new(Inner {
                 objects: ClaimIndex::default(),
+                product_claims: RwLock::default(),
                 required_for: RwLock::default(),
                 changed,
                 queue: Mutex::new(Some(queue)),
@@ -65,13 +90,58 @@ impl ExternalSourceIndex {
         store_name: &str,
         declaration: Option<ExternalDeclaration>,
     ) {
+        if declaration.is_none() {
+            let place = (namespace.to_owned(), object.to_owned());
+            self.inner.product_claims.write().remove(&place);
+        }
         let objects = &self.inner.objects;
         objects.update(namespace, object, store_name, declaration);
     }
 
+    /// The claim rule says whether the object with this UID may make the default secret that it names.
+    pub(crate) fn set_claim(&self, namespace: &str, object: &str, uid: &str, allowed: bool) {
+        let place = (namespace.to_owned(), object.to_owned());
+        let claim = ProductClaim {
+            uid: uid.to_owned(),
+            allowed,
+        };
+        self.inner.product_claims.write().insert(place, claim);
+    }
+
     /// A complete list has come; what `is_there` does not know is gone.
     pub(crate) fn retain(&self, is_there: impl Fn(&str, &str) -> bool) {
+        let mut claims = self.inner.product_claims.write();
+        claims.retain(|(namespace, object), _| is_there(namespace, object));
+        drop(claims);
         self.inner.objects.retain(is_there);
+    }
+
+    /// The object that makes the default secret of this name with its first value. That an object was there
+    /// first counts for nothing: a tenant could have been.
+    pub(crate) fn first_owner(&self, namespace: &str, store_name: &str) -> FirstOwner {
+        let claims = self.inner.product_claims.read();
+        let allowed = |declaration: &ExternalDeclaration| {
+            let place = (namespace.to_owned(), declaration.object.clone());
+            let claim = claims.get(&place).filter(|claim| claim.uid == declaration.uid);
+            claim.map(|claim| claim.allowed)
+        };
+        let found = self.inner.objects.find(namespace, store_name, |objects| {
+            let mut refused = None;
+            let mut undecided = false;
+            for declaration in objects {
+                match allowed(declaration) {
+                    Some(true) => return Some(FirstOwner::Object(declaration.clone())),
+                    Some(false) => refused = Some(declaration.object.clone()),
+                    None => undecided = true,
+                }
+            }
+            match refused {
+                _ if undecided => Some(FirstOwner::Undecided),
+                Some(object) => Some(FirstOwner::Refused(object)),
+                None => None,
+            }
+        });
+        found.unwrap_or(FirstOwner::Nobody)
     }
 
     /// The object that takes values for the secret of this name: the one with this UID, where the secret
@@ -165,5 +235,29 @@ mod tests {
         assert_eq!(of(None), Some("a".to_owned()));
         declared.retain(|_, _| false);
         assert_eq!(of(None), None);
+    }
+
+    #[test]
+    fn only_an_object_that_may_make_a_default_secret_takes_its_first_value() {
+        let declared = ExternalSourceIndex::default();
+        let owner = || declared.first_owner("shop", "pg!orders");
+        assert_eq!(owner(), FirstOwner::Nobody);
+        // Somebody was there before the product, and nobody has looked yet.
+        declared.update("shop", "a", "pg!orders", Some(declaration("a", "uid-a", 1)));
+        assert_eq!(owner(), FirstOwner::Undecided);
+        declared.set_claim("shop", "a", "uid-a", false);
+        assert_eq!(owner(), FirstOwner::Refused("a".to_owned()));
+        let product = declaration("b", "uid-b", 2);
+        declared.update("shop", "b", "pg!orders", Some(product.clone()));
+        assert_eq!(owner(), FirstOwner::Undecided);
+        declared.set_claim("shop", "b", "uid-b", true);
+        assert_eq!(owner(), FirstOwner::Object(product));
+        // Made again under its name, by whomever.
+        declared.update("shop", "b", "pg!orders", Some(declaration("b", "uid-c", 3)));
+        assert_eq!(owner(), FirstOwner::Undecided);
+        declared.update("shop", "b", "pg!orders", None);
+        assert_eq!(owner(), FirstOwner::Refused("a".to_owned()));
+        declared.retain(|_, _| false);
+        assert_eq!(owner(), FirstOwner::Nobody);
     }
 }

@@ -21,6 +21,7 @@ mod large_objects;
 mod lease;
 mod own_secret;
 mod policies;
+mod products;
 mod rotation;
 mod seal;
 mod secret_labels;

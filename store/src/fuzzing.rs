@@ -10,8 +10,8 @@ use crate::audit;
 pub use crate::audit::forge;
 use crate::codec::DecodeError;
 use crate::format::{
-    Allowances, Head, IndexedRecord, KeyRecord, Namespace, SealDigest, StoreState, StoredDataKey,
-    StoredVersion,
+    Allowances, Head, IndexedRecord, KeyRecord, Namespace, ProductRecord, SealDigest, StoreState,
+    StoredDataKey, StoredVersion,
 };
 use crate::value::Value;
 use crate::vault::{EnforcedPolicy, decode_part, encode_part};
@@ -64,5 +64,8 @@ pub const RECORDS: &[(&str, RoundTrip)] = &[
     }),
     ("allowances", |bytes| {
         Ok(Allowances::decode(bytes)?.encode().to_vec())
+    }),
+    ("product", |bytes| {
+        Ok(ProductRecord::decode(bytes)?.encode().to_vec())
     }),
 ];

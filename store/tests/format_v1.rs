@@ -43,6 +43,7 @@ fn records_open_in_their_place() {
     let digest = Sha256::digest(b"what it declares");
     let mark = keyring.blind_index(IndexDomain::Mark, &[b"uid-1", &digest]);
     let attestation = keyring.blind_index(IndexDomain::Attestation, &[b"uid-1", b"deleted", &mark]);
+    let product = keyring.blind_index(IndexDomain::Product, &[b"aigw"]);
     for (name, context) in [
         ("namespace", Context::Namespace(&NAMESPACE)),
         (
@@ -64,6 +65,7 @@ fn records_open_in_their_place() {
         ("policy", Context::Policy(&policy)),
         ("declaration", Context::Declaration(&declaration)),
         ("attestation", Context::Attestation(&attestation)),
+        ("product", Context::Product(&product)),
         (
             "audit",
             Context::Audit {

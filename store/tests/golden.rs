@@ -151,10 +151,14 @@ fn a_store_of_format_version_1_opens_and_goes_on() {
     };
     store.run(RemovePolicy(policy.uid.clone()), meta()).unwrap();
     store.run(EnforcePolicy(policy.clone()), meta()).unwrap();
+    // Nor one of products.
+    assert_eq!(store.products().unwrap(), ProductRecords::default());
+    store.run(PutProduct(product("pg", 1, 1)), meta()).unwrap();
     store.close();
     drop(store);
     let store = open(&dir);
     assert_eq!(store.policies().unwrap().policies, [policy]);
+    assert_eq!(store.products().unwrap().products, [product("pg", 1, 1)]);
     assert_eq!(get(&store, LIVE, None, None).unwrap(), "of today");
     assert_eq!(get(&store, CUSTOMERS, Some("v1"), None).unwrap(), "first");
     store.close();

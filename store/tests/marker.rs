@@ -157,6 +157,19 @@ fn nothing_that_people_write_is_readable_in_files_backups_errors_or_records() {
         statements: marked("statements").into_bytes(),
     };
     f.store.run(EnforcePolicy(policy), meta()).unwrap();
+    let manager = ProductManager {
+        namespace: marked("manager-namespace").parse().unwrap(),
+        name: marked("manager"),
+        namespace_uid: Some(marked("manager-uid").parse().unwrap()),
+    };
+    let product = ProductRecord {
+        incarnation: marked("product-uid").parse().unwrap(),
+        managers: [manager].into(),
+        ..product(&marked("code"), 1, 1)
+    };
+    f.store.run(PutProduct(product), meta()).unwrap();
+    let default_secret = format!("{}!{}", marked("code"), marked("identifier"));
+    create(&f.store, namespace, &default_secret, "x");
     let get = GetValue {
         secret,
         version: Some(version(&marked("v1"))),

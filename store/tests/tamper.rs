@@ -101,6 +101,9 @@ impl Victim {
             };
             f.store.run(EnforcePolicy(policy), meta()).unwrap();
         }
+        for code in ["aigw", "pg"] {
+            f.store.run(PutProduct(product(code, 1, 1)), meta()).unwrap();
+        }
         let deleted = f.create("gone", "seven");
         f.store.run(deletion_of(deleted), meta()).unwrap();
         f.store.close();
@@ -216,7 +219,7 @@ fn nothing_opens_after_one_record_was_touched() {
     let victim = Victim::new();
     victim.open(victim.records.clone()).unwrap().close();
     let tables: BTreeSet<Table> = victim.records.keys().map(|(table, _)| *table).collect();
-    assert!(tables.len() == 12, "{tables:?}");
+    assert!(tables.len() == 13, "{tables:?}");
     for place in victim.records.keys() {
         let mut removed = victim.records.clone();
         let value = removed.remove(place).unwrap();
@@ -341,4 +344,25 @@ fn an_access_policy_never_stands_in_for_another_even_with_the_digest_made_anew()
     let found = store.policies().unwrap();
     assert_eq!((found.policies.len(), found.unreadable), (2, 0));
     store.close();
+}
+
+#[test]
+fn a_product_never_has_the_quota_of_another_even_with_the_digest_made_anew() {
+    let victim = Victim::new();
+    let shop = victim.fixture.namespace;
+    let swaps = victim.swaps(Table::Product);
+    assert_eq!(swaps.len(), 1);
+    for (_, records) in swaps {
+        let store = victim.open(victim.with_digest(records)).unwrap();
+        let found = store.products().unwrap();
+        assert_eq!((found.products.len(), found.unreadable), (0, 2));
+        let refused = store.run(new_secret(shop, "pg!orders-admin", "first"), meta());
+        assert_eq!(refused.unwrap_err().code(), "Damaged");
+        // What cannot be read gives way to what is seen next, and hides no other.
+        store.run(PutProduct(product("pg", 1, 1)), meta()).unwrap();
+        let found = store.products().unwrap();
+        assert_eq!((found.products, found.unreadable), (vec![product("pg", 1, 1)], 1));
+        create(&store, shop, "pg!orders-admin", "first");
+        store.close();
+    }
 }

@@ -69,14 +69,29 @@ use crate::period::{Period, RECOVERY_WINDOW_RULE};
         renewBefore of the x509 key to never")
     .field_path(".secret.immutable")
     .reason(Reason::FieldValueForbidden))]
+#[x_kube(validation = Rule::new("!has(self.storeName) || !self.storeName.contains('!') || !has(self.readers)")
+    .message("the secret belongs to a product, and policies alone say who reads it: remove readers")
+    .field_path(".readers")
+    .reason(Reason::FieldValueForbidden))]
+#[x_kube(validation = Rule::new("!has(self.storeName) || !self.storeName.contains('!') || !has(self.source.__import__)")
+    .message("the secret belongs to a product, which makes its value: choose another source than import")
+    .field_path(".source")
+    .reason(Reason::FieldValueForbidden))]
+#[x_kube(validation = Rule::new(
+    "!has(self.storeName) || !self.storeName.contains('!') || !has(self.deletion) || !has(self.deletion.policy) || \
+     self.deletion.policy != 'Retain'")
+    .message("the secret of a product has no life without its object: remove deletion.policy")
+    .field_path(".deletion.policy")
+    .reason(Reason::FieldValueForbidden))]
 pub struct ManagedSecretSpec {
     /// Name of the secret in the store. Absent: metadata.name. It cannot be changed. Letters, digits and
-    /// `_/+=.@-`; a `!` belongs to the names of products.
+    /// `_/+=.@-`. A product names its secrets `<productCode>!<identifier>`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = SECRET_NAME_BYTES))]
-    #[x_kube(validation = Rule::new("!self.contains('!')")
-        .message("a name with `!` belongs to a product; choose a name without it"))]
-    #[x_kube(validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')")
+    #[x_kube(validation = Rule::new(
+        "!self.contains('!') || (self.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?![^!]+$') && !self.startsWith('strongroom!'))")
+        .message("a name with `!` is the code of a SecretProduct, `!` and an identifier; the code `strongroom` is reserved"))]
+    #[x_kube(validation = Rule::new("!self.matches('(^|/|!)[.][.]?(/|$)')")
         .message("a part of a name in the store is not `.` or `..`"))]
     #[x_kube(validation = Rule::new(format!("self.matches('{}')", secret_name_pattern("!")))
         .message("a name in the store has letters, digits and `_/+=.@-` only"))]

@@ -7,6 +7,7 @@ pub mod native_secret;
 mod renew_before;
 pub mod rotation_schedule;
 pub mod secret_policy;
+pub mod secret_product;
 mod text;
 
 pub use encryption_key::{
@@ -31,4 +32,8 @@ pub use rotation_schedule::{
 pub use secret_policy::{
     PolicyConditions, PolicyEffect, PolicyIdentities, PolicyPrincipal, PolicyStatement, SecretPolicy,
     SecretPolicySpec, SecretPolicyStatus,
+};
+pub use secret_product::{
+    HostingQuotas, HostingUsage, ManagerSighting, PaidOptions, ProductHosting, ProductQuota, ProductUsage,
+    SecretProduct, SecretProductSpec, SecretProductStatus, ServiceAccountRef, UserOperation,
 };

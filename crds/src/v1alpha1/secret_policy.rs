@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use strongroom_model::{SECRET_NAME_BYTES, SECRET_NAME_CLASS};
+use strongroom_model::{RAM_PRINCIPAL_BYTES, RAM_PRINCIPAL_PATTERN, SECRET_NAME_BYTES, SECRET_NAME_CLASS};
 
 use super::rotation_schedule::Window;
 use super::text::secret_name_pattern;
@@ -144,6 +144,13 @@ pub enum PolicyPrincipal {
     /// A group as the API server knows it. `*` stands for any characters.
     #[schemars(schema_with = "subject_pattern")]
     Group(String),
+    /// A principal of RAM, as in `acs:ram::190325303126****:user/key_ramuser3`: the ServiceAccount that
+    /// stands for it. Compared as text: a `*` means itself.
+    #[schemars(schema_with = "ram_principal")]
+    Ram(String),
+    /// The managers of a SecretProduct, by its name.
+    #[schemars(schema_with = "product_code")]
+    Product(String),
 }
 
 /// When a statement counts: all that is set must hold. What is not known of a request (the labels of a pod
@@ -204,6 +211,16 @@ fn account_pattern(_: &mut SchemaGenerator) -> Schema {
 /// Users or groups.
 fn subject_pattern(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "minLength": 1, "maxLength": 253})
+}
+
+/// Users, roles and accounts of RAM.
+fn ram_principal(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "maxLength": RAM_PRINCIPAL_BYTES, "pattern": RAM_PRINCIPAL_PATTERN})
+}
+
+/// Code of a product.
+fn product_code(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"})
 }
 
 /// Labels to match.

@@ -11,6 +11,7 @@ mod keys;
 mod names;
 mod native_secrets;
 mod policies;
+mod products;
 mod schedules;
 mod sources;
 

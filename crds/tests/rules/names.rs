@@ -28,10 +28,6 @@ fn readers_have_bounds() {
 #[test]
 fn names_of_the_store_are_checked_and_stay() {
     refused(
-        &named(Some("mcp!db")),
-        "spec.storeName: a name with `!` belongs to a product",
-    );
-    refused(
         &named(Some("a b")),
         "spec.storeName: a name in the store has letters",
     );
@@ -45,6 +41,64 @@ fn names_of_the_store_are_checked_and_stay() {
     }
     // The name it has anyway.
     accepted_change(&named(None), &named(Some("db")));
+}
+
+#[test]
+fn a_name_with_a_code_is_of_one_that_a_product_can_have() {
+    for name in [
+        "mcp!db",
+        "ai-gateway!orders/admin@1",
+        "1!x",
+        &format!("pg!{}", "a".repeat(189)),
+    ] {
+        accepted(&named(Some(name)));
+    }
+    for name in [
+        "a!b!c",
+        "!x",
+        "x!",
+        "strongroom!x",
+        "PG!x",
+        "-pg!x",
+        "p.g!x",
+        &format!("{}!x", "a".repeat(64)),
+    ] {
+        refused(
+            &named(Some(name)),
+            "spec.storeName: a name with `!` is the code of a SecretProduct",
+        );
+    }
+    refused(
+        &named(Some("pg!../x")),
+        "spec.storeName: a part of a name in the store is not",
+    );
+    refused(
+        &named(Some("pg!a b")),
+        "spec.storeName: a name in the store has letters",
+    );
+}
+
+#[test]
+fn the_object_of_a_products_secret_says_neither_who_reads_it_nor_whose_value_it_is() {
+    let of_product = |field: &str, value: Value| {
+        let mut object = named(Some("pg!db"));
+        object["spec"][field] = value;
+        object
+    };
+    refused(
+        &of_product("readers", json!(["app"])),
+        "spec.readers: the secret belongs to a product, and policies alone say who reads it",
+    );
+    refused(
+        &of_product("source", json!({"import": {"secretRef": {"name": "old"}}})),
+        "spec.source: the secret belongs to a product, which makes its value",
+    );
+    refused(
+        &of_product("deletion", json!({"policy": "Retain"})),
+        "spec.deletion.policy: the secret of a product has no life without its object",
+    );
+    accepted(&of_product("deletion", json!({"recoveryWindow": "7d"})));
+    accepted(&of_product("source", json!({"external": {}})));
 }
 
 #[test]

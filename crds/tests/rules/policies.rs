@@ -14,6 +14,9 @@ fn a_policy_is_about_identities_or_about_secrets() {
         json!({"identities": identities, "statements": [of_identities]}),
     ));
     accepted(&policy(json!({"secrets": ["db"], "statements": [of_secrets]})));
+    let ram = json!({"ram": "acs:ram::190325303126****:user/key_ramuser3"});
+    accepted(&policy(json!({"secrets": ["db"], "statements": [
+        {"effect": "Deny", "actions": ["*"], "principals": [ram]}]})));
     for (spec, expected) in [
         (
             json!({"statements": []}),
@@ -30,7 +33,7 @@ fn a_policy_is_about_identities_or_about_secrets() {
         (
             json!({"secrets": ["db"], "statements": [
                 {"effect": "Deny", "actions": ["*"], "principals": [{"user": "a", "group": "b"}]}]}),
-            ".statements[0].principals[0]: set exactly one of: serviceAccount, user, group",
+            ".statements[0].principals[0]: set exactly one of: serviceAccount, user, group, ram, product",
         ),
         (
             json!({"secrets": ["db"], "statements": [{"effect": "Deny", "actions": ["*"], "principals": [{"user": "a"}],

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{document, kinds, render};
 
 /// A gateway with every value, and one with the least.
-const TWO: [&str; 14] = [
+const TWO: [&str; 15] = [
     "gateways[0].name=aigw",
     "gateways[0].port=8453",
     "gateways[0].names={aigw.example.org,192.0.2.7}",
@@ -20,6 +20,7 @@ const TWO: [&str; 14] = [
     "gateways[0].from[1].podSelector.matchLabels.app=edge",
     "gateways[1].name=pg",
     "gateways[1].port=8454",
+    "gateways[1].products={pg}",
     "networkPolicy.enabled=true",
 ];
 
@@ -45,7 +46,7 @@ fn a_dedicated_gateway_is_an_argument_a_port_a_service_and_a_network_policy() {
         [
             "--gateway=aigw=0.0.0.0:8453,service=strongroom-gateway-aigw,readRate=2000,writeRate=0,totalRate=8000,\
              requests=512,connections=4096,names=aigw.example.org+192.0.2.7,products=aigw+aigw-edge",
-            "--gateway=pg=0.0.0.0:8454,service=strongroom-gateway-pg",
+            "--gateway=pg=0.0.0.0:8454,service=strongroom-gateway-pg,products=pg",
         ]
     );
     let ports = container(&rendered)["ports"].clone();
@@ -99,8 +100,13 @@ fn a_dedicated_gateway_is_an_argument_a_port_a_service_and_a_network_policy() {
 
 #[test]
 fn what_can_be_no_gateway_is_refused() {
-    let one = ["gateways[0].name=aigw", "gateways[0].port=8453"];
+    let one = [
+        "gateways[0].name=aigw",
+        "gateways[0].port=8453",
+        "gateways[0].products={aigw}",
+    ];
     render(&one).unwrap();
+    assert!(render(&one[..2]).is_err(), "it is for nobody");
     for wrong in [
         "gateways[0].name=shared",
         "gateways[0].name=gateway",
@@ -116,6 +122,8 @@ fn what_can_be_no_gateway_is_refused() {
         "gateways[0].requests=7",
         "gateways[0].connections=65537",
         "gateways[0].products={a!b}",
+        "gateways[0].products={strongroom}",
+        "gateways[0].products=null",
         "gateways[0].from=all",
         "gateways[0].unknown=1",
     ] {
@@ -126,7 +134,8 @@ fn what_can_be_no_gateway_is_refused() {
             format!("gateways[1].name={name}"),
             format!("gateways[1].port={port}"),
         );
-        render(&[&one[..], &[name.as_str(), port.as_str()]].concat())
+        let products = "gateways[1].products={pg}";
+        render(&[&one[..], &[name.as_str(), port.as_str(), products]].concat())
     };
     other("pg", "8454").unwrap();
     let refused = other("aigw", "8454").unwrap_err();
@@ -140,6 +149,7 @@ fn what_can_be_no_gateway_is_refused() {
         "fullnameOverride=a123456789012345678901234567890123456789",
         "gateways[0].name=abcdefghijklmno",
         "gateways[0].port=8453",
+        "gateways[0].products={aigw}",
     ];
     let refused = render(&long).unwrap_err();
     assert!(refused.contains("more than 63 characters"), "{refused}");

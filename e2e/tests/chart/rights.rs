@@ -147,6 +147,7 @@ fn a_namespace_gives_up_its_recovery_windows_by_a_cluster_administrator_alone() 
     let metadata = [
         r#"{"metadata":{"labels":{"strongroom.dev/recovery":"none"}}}"#,
         r#"{"metadata":{"annotations":{"strongroom.dev/accept-namespace":"00000000-0000-0000-0000-000000000000"}}}"#,
+        r#"{"metadata":{"annotations":{"strongroom.dev/alibaba-account":"190325303126****"}}}"#,
     ];
     for patch in metadata {
         for over in [None, Some("--subresource=status")] {
@@ -184,6 +185,29 @@ fn a_namespace_gives_up_its_recovery_windows_by_a_cluster_administrator_alone() 
     );
     assert!(said.contains("has one value, none"), "{said}");
     f.kubectl(&[&as_her[..], &["strongroom.dev/recovery-"]].concat());
+    // What a policy means by an account is hers neither to give nor to take away.
+    let annotate = ["annotate", "namespace", "hers"];
+    let said = f.refused(
+        &[&annotate[..], &["strongroom.dev/alibaba-account=*"]].concat(),
+        "",
+    );
+    assert!(said.contains("is the id of an account"), "{said}");
+    f.kubectl(
+        &[
+            &annotate[..],
+            &["strongroom.dev/alibaba-account=190325303126****"],
+        ]
+        .concat(),
+    );
+    let away = [
+        "--as=mallory",
+        "annotate",
+        "namespace",
+        "hers",
+        "strongroom.dev/alibaba-account-",
+    ];
+    let said = f.refused(&away, "");
+    assert!(said.contains("needs the verb grant"), "{said}");
     let said = f.refused(&[&as_her[..], &["strongroom.dev/recovery=none"]].concat(), "");
     assert!(said.contains("needs the verb grant"), "{said}");
 }
@@ -203,7 +227,7 @@ fn samples_are_accepted_and_wrong_objects_are_refused_with_field_and_reason() {
         ("a literal over 64 KiB", format!("  source: {{generate: {{keys: {{a: {{literal: {big}}}}}}}}}\n"), "literal"),
         ("a window of 31 days", "  source: {generate: {keys: {a: {uuid: {}}}}}\n  deletion: {recoveryWindow: 31d}\n".to_owned(), "recoveryWindow"),
         ("a name with `..`", "  storeName: a/../b\n  source: {generate: {keys: {a: {uuid: {}}}}}\n".to_owned(), "storeName"),
-        ("a name with `!`", "  storeName: a!b\n  source: {generate: {keys: {a: {uuid: {}}}}}\n".to_owned(), "storeName"),
+        ("a name with two `!`", "  storeName: a!b!c\n  source: {generate: {keys: {a: {uuid: {}}}}}\n".to_owned(), "storeName"),
         ("an unknown field", "  sauce: {}\n  source: {generate: {keys: {a: {uuid: {}}}}}\n".to_owned(), "sauce"),
         ("a token Secret", "  source: {generate: {keys: {a: {uuid: {}}}}}\n  secret: {name: x, type: kubernetes.io/service-account-token}\n".to_owned(), "type"),
     ] {
@@ -220,6 +244,12 @@ fn samples_are_accepted_and_wrong_objects_are_refused_with_field_and_reason() {
         answer.contains("jitter is longer than schedule.every"),
         "{answer}"
     );
+    let answer = f.refused(
+        &["apply", "-f", "-"],
+        "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: wrong, namespace: shop}\nspec:\n  \
+         secrets: [a]\n  statements: [{effect: Deny, actions: ['*'], principals: [{ram: 'acs:ram::*:root'}]}]\n",
+    );
+    assert!(answer.contains("principals[0].ram"), "{answer}");
     f.apply(&format!(
         "{head}  storeName: first\n  source: {{generate: {{keys: {{a: {{uuid: {{}}}}}}}}}}\n"
     ));

@@ -117,4 +117,4 @@ macro_rules! bounded {
     };
 }
 
-bounded! { record seal_file audit_log backup template pem manifest admin anchor token hello name query }
+bounded! { record seal_file audit_log backup template pem manifest admin anchor token hello name query ram_policy }

@@ -15,6 +15,7 @@ use strongroom_crds::parse_manifest;
 use strongroom_fuzz::admin::understood;
 use strongroom_fuzz::anchor::fields;
 use strongroom_fuzz::audit_log::{self, EPOCH, SEGMENT, Segments};
+use strongroom_fuzz::ram_policy::read;
 use strongroom_fuzz::store::{STORE, keyring, root, slot};
 use strongroom_model::SecretBytes;
 use strongroom_model::name::SecretName;
@@ -322,6 +323,11 @@ fn seeds_are_what_is_accepted() {
             .iter()
             .all(|seed| ListQuery::parse(std::str::from_utf8(seed).unwrap()).is_ok())
     );
+
+    for seed in for_target("ram_policy") {
+        let text = std::str::from_utf8(&seed).unwrap();
+        assert_eq!(text.contains("refused"), read(text).is_err(), "{text}");
+    }
 
     let manifests = for_target("manifest");
     let good = manifests

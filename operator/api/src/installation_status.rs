@@ -92,6 +92,8 @@ pub enum CheckName {
     Rotations,
     /// Objects are reconciled.
     Objects,
+    /// A product may act, and has room.
+    Product,
 }
 
 impl CheckName {
@@ -114,6 +116,7 @@ impl CheckName {
             Self::Drill => "drill",
             Self::Rotations => "rotations",
             Self::Objects => "objects",
+            Self::Product => "product",
         }
     }
 }
@@ -182,7 +185,7 @@ pub struct ManagedSecretSummary {
 mod tests {
     use super::*;
 
-    const CHECKS: [CheckName; 15] = [
+    const CHECKS: [CheckName; 16] = [
         CheckName::Api,
         CheckName::Store,
         CheckName::Lease,
@@ -198,13 +201,14 @@ mod tests {
         CheckName::Drill,
         CheckName::Rotations,
         CheckName::Objects,
+        CheckName::Product,
     ];
 
     #[test]
     fn names_of_checks_and_states_stay_as_programs_know_them() {
         assert_eq!(
             serde_json::to_string(&CHECKS).unwrap(),
-            r#"["api","store","lease","space","auditLog","auditSink","certificate","nodes","deletions","share","recoveryKeys","backup","drill","rotations","objects"]"#
+            r#"["api","store","lease","space","auditLog","auditSink","certificate","nodes","deletions","share","recoveryKeys","backup","drill","rotations","objects","product"]"#
         );
         for state in [
             CheckState::Ok,

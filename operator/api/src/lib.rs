@@ -1,7 +1,8 @@
 //! What the API and its clients share: what its operations take and answer (`v1`), how values travel, sealed
-//! or on the stream to nodes, and what a record of the audit looks like.
+//! or on the stream to nodes, what a record of the audit looks like, and what policies of RAM say
+//! (`ram_policy`).
 //!
-//! Must not know a store, a policy or a cluster.
+//! Must not know a store or a cluster, nor decide anything by a policy.
 
 #[cfg(feature = "calls")]
 pub mod audit;
@@ -15,6 +16,8 @@ pub mod manifest;
 pub mod problem;
 #[cfg(feature = "calls")]
 pub mod process_report;
+#[cfg(feature = "calls")]
+pub mod ram_policy;
 #[cfg(feature = "calls")]
 pub mod sealed;
 pub mod stream;

@@ -54,6 +54,23 @@ codes! {
     Unauthenticated = 401, "the caller is not authenticated";
     /// No policy allows it, or one denies it; `detail` names the statement, `missingPolicies` what to apply.
     PolicyDenied = 403, "no policy allows it";
+    /// The secret is a default secret: its name begins with the code of a product, and only the managers of
+    /// that SecretProduct make, change and delete it. `detail` names the product and its page; make the
+    /// change there ([who may do what](product-matrix.md)).
+    ProductManaged = 403, "the secret is managed by a product";
+    /// The hosting mode of the default secret does not allow it: a free one has no policies of its own and is
+    /// not read from other namespaces, a paid one keeps its EncryptionKey until the tenant gives that up, and
+    /// a product offers only the modes in `spec.hosting` of its SecretProduct. Or the gateway does not serve
+    /// the secret: a [dedicated one](../gateways.md#what-is-served) has the paid secrets of its products
+    /// alone; use the shared gateway.
+    HostingRefused = 403, "the hosting mode or the gateway does not allow it";
+    /// The product has as many default secrets in the namespace, or in all, as `spec.quota` of its
+    /// SecretProduct allows; those in recovery windows count. Delete some and wait for their windows to end,
+    /// or have the quota raised.
+    QuotaExceeded = 403, "the quota of the product is used up";
+    /// `spec.namespaces` of the SecretProduct does not select the namespace, so the product can own no secret
+    /// there; label the namespace.
+    NamespaceNotSelected = 403, "the product may not own secrets in this namespace";
     /// A ServiceAccount came over `people.strongroom.dev`, which `people.serviceAccounts: false` of the chart
     /// forbids; call the gateway over HTTPS with a projected token of audience `strongroom.dev`.
     ServiceAccountRefused = 403, "ServiceAccounts may not use this API";
@@ -73,6 +90,19 @@ codes! {
     MethodNotAllowed = 405, "the path does not allow this method";
     /// A secret of this name exists; PutSecretValue adds a version.
     SecretExists = 409, "the secret exists";
+    /// A secret or ManagedSecret of this name was there before the product owned it, so it is no default
+    /// secret; delete it and let the product make it, or choose another name.
+    ProductNewer = 409, "the secret is older than its product";
+    /// No SecretProduct has the code that the name begins with; have it applied, or choose a name without
+    /// `!`.
+    ProductUnknown = 409, "there is no such product";
+    /// The SecretProduct was deleted. Its secrets can be read, and nobody writes them; apply it again.
+    ProductAbsent = 409, "the product was deleted";
+    /// The SecretProduct was applied again with other managers, or a manager's namespace was made again, so
+    /// nobody writes the secrets; a platform administrator decides with `kubectl strongroom product adopt`.
+    ProductChanged = 409, "the product has other managers than before";
+    /// `spec.suspend` of the SecretProduct is true, so its managers write nothing; reads go on.
+    ProductSuspended = 409, "the product is suspended";
     /// Somebody else, such as a GitOps tool or a person with `kubectl apply`, manages the object or the
     /// field; make the change there.
     ManagedElsewhere = 409, "the object is managed elsewhere";
@@ -84,7 +114,8 @@ codes! {
     /// The ManagedSecret names an EncryptionKey that does not exist yet; apply it.
     KeyNotFound = 409, "there is no such encryption key";
     /// An EncryptionKey requires in `spec.requiredFor` that the secret uses it; set `spec.encryptionKey` of
-    /// the ManagedSecret to it.
+    /// the ManagedSecret to it. Or the product offers paid hosting only; name an EncryptionKey of the tenant
+    /// in `encryptionKey`.
     KeyRequired = 409, "the secret must use an encryption key";
     /// The ManagedSecret does not say how to make a new value, or is gone; `source: {generate: …}` does.
     NotRotatable = 409, "no new value can be generated for the secret";

@@ -45,6 +45,9 @@ pub struct ProcessReport {
     /// The fullest namespaces, of those that use half of what they may.
     #[serde(default)]
     pub fullest_namespaces: Vec<NamespaceShareReport>,
+    /// Products, by code.
+    #[serde(default)]
+    pub products: Vec<ProductReport>,
 }
 
 /// The open store.
@@ -160,6 +163,21 @@ pub struct NamespaceShareReport {
     pub max_bytes: u64,
 }
 
+/// A product, and what it has of its quota.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductReport {
+    /// Name of its SecretProduct.
+    pub code: String,
+    /// Default secrets, those in recovery windows included.
+    pub secrets: u64,
+    /// The most that it may have.
+    pub max_secrets: u64,
+    /// Reason of the condition that is not True.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +210,7 @@ mod tests {
             failing_objects: Vec::new(),
             overdue_rotations: 0,
             fullest_namespaces: Vec::new(),
+            products: Vec::new(),
         };
         let text = serde_json::to_string(&report).unwrap();
         assert!(

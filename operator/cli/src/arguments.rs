@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    audit, completion, consumers, create, delete, describe, explain, get, history, key, list, policy, purge,
-    put, render, restore, rotate, seal, stage, status, versions,
+    audit, completion, consumers, create, delete, describe, explain, get, history, key, list, policy,
+    product, purge, put, render, restore, rotate, seal, stage, status, versions,
 };
 use crate::output::OutputArgument;
 
@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Policy(policy::Arguments),
     #[command(subcommand)]
     Key(key::Arguments),
+    #[command(subcommand)]
+    Product(product::Arguments),
     Explain(explain::Arguments),
     Audit(audit::Arguments),
     Seal(seal::Arguments),

@@ -15,6 +15,8 @@ pub mod generate;
 pub mod managed_secret;
 pub mod native_secret;
 pub mod policy;
+pub mod product;
+pub mod ram_directory;
 pub mod request;
 pub mod retry;
 pub mod rotation;

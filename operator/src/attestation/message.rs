@@ -31,7 +31,7 @@ pub(crate) enum AdmissionOperation {
 pub(crate) struct AttestationMessage {
     /// `metadata.uid` of the object.
     pub(crate) uid: String,
-    /// Its namespace; of a Namespace its name.
+    /// Its namespace; of a Namespace, or another object of the cluster, its name.
     pub(crate) namespace: String,
     pub(crate) operation: AdmissionOperation,
     /// Of what it declares then, or did last; hexadecimal.

@@ -43,7 +43,16 @@ fn by_code(code: &str) -> Decision {
 
 const fn by_problem(code: Code) -> Decision {
     match code {
-        Code::PolicyDenied | Code::Unauthenticated | Code::ServiceAccountRefused => Decision::Denied,
+        Code::PolicyDenied
+        | Code::Unauthenticated
+        | Code::ServiceAccountRefused
+        | Code::ProductManaged
+        | Code::HostingRefused
+        | Code::NamespaceNotSelected
+        | Code::ProductUnknown
+        | Code::ProductAbsent
+        | Code::ProductChanged
+        | Code::ProductSuspended => Decision::Denied,
         // These come before a decision as well as after it, or without one.
         Code::SecretNotFound
         | Code::NamespaceRecreated
@@ -80,6 +89,8 @@ const fn by_problem(code: Code) -> Decision {
         | Code::NotInRecoveryWindow
         | Code::KeyDisabled
         | Code::KeyPendingDeletion
+        | Code::QuotaExceeded
+        | Code::ProductNewer
         | Code::StoreFull => Decision::Allowed,
     }
 }
@@ -107,12 +118,15 @@ mod tests {
         let person = || Actor::Principal("user jane".to_owned());
         let done = Entry::new(NOW, person(), Action::GetSecretValue);
         assert_eq!(decision(&done), Decision::Allowed);
-        let cases: [(&str, &[&str], Decision); 12] = [
+        let cases: [(&str, &[&str], Decision); 15] = [
             ("PolicyDenied", &["a Deny"], Decision::Denied),
             ("PolicyDenied", &[], Decision::Denied),
             ("Unauthenticated", &[], Decision::Denied),
             ("NotGranted", &[], Decision::Denied),
             ("OtherPod", &[], Decision::Denied),
+            ("ProductManaged", &[], Decision::Denied),
+            ("ProductAbsent", &["an Allow"], Decision::Denied),
+            ("QuotaExceeded", &[], Decision::Allowed),
             ("KeyDisabled", &["an Allow"], Decision::Allowed),
             // A sum of refusals has no statements.
             ("KeyDisabled", &[], Decision::Allowed),

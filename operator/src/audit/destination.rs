@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
+use strongroom_model::ProductCode;
 use strongroom_model::name::CursorName;
 
 use super::cursor::ReaderScope;
@@ -188,7 +189,7 @@ impl Destination {
     /// The same place for the records of one product alone. Its cursor is of both: what was sent there of
     /// other records does not count.
     pub(super) fn for_product(self, filter: ProductFilter) -> Self {
-        let cursor = format!("product-{}", short_digest(&[&self.shown, filter.code()]));
+        let cursor = format!("product-{}", short_digest(&[&self.shown, filter.code().as_str()]));
         Self {
             shown: filter.name().to_owned(),
             cursor: cursor_name(&cursor),
@@ -225,6 +226,12 @@ impl Destination {
     /// What of the records is for it, where it is a product's own sink.
     pub(super) const fn product(&self) -> Option<&Arc<ProductFilter>> {
         self.product.as_ref()
+    }
+
+    /// What people call it, and whose it is, where it is a product's own sink.
+    pub(crate) fn product_sink(&self) -> Option<(&str, &ProductCode)> {
+        let filter = self.product.as_deref()?;
+        Some((filter.name(), filter.code()))
     }
 
     /// The way there; nothing is opened yet.

@@ -175,6 +175,8 @@ fn of_secret(entry: &Entry) -> Option<(EventReason, String)> {
         | Action::BindNamespace
         | Action::EnforcePolicy
         | Action::RemovePolicy
+        | Action::PutProduct
+        | Action::AdoptProduct
         | Action::DeclareObject
         | Action::WithdrawObject
         | Action::CreateStore

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use strongroom_api::audit::{AuditRecord, Chain, Outcome, Requester};
-use strongroom_store::audit::{self, AuditOutcome, Entry};
+use strongroom_api::v1::HostingMode;
+use strongroom_model::DefaultSecretName;
+use strongroom_store::audit::{self, Action, AuditOutcome, Entry};
 use strongroom_store::vault::AuditPosition;
 
 use super::decision::decision;
@@ -45,6 +47,8 @@ pub(crate) fn line(chain: Chain, sequence: u64, entry: &Entry) -> AuditRecord {
         AuditOutcome::Refused(code) => (Outcome::Failure, Some(code.clone())),
     };
     let about = entry.circumstances.as_deref().cloned().unwrap_or_default();
+    let name = entry.secret.as_ref().map(DefaultSecretName::split);
+    let default_secret = name.and_then(Result::ok).flatten();
     AuditRecord {
         chain,
         sequence,
@@ -57,6 +61,8 @@ pub(crate) fn line(chain: Chain, sequence: u64, entry: &Entry) -> AuditRecord {
         namespace: entry.namespace.as_ref().map(ToString::to_string),
         secret: entry.secret.as_ref().map(ToString::to_string),
         secret_id: entry.secret_id.map(|id| id.to_string()),
+        product: default_secret.map(|name| name.code().to_owned()),
+        hosting: default_secret.and_then(|_| hosting(chain, entry)),
         version: entry.version.as_ref().map(ToString::to_string),
         stage: entry.stage.as_ref().map(ToString::to_string),
         key: entry.key.map(|id| id.to_string()),
@@ -72,6 +78,23 @@ pub(crate) fn line(chain: Chain, sequence: u64, entry: &Entry) -> AuditRecord {
         claimed: entry.claimed.clone(),
         requester: entry.requester.as_ref().map(requester),
         detail: entry.detail.clone(),
+    }
+}
+
+/// How the default secret of a record was hosted, where the record tells: it names the customer's key. A
+/// change that wrote a value names the key that it lies under, if there is one; a read of one that its node
+/// had already names none.
+fn hosting(chain: Chain, entry: &Entry) -> Option<HostingMode> {
+    let wrote_value = matches!(
+        entry.action,
+        Action::CreateSecret | Action::PutSecretValue | Action::RotateSecret
+    );
+    match entry.key {
+        Some(_) => Some(HostingMode::Paid),
+        None if wrote_value && chain == Chain::Changes && entry.outcome == AuditOutcome::Done => {
+            Some(HostingMode::Free)
+        }
+        None => None,
     }
 }
 
@@ -119,5 +142,41 @@ pub(crate) fn rolled_over(from: AuditPosition, cut: AuditPosition, now: Timestam
         action: "Gap".to_owned(),
         detail,
         ..line(Chain::Reads, cut.reads, &entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_model::id::KeyId;
+    use strongroom_store::audit::Actor;
+    use strongroom_testing::store::NOW;
+
+    use super::*;
+
+    #[test]
+    fn product_and_hosting_follow_from_name_and_key() {
+        let told = |chain: Chain, action: Action, name: &str, key: Option<KeyId>| {
+            let entry = Entry {
+                secret: Some(name.parse().unwrap()),
+                key,
+                ..Entry::new(NOW, Actor::System, action)
+            };
+            let line = line(chain, 1, &entry);
+            (line.product, line.hosting)
+        };
+        let (key, pg) = (Some(KeyId::from_bytes([1; 16])), || Some("pg".to_owned()));
+        let (read, put) = (Action::GetSecretValue, Action::PutSecretValue);
+        assert_eq!(told(Chain::Reads, read, "db", key), (None, None));
+        assert_eq!(told(Chain::Reads, read, "strongroom!sealing", None), (None, None));
+        let paid = (pg(), Some(HostingMode::Paid));
+        assert_eq!(told(Chain::Reads, read, "pg!orders", key), paid);
+        assert_eq!(told(Chain::Changes, put, "pg!orders", key), paid);
+        let free = (pg(), Some(HostingMode::Free));
+        assert_eq!(told(Chain::Changes, put, "pg!orders", None), free);
+        // Records that have no key of any secret.
+        assert_eq!(told(Chain::Reads, read, "pg!orders", None), (pg(), None));
+        assert_eq!(told(Chain::Reads, put, "pg!orders", None), (pg(), None));
+        let delete = Action::DeleteSecret;
+        assert_eq!(told(Chain::Changes, delete, "pg!orders", None), (pg(), None));
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use strongroom_api::audit::AuditRecord;
 use strongroom_crds::period::{Period, PeriodError};
-use strongroom_model::PRODUCT_SEPARATOR;
+use strongroom_model::ProductCode;
 use strongroom_store::audit::Action;
 
 use super::destination::{Destination, DestinationError};
@@ -23,10 +23,7 @@ const DEFAULT_MAX_LAG: Duration = Duration::from_secs(300);
 /// A shorter wait would be over at the first hiccup of a receiver.
 const MIN_MAX_LAG: Duration = Duration::from_secs(60);
 
-/// The code of names that are Strongroom's own.
-const RESERVED_CODE: &str = "strongroom";
-
-/// Longest name, and longest code.
+/// Longest name.
 const MAX_LABEL_BYTES: usize = 63;
 
 /// A product's sink, as the command line names it.
@@ -41,7 +38,7 @@ pub(crate) struct ProductSink {
 pub(super) struct ProductFilter {
     /// What people call the sink.
     name: String,
-    code: String,
+    code: ProductCode,
     max_lag: Duration,
 }
 
@@ -92,14 +89,14 @@ impl FromStr for ProductSink {
         if !is_dns_label(name) {
             return Err(ProductSinkError::Name(name.to_owned()));
         }
-        if !is_dns_label(code) || code == RESERVED_CODE {
-            return Err(ProductSinkError::Code(code.to_owned()));
-        }
+        let code: ProductCode = code
+            .parse()
+            .map_err(|_| ProductSinkError::Code(code.to_owned()))?;
         Ok(Self {
             destination: destination.parse()?,
             filter: ProductFilter {
                 name: name.to_owned(),
-                code: code.to_owned(),
+                code,
                 max_lag,
             },
         })
@@ -154,8 +151,8 @@ impl ProductFilter {
         &self.name
     }
 
-    /// The code of the product.
-    pub(super) fn code(&self) -> &str {
+    /// The product.
+    pub(super) const fn code(&self) -> &ProductCode {
         &self.code
     }
 
@@ -167,9 +164,8 @@ impl ProductFilter {
     /// Whether the record is for this sink: it is about a default secret of the product, about reads that are
     /// missing of whomever, or about what the sink itself lacks.
     pub(super) fn takes(&self, record: &AuditRecord) -> bool {
-        let name = record.secret.as_deref();
-        let code = name.and_then(|name| name.split_once(PRODUCT_SEPARATOR));
-        code.is_some_and(|(code, _)| code == self.code) || record.action == "Gap" || self.is_own_gap(record)
+        let is_products = record.product.as_deref() == Some(self.code.as_str());
+        is_products || record.action == "Gap" || self.is_own_gap(record)
     }
 
     /// The words of a record that says what the sink lacks.
@@ -188,9 +184,13 @@ impl ProductFilter {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use strongroom_api::audit::Chain;
+    use strongroom_store::audit::{Actor, Entry};
+    use strongroom_testing::store::NOW;
 
     use super::*;
+    use crate::audit::line::{gap as missing_reads, line};
+    use crate::store_handle::timestamp;
 
     fn filter(text: &str) -> ProductFilter {
         text.parse::<ProductSink>().unwrap().filter
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_sink_of_a_product_is_read_as_it_is_written() {
         let known = filter("aigw-siem=otlp+https://siem.example.com:4318?ca=/ca.crt,product=aigw,maxLag=1h");
-        assert_eq!((known.name(), known.code()), ("aigw-siem", "aigw"));
+        assert_eq!((known.name(), known.code().as_str()), ("aigw-siem", "aigw"));
         assert_eq!(known.max_lag(), Duration::from_secs(3_600));
         assert_eq!(filter("a=stdout,product=pg").max_lag(), DEFAULT_MAX_LAG);
         for wrong in [
@@ -257,19 +257,22 @@ mod tests {
     #[test]
     fn it_takes_what_is_about_its_product_and_what_it_lacks_itself() {
         let siem = filter("siem=stdout,product=aigw");
-        let record = |action: &str, secret: Option<&str>, detail: &str| -> AuditRecord {
-            serde_json::from_value(json!({
-                "chain": "changes", "sequence": 7, "time": "2026-11-23T20:22:00Z", "principal": "system",
-                "action": action, "decision": "allowed", "outcome": "success", "secret": secret, "detail": detail,
-            }))
-            .unwrap()
+        // As a record comes: what it says of the product follows from the name.
+        let record = |action: Action, secret: Option<&str>, detail: &str| -> AuditRecord {
+            let entry = Entry {
+                secret: secret.map(|name| name.parse().unwrap()),
+                detail: detail.to_owned(),
+                ..Entry::new(NOW, Actor::System, action)
+            };
+            line(Chain::Changes, 7, &entry)
         };
-        let read = |secret| siem.takes(&record("GetSecretValue", secret, ""));
+        let read = |secret| siem.takes(&record(Action::GetSecretValue, secret, ""));
         assert!(read(Some("aigw!payments")));
         for other in [
             Some("aigw"),
             Some("aigw-2!payments"),
             Some("pg!aigw"),
+            Some("strongroom!aigw"),
             Some("db"),
             None,
         ] {
@@ -277,11 +280,12 @@ mod tests {
         }
         let gap = siem.gap(&"3 records");
         assert_eq!(gap, "the sink `siem` of product `aigw` lacks 3 records");
-        assert!(siem.takes(&record("TruncateAudit", None, &gap)));
-        assert!(siem.takes(&record("Gap", None, "after an unclean stop")));
-        assert!(!siem.takes(&record("UpdateSecret", Some("db"), &gap)));
-        assert!(!siem.takes(&record("TruncateAudit", None, "changes up to 3, reads up to 9")));
+        assert!(siem.takes(&record(Action::TruncateAudit, None, &gap)));
+        assert!(siem.takes(&missing_reads(7, 5, timestamp(NOW))));
+        assert!(!siem.takes(&record(Action::UpdateSecret, Some("db"), &gap)));
+        let cut = "changes up to 3, reads up to 9";
+        assert!(!siem.takes(&record(Action::TruncateAudit, None, cut)));
         let other = filter("siem-2=stdout,product=aigw");
-        assert!(!other.takes(&record("TruncateAudit", None, &gap)));
+        assert!(!other.takes(&record(Action::TruncateAudit, None, &gap)));
     }
 }

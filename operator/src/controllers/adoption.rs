@@ -83,7 +83,9 @@ fn object(orphan: &Orphan) -> ManagedSecret {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_store::vault::{BindNamespace, CreateSecret};
+    use strongroom_model::Hosting;
+    use strongroom_model::time::Timestamp;
+    use strongroom_store::vault::{BindNamespace, CreateSecret, ProductManager, ProductQuota, ProductRecord};
     use strongroom_testing::store::{meta, new_secret, value_under};
 
     use super::*;
@@ -109,6 +111,27 @@ mod tests {
         let mut world = ControllerFixture::new();
         stored(&world, (NS, "ns-1"), "team/db");
         // A product's, and one of a namespace that was made again, are not ours to declare.
+        let product = ProductRecord {
+            code: "mcp".parse().unwrap(),
+            incarnation: "u-1".parse().unwrap(),
+            since: Timestamp::from_millis(0),
+            managers: [ProductManager {
+                namespace: "mcp".parse().unwrap(),
+                name: "mcp".to_owned(),
+                namespace_uid: None,
+            }]
+            .into(),
+            hosting: [(
+                Hosting::Free,
+                ProductQuota {
+                    per_namespace: 1,
+                    total: 1,
+                },
+            )]
+            .into(),
+            adopted: false,
+        };
+        world.ctx.store.put_product(product).await.unwrap();
         stored(&world, (NS, "ns-1"), "mcp!db");
         stored(&world, ("gone", "ns-7"), "db");
         declare(&world.ctx).await.unwrap();

@@ -42,6 +42,7 @@ pub(super) async fn run(ctx: Arc<Ctx>, triggers: Triggers) {
 
 fn namespace_changed(ctx: &Ctx, triggers: &Triggers, change: &WatchChange<PartialObjectMeta<Namespace>>) {
     declarations::saw_namespaces(ctx, change);
+    ctx.product_index.namespace_change(change);
     match change {
         WatchChange::Applied { object, .. } => {
             let name = object.name_any();

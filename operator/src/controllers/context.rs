@@ -9,6 +9,7 @@ use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus};
 use strongroom_process::{WorkError, WorkPool};
 use tokio::sync::watch;
 
+use super::author::OwnUser;
 use super::backoff::Backoff;
 use super::ca_bundle::BundleNamespaces;
 use super::cache_quota::{CacheBounds, CacheQuota};
@@ -26,6 +27,7 @@ use super::refusals::GenerationRefusals;
 use super::repairs::Contests;
 use super::runtime::{ExpectedStatus, FairQueue, InitialList};
 use super::secret_policy::WritePace;
+use super::secret_product::ProductIndex;
 use crate::attestation::PendingAttestations;
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::ConsumerIndex;
@@ -35,6 +37,7 @@ use crate::kube::EventWriter;
 use crate::kube::watch::WatchThread;
 use crate::large_objects::LargeObjectLimiter;
 use crate::policies::Policies;
+use crate::products::{ProductDirectoryHandle, ProductEndpoints};
 use crate::store_handle::StoreHandle;
 
 /// How the controllers run.
@@ -52,6 +55,8 @@ pub(crate) struct ControllerOptions {
     pub(crate) concurrency: u16,
     /// What one namespace's objects may take of memory.
     pub(crate) objects: CacheBounds,
+    /// What the process has for products alone.
+    pub(crate) endpoints: ProductEndpoints,
     /// Where values are made and rendered.
     pub(crate) work: WorkPool,
     /// Where large objects are watched; none: where everything else is done.
@@ -73,6 +78,8 @@ pub(crate) struct GatewayShared {
     pub(crate) consumers: ConsumerIndex,
     /// Who is about to write objects, which the webhook tells.
     pub(crate) pending_attestations: PendingAttestations,
+    /// The products in force, which the controllers say.
+    pub(crate) products: ProductDirectoryHandle,
     /// What clients must trust, which the API says.
     pub(crate) bundle: watch::Receiver<String>,
 }
@@ -112,6 +119,12 @@ pub(crate) struct Ctx {
     pub(crate) key_deletion_signals: DeletionSignals,
     pub(crate) keys: KeyQueue,
     pub(crate) policies: Policies,
+    /// The products in force.
+    pub(crate) products: ProductDirectoryHandle,
+    /// Who this process is for the API server.
+    pub(crate) own_user: OwnUser,
+    /// What the watches say of products.
+    pub(crate) product_index: ProductIndex,
     pub(crate) declared: ExternalSourceIndex,
     pub(crate) cluster_keys: ClusterKeys,
     pub(crate) terms: DeliveryPolicyIndex,
@@ -164,6 +177,9 @@ impl Ctx {
             key_deletion_signals: DeletionSignals::default(),
             keys: KeyQueue::default(),
             policies,
+            products: ProductDirectoryHandle::default(),
+            own_user: OwnUser::default(),
+            product_index: ProductIndex::default(),
             declared,
             cluster_keys,
             terms,

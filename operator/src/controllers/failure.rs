@@ -37,6 +37,9 @@ pub(crate) enum Failure {
         /// The cause in words.
         message: String,
     },
+    /// What is decided by is not complete yet.
+    #[error("{0}")]
+    NotLoaded(String),
     /// The plan took a step that its own facts do not allow: a defect here.
     #[error("internal inconsistency: a step without what it needs; please report this")]
     Inconsistent,
@@ -71,6 +74,8 @@ impl Failure {
             Self::Api(error) => backoff::class_of(error),
             Self::Store(failure) => failure.class(),
             Self::Name(_) => ErrorClass::Rejected,
+            // Lists come.
+            Self::NotLoaded(_) => ErrorClass::Conflict,
             Self::Make { .. } | Self::Refused { .. } => ErrorClass::Generation,
             Self::Inconsistent | Self::NoEnd => ErrorClass::NoEnd,
         }
@@ -91,6 +96,7 @@ impl Failure {
             Self::Api(error) => backoff::reason_of(error),
             Self::Store(failure) => failure.reason(),
             Self::Name(_) => Reason::SourceInvalid,
+            Self::NotLoaded(_) => Reason::Progressing,
             Self::Make { reason, .. } | Self::Refused { reason, .. } => *reason,
             Self::Inconsistent | Self::NoEnd => Reason::Progressing,
         }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use strongroom_model::Hosting;
 use strongroom_rules::retry::ErrorClass;
 
 use super::failing_objects::FailingObjects;
@@ -63,6 +64,15 @@ strongroom_process::metrics! {
         deadlines: Family<CertificateLabels, Gauge> = "certificate_renewal_deadline_timestamp_seconds",
         /// The key that the gauge has for each object.
         certified: Mutex<HashMap<(String, String), String>>,
+        /// Default secrets of a product, by hosting, those in recovery windows included.
+        product_secrets: Family<ProductLabels, Gauge> = "product_secrets",
+        /// How many default secrets a product may have in all namespaces, by hosting: `spec.quota` of its
+        /// SecretProduct.
+        product_limits: Family<ProductLabels, Gauge> = "product_secrets_limit",
+        /// Products whose condition Ready or QuotaAvailable is not True.
+        products_unwell: Gauge = "products_unwell",
+        /// How each product stands.
+        products: Mutex<BTreeMap<String, ProductNumbers>>,
     }
 }
 
@@ -88,6 +98,30 @@ strongroom_process::labels! {
         namespace: String,
         name: String,
         key: String,
+    }
+
+    struct ProductLabels {
+        product: String,
+        hosting: &'static str,
+    }
+}
+
+/// What is told of a product.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProductNumbers {
+    /// By hosting that it offers: how many default secrets it has, and may have.
+    pub(crate) hosting: BTreeMap<Hosting, (u64, u64)>,
+    /// The reason of the condition that is not True.
+    pub(crate) problem: Option<String>,
+}
+
+impl ProductNumbers {
+    /// How many default secrets it has, and may have, of both hostings.
+    pub(crate) fn in_all(&self) -> (u64, u64) {
+        let add = |(used, limit): (u64, u64), (more, most): &(u64, u64)| {
+            (used.saturating_add(*more), limit.saturating_add(*most))
+        };
+        self.hosting.values().fold((0, 0), add)
     }
 }
 
@@ -286,6 +320,45 @@ impl Metrics {
         }
     }
 
+    /// A product stands like this; none where it is gone.
+    pub(crate) fn product(&self, code: &str, numbers: Option<ProductNumbers>) {
+        let mut products = self.products.lock();
+        let before = match &numbers {
+            Some(numbers) => products.insert(code.to_owned(), numbers.clone()),
+            None => products.remove(code),
+        };
+        let labels = |hosting: Hosting| ProductLabels {
+            product: code.to_owned(),
+            hosting: hosting.as_str(),
+        };
+        for hosting in before.iter().flat_map(|before| before.hosting.keys()) {
+            if numbers
+                .as_ref()
+                .is_none_or(|now| !now.hosting.contains_key(hosting))
+            {
+                self.product_secrets.remove(&labels(*hosting));
+                self.product_limits.remove(&labels(*hosting));
+            }
+        }
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        for (hosting, (used, limit)) in numbers.iter().flat_map(|now| &now.hosting) {
+            self.product_secrets
+                .get_or_create(&labels(*hosting))
+                .set(count(*used));
+            self.product_limits
+                .get_or_create(&labels(*hosting))
+                .set(count(*limit));
+        }
+        let unwell = products.values().filter(|product| product.problem.is_some());
+        self.products_unwell
+            .set(i64::try_from(unwell.count()).unwrap_or(i64::MAX));
+    }
+
+    /// How each product stands, by code.
+    pub(crate) fn products(&self) -> BTreeMap<String, ProductNumbers> {
+        self.products.lock().clone()
+    }
+
     fn show_soonest(&self, rotations: &HashMap<(String, String), Timestamp>) {
         let soonest = rotations
             .values()
@@ -356,6 +429,36 @@ mod tests {
         assert_eq!(shown(&registry, &series("gone", "tls.crt")), None);
         metrics.certificate("shop", "web", None);
         assert_eq!(shown(&registry, &series("web", "web.crt")), None);
+    }
+
+    #[test]
+    fn a_product_has_series_of_the_hostings_that_it_offers_until_it_is_gone() {
+        let mut registry = MetricRegistry::default();
+        let metrics = Metrics::register(&mut registry);
+        let series = |name: &str, hosting: &str| {
+            shown(
+                &registry,
+                &format!(r#"{name}{{product="pg",hosting="{hosting}"}}"#),
+            )
+        };
+        let both = BTreeMap::from([(Hosting::Free, (3, 10)), (Hosting::Paid, (1, 5))]);
+        let mut numbers = ProductNumbers {
+            hosting: both,
+            problem: None,
+        };
+        assert_eq!(numbers.in_all(), (4, 15));
+        metrics.product("pg", Some(numbers.clone()));
+        assert_eq!(series("product_secrets", "Paid").as_deref(), Some("1"));
+        assert_eq!(shown(&registry, "products_unwell").as_deref(), Some("0"));
+        numbers.hosting.remove(&Hosting::Paid);
+        numbers.problem = Some("Suspended".to_owned());
+        metrics.product("pg", Some(numbers));
+        assert_eq!(series("product_secrets", "Paid"), None);
+        assert_eq!(series("product_secrets_limit", "Free").as_deref(), Some("10"));
+        assert_eq!(shown(&registry, "products_unwell").as_deref(), Some("1"));
+        metrics.product("pg", None);
+        assert_eq!(series("product_secrets", "Free"), None);
+        assert_eq!(shown(&registry, "products_unwell").as_deref(), Some("0"));
     }
 
     #[test]

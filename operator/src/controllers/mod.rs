@@ -5,6 +5,7 @@
 //! are no finalizers and no owner references: a deletion is noticed as an absence (`deletion`).
 
 mod adoption;
+mod author;
 mod backoff;
 mod ca_bundle;
 pub(crate) mod cache_quota;
@@ -36,6 +37,7 @@ mod rotation_schedule;
 mod run;
 mod runtime;
 mod secret_policy;
+mod secret_product;
 mod triggers;
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use futures::channel::mpsc::unbounded;
 use futures::stream::{self, select};
 use kube::Client;
 use kube::runtime::reflector::{self, ObjectRef};
-use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret, RotationSchedule, SecretPolicy};
+use strongroom_crds::v1alpha1::{
+    EncryptionKey, ManagedSecret, RotationSchedule, SecretPolicy, SecretProduct,
+};
 use tokio::sync::watch;
 
 use super::context::{ControllerOptions, Ctx, GatewayShared};
@@ -19,7 +21,7 @@ use super::runtime::{Driver, FairQueue, Supervisor, TaskFailure};
 use super::triggers::Triggers;
 use super::{
     adoption, ca_bundle, cluster_watch, consumers, encryption_key, managed_secret, purge, resync, rewrap,
-    rotation_schedule, secret_policy,
+    rotation_schedule, secret_policy, secret_product,
 };
 use crate::store_handle::StoreHandle;
 
@@ -39,8 +41,10 @@ pub(crate) async fn run(
     let (schedules, schedules_writer) = reflector::store();
     let (secret_policies, secret_policies_writer) = reflector::store();
     let (encryption_keys, encryption_keys_writer) = reflector::store();
+    let (products, products_writer) = reflector::store();
     let (managed_secret_trigger, managed_secret_triggered) = unbounded();
     let (schedule_trigger, schedule_triggered) = unbounded();
+    let (policy_trigger, policy_triggered) = unbounded();
     let triggers = Triggers {
         managed_secrets: managed_secret_trigger,
         schedules: schedule_trigger,
@@ -55,6 +59,7 @@ pub(crate) async fn run(
         (api.cluster_keys, api.terms, api.consumers),
     );
     ctx.declarations = Declarations::new(api.pending_attestations);
+    ctx.products = api.products;
     let ctx = Arc::new(ctx);
 
     secret_policy::keep::find(&ctx).await;
@@ -80,7 +85,15 @@ pub(crate) async fn run(
         encryption_key::watch::encryption_keys(Arc::clone(&ctx), encryption_keys_writer, triggers.clone()),
         stream::iter(ctx.keys.queue()).flatten(),
     );
-    let policy_queue = secret_policy::watch::secret_policies(Arc::clone(&ctx), secret_policies_writer);
+    let policy_queue = select(
+        secret_policy::watch::secret_policies(Arc::clone(&ctx), secret_policies_writer),
+        policy_triggered,
+    );
+
+    let product_queue = select(
+        secret_product::secret_products(Arc::clone(&ctx), products_writer),
+        stream::iter(ctx.product_index.queue()).flatten(),
+    );
 
     let secret_driver = Driver::<ManagedSecret> {
         ctx: Arc::clone(&ctx),
@@ -102,6 +115,11 @@ pub(crate) async fn run(
         fair_queue: FairQueue::new(ctx.options.concurrency),
         cache: secret_policies,
     };
+    let product_driver = Driver::<SecretProduct> {
+        ctx: Arc::clone(&ctx),
+        fair_queue: FairQueue::new(ctx.options.concurrency),
+        cache: products,
+    };
     // What else of the release speaks to the API lives in the same namespace, or is a node plugin.
     ctx.bundles.want(&ctx.options.own_namespace);
 
@@ -117,6 +135,11 @@ pub(crate) async fn run(
     );
     tasks.work("encryption-keys", key_driver.run(key_queue, stop.clone()));
     tasks.work("secret-policies", policy_driver.run(policy_queue, stop.clone()));
+    tasks.work("secret-products", product_driver.run(product_queue, stop.clone()));
+    tasks.feed(
+        "product-directory",
+        secret_product::run(Arc::clone(&ctx), triggers.clone()),
+    );
     tasks.feed(
         "cluster-watches",
         cluster_watch::run(Arc::clone(&ctx), triggers.clone()),
@@ -148,6 +171,10 @@ pub(crate) async fn run(
     tasks.feed("rewrap", rewrap::run(Arc::clone(&ctx)));
     tasks.feed("purge", purge::run(Arc::clone(&ctx)));
     tasks.feed("ca-bundles", ca_bundle::run(Arc::clone(&ctx), api.bundle));
+    tasks.feed(
+        "ram-directory",
+        secret_policy::ram_directory::run(Arc::clone(&ctx), policy_trigger),
+    );
     tasks.feed("retained-policies", secret_policy::keep::run(Arc::clone(&ctx)));
     tasks.feed("declarations", declarations::run(ctx));
     tasks.run(stop).await

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use serde_json::{Value as Json, json};
-use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_crds::v1alpha1::{ManagedSecret, SecretProduct};
 use strongroom_model::id::SecretId;
 use strongroom_process::WorkPool;
 use strongroom_store::vault::{Quota, SecretView};
@@ -18,7 +20,8 @@ use strongroom_testing::store::{reads, store_within};
 use super::cached_object::CachedObject;
 use super::cluster::ClusterCache;
 use super::metrics::Metrics;
-use super::{ControllerOptions, Ctx};
+use super::triggers::Triggers;
+use super::{ControllerOptions, Ctx, secret_product};
 use crate::consumers::ConsumerIndex;
 use crate::kube::watch::WatchChange;
 use crate::store_handle::StoreHandle;
@@ -69,6 +72,7 @@ impl ControllerFixture {
             native_namespaces: Vec::new(),
             concurrency: 8,
             objects: super::cache_quota::CacheBounds::default(),
+            endpoints: <_>::default(),
             work: WorkPool::with_threads(2),
             watches: None,
         };
@@ -310,5 +314,110 @@ impl ControllerFixture {
 
     pub(crate) fn key_status(&self, name: &str) -> Json {
         self.api.get(&Self::key_path(name)).unwrap()["status"].clone()
+    }
+}
+
+impl ControllerFixture {
+    /// The path of a SecretProduct.
+    pub(crate) fn product_path(code: &str) -> String {
+        format!("/apis/strongroom.dev/v1alpha1/secretproducts/{code}")
+    }
+
+    /// There are these namespaces with these UIDs, all labelled `pg: enabled`; the first lists of namespaces
+    /// and products have come.
+    pub(crate) fn homes(&self, namespaces: &[(&str, &str)]) {
+        let index = &self.ctx.product_index;
+        let made: Vec<PartialObjectMeta<Namespace>> = namespaces
+            .iter()
+            .map(|(name, uid)| {
+                let metadata = json!({"name": name, "uid": uid, "labels": {"pg": "enabled"}});
+                serde_json::from_value(json!({"metadata": metadata})).unwrap()
+            })
+            .collect();
+        index.namespace_change(&WatchChange::Listed(made.iter().collect()));
+        for namespace in made {
+            index.namespace_change(&WatchChange::applied(namespace));
+        }
+    }
+
+    /// The first list of products comes, and has these.
+    pub(crate) async fn list_products(&self, objects: Vec<Json>) {
+        let index = &self.ctx.product_index;
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/secretproducts.strongroom.dev";
+        let crd = json!({"metadata": {"name": "secretproducts.strongroom.dev"}});
+        self.api.put(path, crd);
+        secret_product::follow(index, &Event::Init);
+        for object in objects {
+            let kept = serde_json::from_value(object).unwrap();
+            secret_product::follow(index, &Event::InitApply(kept));
+        }
+        secret_product::follow(index, &Event::InitDone);
+        self.publish_products().await;
+    }
+
+    /// Applies a SecretProduct, and does what follows.
+    pub(crate) async fn product(&self, code: &str, spec: Json) {
+        self.product_with(code, spec, json!({})).await;
+    }
+
+    /// The same with annotations.
+    pub(crate) async fn product_with(&self, code: &str, spec: Json, annotations: Json) {
+        let path = Self::product_path(code);
+        let mut object = self.api.get(&path).unwrap_or_else(|| {
+            json!({
+                "apiVersion": "strongroom.dev/v1alpha1", "kind": "SecretProduct",
+                "metadata": {"name": code, "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"},
+            })
+        });
+        object["spec"] = spec;
+        object["metadata"]["annotations"] = annotations;
+        self.api.put(&path, object);
+        self.look_at_product(code).await;
+    }
+
+    /// Takes in a SecretProduct as it is now, reconciles it and puts it in force.
+    pub(crate) async fn look_at_product(&self, code: &str) {
+        let kept: CachedObject<SecretProduct> =
+            serde_json::from_value(self.api.get(&Self::product_path(code)).unwrap()).unwrap();
+        secret_product::follow(&self.ctx.product_index, &Event::Apply(kept.clone()));
+        self.publish_products().await;
+        secret_product::reconcile_at(&kept, &self.ctx, now())
+            .await
+            .unwrap();
+        self.publish_products().await;
+    }
+
+    /// Deletes a SecretProduct, and the watch says so.
+    pub(crate) async fn delete_product(&self, code: &str) {
+        let path = Self::product_path(code);
+        let kept = serde_json::from_value(self.api.get(&path).unwrap()).unwrap();
+        self.api.remove(&path);
+        secret_product::follow(&self.ctx.product_index, &Event::Delete(kept));
+        self.publish_products().await;
+    }
+
+    /// Puts the directory of products in force.
+    pub(crate) async fn publish_products(&self) {
+        let triggers = Triggers {
+            managed_secrets: futures::channel::mpsc::unbounded().0,
+            schedules: futures::channel::mpsc::unbounded().0,
+        };
+        secret_product::publish_once(&self.ctx, &triggers).await;
+    }
+
+    /// Status and reason of a condition of a SecretProduct.
+    pub(crate) fn product_condition(&self, code: &str, type_: &str) -> (String, String) {
+        let status = self.product_status(code);
+        let conditions = status["conditions"].as_array().unwrap();
+        let found = conditions.iter().find(|condition| condition["type"] == type_);
+        let found = found.unwrap();
+        says(
+            found["status"].as_str().unwrap(),
+            found["reason"].as_str().unwrap(),
+        )
+    }
+
+    pub(crate) fn product_status(&self, code: &str) -> Json {
+        self.api.get(&Self::product_path(code)).unwrap()["status"].clone()
     }
 }

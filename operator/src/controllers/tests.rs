@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 use strongroom_process::WorkPool;
-use strongroom_rules::policy::{Action, Identity, Principal, Request, RequestFacts, SecretRef};
+use strongroom_rules::policy::{
+    Action, Identity, Principal, ProductContext, Request, RequestFacts, SecretRef,
+};
 use strongroom_store::vault::Store;
 use strongroom_testing::api_server::ApiServer;
 use strongroom_testing::store::store;
@@ -67,6 +69,7 @@ fn start_within(
         native_namespaces: Vec::new(),
         concurrency: 4,
         objects,
+        endpoints: <_>::default(),
         work,
         watches: None,
     };
@@ -83,6 +86,7 @@ fn start_within(
             terms: <_>::default(),
             consumers: crate::consumers::ConsumerIndex::new(jiff::Timestamp::now()),
             pending_attestations: <_>::default(),
+            products: <_>::default(),
             bundle: told,
         },
         options,
@@ -289,6 +293,7 @@ fn may_read(policies: &Policies, name: &str) -> Result<bool, DecisionError> {
         key: None,
         owner: Some("uid-denied"),
         facts: &RequestFacts::default(),
+        products: ProductContext::default(),
     };
     policies.decide(&request).map(|decision| decision.allowed)
 }

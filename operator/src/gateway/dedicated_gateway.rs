@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use rustls::pki_types::DnsName;
+use strongroom_model::ProductCode;
 use strongroom_model::name::NamespaceName;
 
 use super::limits::Rates;
@@ -35,17 +36,15 @@ pub(crate) struct DedicatedGateway {
     /// Requests a second.
     pub(crate) rates: Rates,
     pub(crate) capacity: ListenerCapacity,
-    /// Codes of the products that it is for.
-    pub(crate) products: Vec<String>,
+    /// The products that it is for; there is one at least.
+    pub(crate) products: Vec<ProductCode>,
 }
 
 /// A text that says no dedicated gateway.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DedicatedGatewayError {
     /// There is no `=`.
-    #[error(
-        "write a name, an address and settings, as in `aigw=0.0.0.0:8453,names=aigw.example.org,totalRate=8000`"
-    )]
+    #[error("write a name, an address and settings, as in `aigw=0.0.0.0:8453,products=aigw,totalRate=8000`")]
     Malformed,
     /// What stands before the first `=`.
     #[error(transparent)]
@@ -61,6 +60,11 @@ pub(crate) enum DedicatedGatewayError {
         "there is no setting `{0}`; use service, names, readRate, writeRate, totalRate, connections, requests or products"
     )]
     Unknown(String),
+    /// Nothing would be served.
+    #[error(
+        "products is missing; write the codes of the products that the gateway is for, as in `products=aigw+pg`"
+    )]
+    NoProducts,
     /// A setting that is there already.
     #[error("`{0}` is set twice; write it once, with `+` between the parts of a list")]
     Repeated(String),
@@ -107,6 +111,9 @@ impl FromStr for DedicatedGateway {
                 return Err(DedicatedGatewayError::Repeated(shown(key)));
             }
         }
+        if gateway.products.is_empty() {
+            return Err(DedicatedGatewayError::NoProducts);
+        }
         Ok(gateway)
     }
 }
@@ -114,7 +121,7 @@ impl FromStr for DedicatedGateway {
 impl DedicatedGateway {
     fn set(&mut self, key: &str, value: &str) -> Result<(), DedicatedGatewayError> {
         match key {
-            "service" => self.service = Some(label("service", value)?),
+            "service" => self.service = Some(service(value)?),
             "names" => self.names = list(value, name)?,
             "readRate" => self.rates.reads = rate("readRate", value)?,
             "writeRate" => self.rates.writes = rate("writeRate", value)?,
@@ -126,7 +133,7 @@ impl DedicatedGateway {
             "requests" => {
                 self.capacity.requests = number("requests", value, REQUESTS, "a number from 8 to 8192")?;
             }
-            "products" => self.products = list(value, |code| label("products", code))?,
+            "products" => self.products = list(value, product)?,
             _ => return Err(DedicatedGatewayError::Unknown(shown(key))),
         }
         Ok(())
@@ -149,13 +156,20 @@ fn list<T>(
 }
 
 /// A DNS label (RFC 1123).
-fn label(key: &'static str, value: &str) -> Result<String, DedicatedGatewayError> {
+fn service(value: &str) -> Result<String, DedicatedGatewayError> {
     // A namespace's name is one.
     let rule = "up to 63 lower-case letters, digits and `-`, starting and ending with a letter or digit";
-    match value.parse::<NamespaceName>() {
-        Ok(_) => Ok(value.to_owned()),
-        Err(_) => Err(invalid(key, value, rule)),
+    if NamespaceName::is_legal(value) {
+        Ok(value.to_owned())
+    } else {
+        Err(invalid("service", value, rule))
     }
+}
+
+/// The name of a SecretProduct.
+fn product(value: &str) -> Result<ProductCode, DedicatedGatewayError> {
+    let rule = "names of SecretProducts with `+` between them, as in `aigw+pg`; `strongroom` is none";
+    value.parse().map_err(|_| invalid("products", value, rule))
 }
 
 /// What a certificate can be for: an address or a DNS name, whose first label may be `*`.
@@ -258,10 +272,10 @@ mod tests {
                 connections: 4_096,
                 requests: 512,
             },
-            products: ["aigw", "aigw-edge"].map(str::to_owned).to_vec(),
+            products: ["aigw", "aigw-edge"].map(|code| code.parse().unwrap()).to_vec(),
         };
         assert_eq!(full, expected);
-        let plain = gateway("pg=[::]:8453").unwrap();
+        let plain = gateway("pg=[::]:8453,products=pg").unwrap();
         assert_eq!(
             plain,
             DedicatedGateway {
@@ -271,7 +285,7 @@ mod tests {
                 names: Vec::new(),
                 rates: Rates::DEFAULT,
                 capacity: ListenerCapacity::DEDICATED,
-                products: Vec::new(),
+                products: vec!["pg".parse().unwrap()],
             }
         );
     }
@@ -315,6 +329,7 @@ mod tests {
             "products=",
             "products=AIGW",
             "products=a+a!b",
+            "products=strongroom",
         ] {
             let (key, value) = wrong.split_once('=').unwrap();
             let refused = with(wrong).unwrap_err();
@@ -326,17 +341,20 @@ mod tests {
             assert!(text.contains(rule) && text.len() < 200, "{text}");
             assert!(value.is_empty() || text.contains('`'), "{text}");
         }
+        for nothing in ["aigw=[::]:1", "aigw=[::]:1,readRate=1"] {
+            assert_eq!(gateway(nothing), Err(Refused::NoProducts), "{nothing}");
+        }
         let long = with(&format!("names={}", " ".repeat(1_000))).unwrap_err();
         assert!(long.to_string().len() < 300, "{long}");
     }
 
     #[test]
     fn each_gateway_has_a_name_of_its_own() {
-        let named = |name: &str| gateway(&format!("{name}=127.0.0.1:0")).unwrap();
+        let named = |name: &str| gateway(&format!("{name}=127.0.0.1:0,products=pg")).unwrap();
         let two = DedicatedGateways::new(vec![named("aigw"), named("pg")]).unwrap();
         assert_eq!(two.iter().count(), 2);
         let called = |text: &str| DedicatedGateways::new(vec![gateway(text).unwrap()]).unwrap();
-        let called = called("aigw=127.0.0.1:0,service=gw,names=a.example+192.0.2.7");
+        let called = called("aigw=127.0.0.1:0,service=gw,names=a.example+192.0.2.7,products=aigw");
         assert_eq!(called.services().collect::<Vec<_>>(), ["gw"]);
         assert_eq!(called.names().collect::<Vec<_>>(), ["a.example", "192.0.2.7"]);
         let refused = DedicatedGateways::new(vec![named("aigw"), named("pg"), named("aigw")]).unwrap_err();

@@ -5,6 +5,9 @@
 use std::iter;
 use std::sync::Arc;
 
+use strongroom_model::ProductCode;
+use strongroom_rules::product::ListenerFacts;
+
 use super::dedicated_gateway::{DedicatedGateway, DedicatedGateways};
 use super::limits::{Limits, Rates};
 use super::listen::Admission;
@@ -18,10 +21,10 @@ use super::review_capacity::ReviewCapacity;
 pub(in crate::gateway) enum GatewayKind {
     /// Everybody; nodes and people come here alone.
     Shared,
-    /// Some products.
+    /// Some products: their paid secrets alone are served.
     Dedicated {
         /// Their codes.
-        products: Vec<String>,
+        products: Vec<ProductCode>,
     },
 }
 
@@ -87,6 +90,14 @@ impl ListenerScope {
     /// Whom it is for.
     pub(in crate::gateway) const fn kind(&self) -> &GatewayKind {
         &self.kind
+    }
+
+    /// Which secrets are served there, for the decision.
+    pub(in crate::gateway) fn facts(&self) -> ListenerFacts<'_> {
+        match &self.kind {
+            GatewayKind::Shared => ListenerFacts::Shared,
+            GatewayKind::Dedicated { products } => ListenerFacts::Dedicated(products),
+        }
     }
 
     /// Whether it is that of the shared gateway.

@@ -77,7 +77,7 @@ strongroom_process::metrics! {
         /// `operation` as in docs/openapi.json, `Attest` for what the webhook hands over, or `other` for
         /// every path that is none; `code` of the problem, or `OK`, `Created`, `Accepted`, `NoContent`,
         /// `NotModified`, or `Other` for what another protocol answers; and the `status` of HTTP, which
-        /// follows from the code. At most 27 operations with 44 codes a listener.
+        /// follows from the code. At most 27 operations with 53 codes a listener.
         answered: Family<AnswerLabels, Counter> = "gateway_requests",
         /// Time from the head of a request to the head of its answer, by listener and operation.
         seconds: Family<OperationLabels, DurationHistogram> = "gateway_request_seconds",

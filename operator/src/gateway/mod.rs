@@ -40,6 +40,7 @@ mod operation;
 mod operations;
 mod problem;
 mod protocols;
+mod quota_reservations;
 mod recent_puts;
 pub(crate) mod request;
 mod review_capacity;

@@ -141,6 +141,8 @@ fn refused(refusal: &Refusal, detail: String) -> Problem {
         Refusal::StageReserved(_) => Code::StageReserved,
         Refusal::TooManyStages => Code::TooManyStages,
         Refusal::NamespaceFull { .. } => Code::NamespaceFull,
+        Refusal::ProductQuotaExceeded { .. } | Refusal::ProductsFull { .. } => Code::QuotaExceeded,
+        Refusal::ProductUnknown(_) => Code::ProductUnknown,
         Refusal::KeyNotFound => Code::KeyNotFound,
         Refusal::SecretExists => Code::SecretExists,
         Refusal::NotInRecoveryWindow => Code::NotInRecoveryWindow,

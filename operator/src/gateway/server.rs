@@ -26,6 +26,7 @@ use super::listener_scope::ListenerScopes;
 use super::metrics::GatewayMetrics;
 use super::namespaces::Namespaces;
 use super::protocols::{ATTESTATIONS, OWN};
+use super::quota_reservations::QuotaReservations;
 use super::recent_puts::RecentPuts;
 use super::request::{AddressShares, Capacity};
 use super::sealing_keys::SealingKeys;
@@ -183,6 +184,8 @@ pub(crate) async fn run(
     let gateway = Arc::new(Gateway {
         attestations: Attestations::new(StoreHandle::new(store.clone()), shared.pending_attestations),
         policies: shared.policies,
+        products: shared.products,
+        reservations: QuotaReservations::default(),
         external_sources: shared.declared,
         authenticator: Arc::new(authenticator),
         namespaces: Namespaces::new(client.clone(), store.clone()),

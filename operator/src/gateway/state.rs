@@ -17,6 +17,7 @@ use super::listener_scope::{ListenerScope, ListenerScopes};
 use super::metrics::GatewayMetrics;
 use super::namespaces::Namespaces;
 use super::problem::{Code, Problem};
+use super::quota_reservations::QuotaReservations;
 use super::recent_puts::RecentPuts;
 use super::sealing_keys::SealingKeys;
 use crate::attestation::PendingAttestations;
@@ -27,6 +28,7 @@ use crate::delivery_policy::DeliveryPolicyIndex;
 use crate::external_sources::ExternalSourceIndex;
 use crate::large_objects::LargeObjectLimiter;
 use crate::policies::Policies;
+use crate::products::ProductDirectoryHandle;
 
 /// Scans of the audit log at the same time: one namespace has half of them.
 pub(super) const MAX_SCANS: usize = 2;
@@ -36,6 +38,10 @@ pub(super) struct Gateway {
     pub(super) client: Client,
     pub(super) store: Store,
     pub(super) policies: Policies,
+    /// Who owns default secrets.
+    pub(super) products: ProductDirectoryHandle,
+    /// Places in the quotas of products.
+    pub(super) reservations: QuotaReservations,
     pub(super) external_sources: ExternalSourceIndex,
     /// What the webhook hands over.
     pub(super) attestations: Attestations,
@@ -101,6 +107,8 @@ pub(super) async fn blocking<T: Send + 'static>(
 pub(crate) struct SharedState {
     /// The statements in force.
     pub(crate) policies: Policies,
+    /// Who owns default secrets.
+    pub(crate) products: ProductDirectoryHandle,
     /// Who takes values over the API.
     pub(crate) declared: ExternalSourceIndex,
     /// What values in manifests are sealed for.

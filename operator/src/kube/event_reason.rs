@@ -127,6 +127,13 @@ event_reasons! {
     /// With the policy its namespace would have more in force than it may; the note says what is in force
     /// instead.
     PolicyTooLarge: Warning, "SecretPolicy";
+    /// The product was deleted and is applied again with the same managers; its secrets go on.
+    ProductReturned: Normal, "SecretProduct";
+    /// The product has other managers than its secrets were made by, or a manager's namespace was made again;
+    /// `kubectl strongroom product adopt` accepts them.
+    ProductChanged: Warning, "SecretProduct";
+    /// Somebody who may manage the product accepted its managers.
+    ProductAdopted: Normal, "SecretProduct";
     /// Objects vanished at once, and nothing of theirs is deleted until somebody confirms it, as the note
     /// says; applying them again keeps it.
     DeletionsWaiting: Warning, "ConfigMap, or the first object that is gone";

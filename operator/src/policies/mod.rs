@@ -5,9 +5,11 @@
 //! that it survives a restart when a newer generation is broken.
 //!
 //! Policies compile outside of every lock, and each namespace has a place of its own (`by_namespace`):
-//! nobody's policies keep another namespace waiting.
+//! nobody's policies keep another namespace waiting. Those with principals of RAM are resolved before, and
+//! again when these stand for others (`ram`).
 
 mod by_namespace;
+mod ram;
 mod retained;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ use strongroom_store::vault::{EnforcedPolicies, EnforcedPolicy};
 use tokio::sync::{Notify, watch};
 
 use self::by_namespace::PoliciesByNamespace;
+pub(crate) use self::ram::{PrincipalResolution, RamPolicies};
 use self::retained::{RetainedLookup, RetentionState, parsed};
 
 /// The statements in force; cheap to clone.
@@ -39,6 +42,7 @@ pub(crate) struct Policies {
 struct Inner {
     places: PoliciesByNamespace,
     shared: SharedStatements,
+    ram: RamPolicies,
     outcomes: Mutex<HashMap<(String, String), PolicyOutcome>>,
     keeping: Mutex<RetentionState>,
     /// Something of a policy that is gone is kept.
@@ -144,10 +148,19 @@ pub(crate) enum DecisionError {
 impl Policies {
     fn remove(&self, namespace: &str, source: &PolicySource) {
         if self.has(namespace, source) {
-            self.inner
-                .places
-                .change(namespace, |policies| policies.remove(source));
+            self.inner.places.change(namespace, |policies| {
+                self.forget_principals(namespace, source);
+                policies.remove(source);
+            });
             self.notify_changed();
+        }
+    }
+
+    /// What is in force of a source from now on has no principals of RAM that may stand for others.
+    fn forget_principals(&self, namespace: &str, source: &PolicySource) {
+        match source {
+            PolicySource::Policy(name) => self.inner.ram.forget(namespace, name),
+            PolicySource::Readers(_) | PolicySource::Product(_) => {}
         }
     }
 
@@ -165,11 +178,14 @@ impl Policies {
         spec: &SecretPolicySpec,
         was_in_force: bool,
     ) -> Result<Option<PolicyLimitExceeded>, PolicyFailureReason> {
-        let policy = compile(namespace, spec, &self.inner.shared)?;
+        let (resolved, ram) = self.inner.ram.resolve(spec).unzip();
+        let enforced = resolved.as_ref().map_or(spec, |resolved| &resolved.spec);
+        let policy = compile(namespace, enforced, &self.inner.shared)?;
         let source = source.clone();
         let over = self.inner.places.change(namespace, |policies| {
             let over = policies.fits(&source, &policy, BOUNDS).err();
             if over.is_none() || was_in_force {
+                self.inner.ram.put(namespace, source.name(), ram);
                 policies.put(source, policy);
             }
             over
@@ -339,6 +355,7 @@ impl Policies {
         let policy = compile(namespace, &deny_everything(attached), &self.inner.shared)?;
         let source = source.clone();
         self.inner.places.change(namespace, |policies| {
+            self.forget_principals(namespace, &source);
             if policies.fits(&source, &policy, BOUNDS_WITH_DENIALS).is_ok() {
                 policies.put(source, policy);
             } else {
@@ -347,6 +364,41 @@ impl Policies {
         });
         self.notify_changed();
         Ok(())
+    }
+
+    /// The directory by which principals of RAM are resolved, and the policies that wait for it.
+    pub(crate) fn ram(&self) -> &RamPolicies {
+        &self.inner.ram
+    }
+
+    /// Resolves the principals of RAM of a policy in force again, and puts it in force anew where they stand
+    /// for others.
+    pub(crate) fn resolve_again(&self, namespace: &str, name: &str) {
+        if let Some(new) = self.inner.ram.resolve_again(namespace, name) {
+            let source = PolicySource::Policy(name.to_owned());
+            match compile(namespace, &new.policy.spec, &self.inner.shared) {
+                Ok(policy) => {
+                    self.inner.places.change(namespace, |policies| {
+                        if self.inner.ram.replace(namespace, name, &new) {
+                            policies.put(source, policy);
+                        }
+                    });
+                    self.notify_changed();
+                }
+                // It compiled with others in their place. What is in force stays, and is looked at again when
+                // the directory changes.
+                Err(error) => {
+                    tracing::error!(namespace, name, %error, "resolved policy compilation failed");
+                    return;
+                }
+            }
+        }
+        self.inner.ram.settled(namespace, name);
+    }
+
+    /// What there is to say of the principals of RAM of a policy in force; none where it has none.
+    pub(crate) fn principals(&self, namespace: &str, name: &str) -> Option<PrincipalResolution> {
+        self.inner.ram.resolution(namespace, name)
     }
 
     /// A SecretPolicy is gone.
@@ -465,7 +517,7 @@ impl Policies {
             };
             let gone = |source: &&PolicySource| match source {
                 PolicySource::Readers(name) => !is_there(&namespace, name),
-                PolicySource::Policy(_) => false,
+                PolicySource::Policy(_) | PolicySource::Product(_) => false,
             };
             for source in policies.sources().filter(gone) {
                 self.remove(&namespace, source);
@@ -490,9 +542,13 @@ impl Policies {
         if !listed(&self.inner.policies_listed) || !listed(&self.inner.readers_listed) {
             return Err(DecisionError::NotLoaded);
         }
+        let namespace = request.principal.identity.namespace();
+        let is_pending = |namespace: &str| self.inner.ram.is_pending(namespace);
+        if namespace.is_some_and(is_pending) || is_pending(request.secret.namespace) {
+            return Err(DecisionError::NotLoaded);
+        }
         #[cfg(test)]
         self.inner.decisions.fetch_add(1, Ordering::Relaxed);
-        let namespace = request.principal.identity.namespace();
         let own = namespace.and_then(|namespace| self.inner.places.get(namespace));
         let of_secret = self.inner.places.get(request.secret.namespace);
         Ok(decide_by(own.as_deref(), of_secret.as_deref(), request)?)

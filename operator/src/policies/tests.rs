@@ -40,6 +40,7 @@ fn allowed(policies: &Policies) -> Result<bool, DecisionError> {
         },
         key: None,
         owner: Some("uid-db"),
+        products: <_>::default(),
         facts: &RequestFacts::default(),
     };
     policies.decide(&request).map(|decision| decision.allowed)

@@ -13,8 +13,8 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use strongroom_api::backup_status::BACKUP_CONFIG_MAP;
 use strongroom_api::process_report::{
-    AuditReport, KindCount, NamespaceShareReport, PROCESS_REPORT_KEY, ProcessReport, StoreReport,
-    VolumeReport,
+    AuditReport, KindCount, NamespaceShareReport, PROCESS_REPORT_KEY, ProcessReport, ProductReport,
+    StoreReport, VolumeReport,
 };
 use strongroom_process::Shutdown;
 use strongroom_store::vault::{NamespaceUsage, STORE_FORMAT, Store};
@@ -22,7 +22,7 @@ use strongroom_store::vault::{NamespaceUsage, STORE_FORMAT, Store};
 use super::metrics::ProcessMetrics;
 use super::upkeep::{MAX_SERIES, MIN_USED_PERCENT};
 use crate::audit::{AuditMetrics, HeldHours};
-use crate::controllers::metrics::Metrics;
+use crate::controllers::metrics::{Metrics, ProductNumbers};
 use crate::gateway::GatewayMetrics;
 use crate::kube::{field_manager, in_words};
 
@@ -151,6 +151,7 @@ impl ReportSources {
                 .collect(),
             overdue_rotations: self.controllers.overdue_rotations(),
             fullest_namespaces: fullest.iter().filter_map(share).collect(),
+            products: self.controllers.products().into_iter().map(product).collect(),
         }
     }
 }
@@ -164,6 +165,16 @@ fn volume(at: &Path) -> Option<VolumeReport> {
         free_bytes: bytes(about.f_bavail),
     })
     .filter(|volume| volume.bytes > 0)
+}
+
+fn product((code, numbers): (String, ProductNumbers)) -> ProductReport {
+    let (secrets, max_secrets) = numbers.in_all();
+    ProductReport {
+        code,
+        secrets,
+        max_secrets,
+        problem: numbers.problem,
+    }
 }
 
 fn share(usage: &NamespaceUsage) -> Option<NamespaceShareReport> {

@@ -55,6 +55,9 @@ pub(crate) enum StoreFailure {
     /// The namespace has as much of the store as it may have.
     #[error("{0}")]
     NamespaceFull(String),
+    /// The product has as many secrets as it may have, or all products together have.
+    #[error("{0}")]
+    ProductFull(String),
     /// The rules of the store say no.
     #[error("the store refused: {0}")]
     Refused(String),
@@ -78,7 +81,7 @@ impl StoreFailure {
         match self {
             Self::BaseMoved => ErrorClass::Conflict,
             Self::KeyDisabled(_) | Self::KeyInUse(_) | Self::Refused(_) => ErrorClass::StoreRefused,
-            Self::NamespaceFull(_) => ErrorClass::NamespaceFull,
+            Self::NamespaceFull(_) | Self::ProductFull(_) => ErrorClass::NamespaceFull,
             Self::AuditUnavailable(_) | Self::Full | Self::Unavailable(_) => ErrorClass::StoreUnavailable,
             Self::Damaged(_) => ErrorClass::StoreDamaged,
         }
@@ -90,6 +93,7 @@ impl StoreFailure {
             Self::BaseMoved => Reason::Progressing,
             Self::KeyDisabled(_) => Reason::KeyDisabled,
             Self::NamespaceFull(_) => Reason::NamespaceFull,
+            Self::ProductFull(_) => Reason::QuotaExceeded,
             Self::KeyInUse(_) | Self::Refused(_) | Self::Unavailable(_) => Reason::StoreUnavailable,
             Self::AuditUnavailable(_) => Reason::AuditUnavailable,
             Self::Full => Reason::StoreFull,
@@ -109,6 +113,9 @@ impl From<StoreError> for StoreFailure {
                 }
                 Refusal::KeyInUse | Refusal::KeyVersionInUse => Self::KeyInUse(text),
                 Refusal::NamespaceFull { .. } => Self::NamespaceFull(text),
+                Refusal::ProductQuotaExceeded { .. } | Refusal::ProductsFull { .. } => {
+                    Self::ProductFull(text)
+                }
                 _ => Self::Refused(text),
             },
             StoreErrorKind::Damaged => Self::Damaged(text),

@@ -9,6 +9,7 @@ mod failure;
 mod handle;
 mod keys;
 mod policies;
+mod products;
 mod requester;
 mod secrets;
 mod time;

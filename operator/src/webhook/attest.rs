@@ -84,6 +84,8 @@ impl ObjectRequest {
             _ => return None,
         };
         let (declares, namespace) = match (self.kind.group.as_str(), self.kind.kind.as_str()) {
+            // Of the cluster.
+            ("strongroom.dev", "SecretProduct") => (DeclarationScope::All, &self.name),
             ("strongroom.dev", _) => (DeclarationScope::All, &self.namespace),
             ("", "Namespace") => (DeclarationScope::Marks, &self.name),
             _ => return None,

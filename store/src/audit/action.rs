@@ -105,6 +105,10 @@ actions! {
     DeclareObject = 46
     /// An object that declares something is gone.
     WithdrawObject = 47
+    /// What is known of a product was changed.
+    PutProduct = 48
+    /// A person accepted other managers of a product.
+    AdoptProduct = 49
     /// The store was made.
     CreateStore = 60
     /// The store was opened by a new epoch.

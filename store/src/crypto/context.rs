@@ -32,6 +32,8 @@ pub enum Context<'a> {
     Declaration(&'a [u8; 32]),
     /// Who wrote or deleted an outside object, under the index of that.
     Attestation(&'a [u8; 32]),
+    /// A product as it was last seen, under the index of its code.
+    Product(&'a [u8; 32]),
     /// An entry of an audit chain.
     Audit {
         /// 1: mutations, 2: reads.
@@ -69,6 +71,7 @@ impl Context<'_> {
             Self::Policy(index) => then(&[b"sr/policy/1", store, *index]),
             Self::Declaration(index) => then(&[b"sr/declaration/1", store, *index]),
             Self::Attestation(index) => then(&[b"sr/attestation/1", store, *index]),
+            Self::Product(index) => then(&[b"sr/product/1", store, *index]),
             Self::Audit {
                 chain,
                 epoch,

@@ -36,6 +36,8 @@ pub enum IndexDomain {
     Declaration,
     /// Changes of outside objects: by the object, whether it goes, and the mark of what it declares.
     Attestation,
+    /// Products by their codes.
+    Product,
     /// What an outside object declares, by the object and a digest.
     Mark,
 }
@@ -50,6 +52,7 @@ impl IndexDomain {
             Self::Policy => b"policy",
             Self::Declaration => b"declaration",
             Self::Attestation => b"attestation",
+            Self::Product => b"product",
             Self::Mark => b"mark",
         }
     }
@@ -111,7 +114,8 @@ impl Keyring {
             | Context::Cursor(_)
             | Context::Policy(_)
             | Context::Declaration(_)
-            | Context::Attestation(_) => self.metadata.expose(),
+            | Context::Attestation(_)
+            | Context::Product(_) => self.metadata.expose(),
         }
     }
 
@@ -177,7 +181,8 @@ impl Keyring {
             | IndexDomain::Cursor
             | IndexDomain::Policy
             | IndexDomain::Declaration
-            | IndexDomain::Attestation => &self.index,
+            | IndexDomain::Attestation
+            | IndexDomain::Product => &self.index,
         };
         kdf::mac(key.expose(), &all)
     }

@@ -19,6 +19,7 @@ enum Place {
     Policy([u8; 32]),
     Declaration([u8; 32]),
     Attestation([u8; 32]),
+    Product([u8; 32]),
     Audit(u8, u32, u64, [u8; 32]),
     Backup([u8; 16], u64, bool),
 }
@@ -37,6 +38,7 @@ impl Place {
             Self::Policy(index) => Context::Policy(index),
             Self::Declaration(index) => Context::Declaration(index),
             Self::Attestation(index) => Context::Attestation(index),
+            Self::Product(index) => Context::Product(index),
             Self::Audit(chain, epoch, sequence, previous) => Context::Audit {
                 chain: *chain,
                 epoch: *epoch,
@@ -70,6 +72,7 @@ fn place() -> impl Strategy<Value = Place> {
         prop_oneof![Just([0; 32]), Just([9; 32])].prop_map(Place::Policy),
         prop_oneof![Just([0; 32]), Just([9; 32])].prop_map(Place::Declaration),
         prop_oneof![Just([0; 32]), Just([9; 32])].prop_map(Place::Attestation),
+        prop_oneof![Just([0; 32]), Just([9; 32])].prop_map(Place::Product),
         (
             1..3_u8,
             0..2_u32,

@@ -33,11 +33,13 @@ pub enum Table {
     Declaration,
     /// Who wrote or deleted outside objects of which nothing was seen yet.
     Attestation,
+    /// Products as they were last seen, by their codes. Made with its first record too.
+    Product,
 }
 
 impl Table {
     /// Every table, in the order of the codes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Namespace,
         Self::Name,
@@ -52,6 +54,7 @@ impl Table {
         Self::Policy,
         Self::Declaration,
         Self::Attestation,
+        Self::Product,
     ];
 
     /// The stable code, used in MACs and backups.
@@ -72,6 +75,7 @@ impl Table {
             Self::Policy => 12,
             Self::Declaration => 13,
             Self::Attestation => 14,
+            Self::Product => 15,
         }
     }
 
@@ -99,6 +103,7 @@ impl Table {
             Self::Policy => "policy",
             Self::Declaration => "declaration",
             Self::Attestation => "attestation",
+            Self::Product => "product",
         }
     }
 }

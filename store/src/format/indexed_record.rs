@@ -1,5 +1,5 @@
-//! Records that are kept sealed under a blind index: access policies in force, what objects declare, and
-//! attestations. Must not know what refers to them.
+//! Records that are kept sealed under a blind index: access policies in force, what objects declare,
+//! attestations, and products. Must not know what refers to them.
 
 use zeroize::Zeroizing;
 

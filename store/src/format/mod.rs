@@ -9,6 +9,7 @@ mod key;
 mod namespace;
 mod object;
 mod policy;
+mod product;
 mod store_state;
 mod version;
 
@@ -23,6 +24,7 @@ pub(crate) use key::{KeyRecord, KeyVersionState};
 pub(crate) use namespace::Namespace;
 pub use object::DeclaredObject;
 pub use policy::EnforcedPolicy;
+pub use product::{ProductManager, ProductQuota, ProductRecord};
 pub(crate) use store_state::{SealDigest, StoreState, meta};
 pub(crate) use version::{StoredDataKey, StoredVersion, key_version_key, version_key};
 

@@ -1,13 +1,13 @@
 //! Each record that the fuzz targets begin with is one that this code writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use strongroom_model::SecretBytes;
 use strongroom_model::id::RequestId;
 use strongroom_model::name::Stage;
 use strongroom_model::time::Timestamp;
+use strongroom_model::{Hosting, SecretBytes};
 
 use super::*;
 use crate::audit::{
@@ -17,7 +17,7 @@ use crate::crypto::{SealedValue, StateDigest};
 use crate::engine::Table;
 use crate::format::{HeadVersion, KeyState, KeyVersionState, Recovery, SecretState};
 use crate::value::DataType;
-use crate::vault::{KeyDeclaration, ObjectRef, Quota, RotationState};
+use crate::vault::{KeyDeclaration, ObjectRef, ProductManager, ProductQuota, Quota, RotationState};
 
 const TIME: Timestamp = Timestamp::from_millis(1_795_465_320_000);
 const READS: ReadHead = ReadHead {
@@ -100,6 +100,29 @@ fn entry() -> Entry {
     entry.request = Some(RequestId::from_bytes([4; 16]));
     entry.detail = "2 keys".to_owned();
     entry
+}
+
+fn product() -> ProductRecord {
+    let manager = |name: &str, uid: Option<&str>| ProductManager {
+        namespace: "aigw-system".parse().unwrap(),
+        name: name.to_owned(),
+        namespace_uid: uid.map(|uid| uid.parse().unwrap()),
+    };
+    let quota = |per_namespace, total| ProductQuota { per_namespace, total };
+    ProductRecord {
+        code: "aigw".parse().unwrap(),
+        incarnation: "uid-4".parse().unwrap(),
+        since: TIME,
+        managers: BTreeSet::from([
+            manager("aigw-controller", Some("uid-5")),
+            manager("aigw-data", None),
+        ]),
+        hosting: BTreeMap::from([
+            (Hosting::Free, quota(20, 500)),
+            (Hosting::Paid, quota(100, 5_000)),
+        ]),
+        adopted: true,
+    }
 }
 
 /// One record of each kind, as it is written.
@@ -227,6 +250,7 @@ fn samples() -> BTreeMap<&'static str, Vec<u8>> {
         ("policy", policy.encode().to_vec()),
         ("truncation", truncation.encode()),
         ("allowances", allowances.encode().to_vec()),
+        ("product", product().encode().to_vec()),
     ])
 }
 
@@ -245,6 +269,46 @@ fn a_head_without_a_window_is_of_format_2_and_every_other_one_stays_as_it_was() 
     let mut other = bytes.to_vec();
     *other.last_mut().unwrap() = 0;
     assert_eq!(read(&other), Err(DecodeError::Invalid("recovery")));
+}
+
+#[test]
+fn a_product_is_written_in_one_way_only() {
+    let bytes = product().encode();
+    assert_eq!(ProductRecord::decode(&bytes), Ok(product()));
+    let place = |part: &[u8]| {
+        let mut windows = bytes.windows(part.len());
+        windows.position(|window| window == part).unwrap()
+    };
+    let changed = |at: usize, byte: u8| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] = byte;
+        ProductRecord::decode(&bytes).unwrap_err()
+    };
+    // The managers in another order, or the same twice.
+    assert_eq!(
+        changed(place(b"aigw-data"), b'Z'),
+        DecodeError::Invalid("managers"),
+        "lower than the one before"
+    );
+    let hosting = bytes.len() - 1 - 2 * 17;
+    for (at, byte) in [(hosting, 1), (hosting + 17, 0)] {
+        assert_eq!(changed(at, byte), DecodeError::Invalid("hosting"), "twice");
+    }
+    assert_eq!(changed(hosting, 2), DecodeError::Invalid("hosting"));
+    assert_eq!(changed(bytes.len() - 1, 2), DecodeError::Invalid("adopted"));
+    assert_eq!(changed(0, 2), DecodeError::UnknownFormat(2));
+    // A code that no product has.
+    assert_eq!(
+        changed(place(b"aigw"), b'A'),
+        DecodeError::Invalid("product code")
+    );
+    for length in 0..bytes.len() {
+        assert!(ProductRecord::decode(&bytes[..length]).is_err(), "{length}");
+    }
+    assert_eq!(
+        ProductRecord::decode(&[&bytes[..], &[0]].concat()),
+        Err(DecodeError::Trailing)
+    );
 }
 
 #[test]

@@ -5,10 +5,12 @@
 use super::audit_bound::AuditBound;
 use super::commit_changes::CommitChanges;
 use super::name_index::NameIndex;
-use super::namespace_quotas::{self, NamespaceQuotas};
+use super::namespace_quotas::NamespaceQuotas;
 use super::open_error::OpenError;
+use super::product_quotas::ProductQuotas;
 use super::read_cache::ReadCache;
 use super::state::read_allowances;
+use super::usage_count::{StoreUsage, count};
 use crate::audit::{RetentionLimits, mutation_bytes};
 use crate::crypto::Keyring;
 use crate::engine::{Revision, Snapshot};
@@ -20,6 +22,7 @@ pub(super) struct Caches {
     pub(super) known: ReadCache,
     pub(super) bound: AuditBound,
     pub(super) quotas: NamespaceQuotas,
+    pub(super) products: ProductQuotas,
 }
 
 impl Caches {
@@ -30,15 +33,13 @@ impl Caches {
         limits: RetentionLimits,
         quota: Option<Quota>,
     ) -> Result<Self, OpenError> {
+        let StoreUsage { namespaces, products } = count(keyring, snapshot)?;
         Ok(Self {
             names: NameIndex::load(keyring, snapshot)?,
             known: ReadCache::default(),
             bound: AuditBound::new(limits, mutation_bytes(snapshot)?),
-            quotas: NamespaceQuotas::new(
-                quota,
-                read_allowances(keyring, snapshot)?,
-                namespace_quotas::count(keyring, snapshot)?,
-            ),
+            quotas: NamespaceQuotas::new(quota, read_allowances(keyring, snapshot)?, namespaces),
+            products: ProductQuotas::new(quota, products),
         })
     }
 
@@ -55,10 +56,13 @@ impl Caches {
             known: _,
             bound,
             quotas,
+            products,
         } = self;
         names.absorb(keyring, commit);
         bound.absorb(commit);
-        quotas.absorb(commit);
+        let default_secrets = products.secrets_of(commit);
+        quotas.absorb(commit, &default_secrets);
+        products.absorb(commit, &default_secrets);
     }
 
     /// The commit did not end as one that happened: what was read meanwhile may be of either side.
@@ -73,11 +77,14 @@ impl Caches {
             known,
             bound,
             quotas,
+            products,
         } = self;
+        let counted = count(keyring, snapshot)?;
         names.reload(keyring, snapshot)?;
         known.clear();
         bound.reset(mutation_bytes(snapshot)?);
-        quotas.reset(namespace_quotas::count(keyring, snapshot)?);
+        quotas.reset(counted.namespaces);
+        products.reset(counted.products);
         Ok(())
     }
 }

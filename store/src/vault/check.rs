@@ -14,7 +14,7 @@ use super::state::{digest_of, read_state};
 use super::view::View;
 use crate::crypto::{Keyring, RootKey};
 use crate::engine::{EngineError, STORE_FILE, Snapshot, Table, view_file};
-use crate::format::{Attestation, Declaration, EnforcedPolicy, IndexedRecord};
+use crate::format::{Attestation, Declaration, EnforcedPolicy, IndexedRecord, ProductRecord};
 use crate::lock::{LockError, StoreLock};
 use crate::seal::SealFile;
 
@@ -139,7 +139,9 @@ pub(super) fn open_records(
     });
     let declarations = check_indexed::<Declaration>(&view, &mut report.damage);
     let attestations = check_indexed::<Attestation>(&view, &mut report.damage);
-    if let Err(error) = walked.and(policies).and(declarations).and(attestations) {
+    let products = check_indexed::<ProductRecord>(&view, &mut report.damage);
+    let records = policies.and(declarations).and(attestations).and(products);
+    if let Err(error) = walked.and(records) {
         report.damage.push(error.to_string());
     }
     Ok(())

@@ -5,8 +5,19 @@ use std::collections::BTreeMap;
 
 use strongroom_model::id::{NamespaceId, SecretId};
 
+use super::product_quotas::ProductMoves;
+use super::usage_count::secret_of_row;
 use crate::crypto::{Keyring, StateDigest};
 use crate::engine::{Change, EngineError, Snapshot, Table};
+
+/// Whose the secrets are that a group of commands changes.
+#[derive(Debug, Default)]
+pub(super) struct SecretOwners {
+    /// The namespaces of the secrets whose rows change.
+    pub(super) namespaces: BTreeMap<SecretId, NamespaceId>,
+    /// Of default secrets, what each counts on afterwards.
+    pub(super) products: ProductMoves,
+}
 
 /// The rows of a commit.
 #[derive(Clone, Copy)]
@@ -14,8 +25,7 @@ pub(super) struct CommitChanges<'a> {
     changes: &'a [Change],
     /// What was at the place of each change.
     before: &'a [Option<Vec<u8>>],
-    /// The namespaces of the secrets whose rows change.
-    homes: &'a BTreeMap<SecretId, NamespaceId>,
+    owners: &'a SecretOwners,
 }
 
 /// A row of which something was, or is then, or both.
@@ -25,6 +35,13 @@ pub(super) struct ChangedRow<'a> {
     pub(super) key: &'a [u8],
     pub(super) before: Option<&'a [u8]>,
     pub(super) after: Option<&'a [u8]>,
+}
+
+impl ChangedRow<'_> {
+    /// The secret that it counts for; none where it does not count.
+    pub(super) fn secret(&self) -> Option<SecretId> {
+        secret_of_row(self.table, self.key)
+    }
 }
 
 /// What stands at the places of these changes.
@@ -44,12 +61,12 @@ impl<'a> CommitChanges<'a> {
     pub(super) const fn new(
         changes: &'a [Change],
         before: &'a [Option<Vec<u8>>],
-        homes: &'a BTreeMap<SecretId, NamespaceId>,
+        owners: &'a SecretOwners,
     ) -> Self {
         Self {
             changes,
             before,
-            homes,
+            owners,
         }
     }
 
@@ -68,7 +85,12 @@ impl<'a> CommitChanges<'a> {
 
     /// The namespace of a secret whose rows change.
     pub(super) fn home(&self, secret: &SecretId) -> Option<NamespaceId> {
-        self.homes.get(secret).copied()
+        self.owners.namespaces.get(secret).copied()
+    }
+
+    /// The default secrets that change, and what each counts on afterwards.
+    pub(super) const fn product_moves(&self) -> &'a ProductMoves {
+        &self.owners.products
     }
 
     /// The changes, as the engine gets them.

@@ -6,8 +6,9 @@ use strongroom_model::name::{CursorName, ExternalId, VersionId};
 use strongroom_model::time::Timestamp;
 
 use super::error::StoreError;
+use super::product_quotas::ProductAccount;
 use super::types::AttestationId;
-use super::view::{View, declaration_index, key_key, policy_index};
+use super::view::{View, declaration_index, key_key, policy_index, product_index};
 use crate::audit::{Cut, Truncation};
 use crate::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, MaterialContext, ValueContext,
@@ -15,7 +16,7 @@ use crate::crypto::{
 use crate::engine::{Change, Table};
 use crate::format::{
     Attestation, AttestedSince, Declaration, EnforcedPolicy, Head, IndexedRecord, KeyRecord, Namespace,
-    SealDigest, StoredDataKey, StoredVersion, key_version_key, meta, version_key,
+    ProductRecord, SealDigest, StoredDataKey, StoredVersion, key_version_key, meta, version_key,
 };
 use crate::value::Value;
 
@@ -118,6 +119,8 @@ pub(crate) enum Effect {
     PutPolicy(Box<EnforcedPolicy>),
     /// Forgets an access policy.
     DropPolicy(ExternalId),
+    /// Writes what is known of a product.
+    PutProduct(Box<ProductRecord>),
     /// Writes what an object declares.
     PutDeclaration(Box<Declaration>),
     /// Forgets what an object declares.
@@ -136,6 +139,17 @@ pub(crate) enum Effect {
     DropChange(Vec<u8>),
 }
 
+impl Effect {
+    /// A default secret that it changes, and what that counts on afterwards.
+    fn product_move(&self) -> Option<(SecretId, Option<ProductAccount>)> {
+        match self {
+            Self::PutHead(head) => ProductAccount::for_head(head).map(|account| (head.id, Some(account))),
+            Self::DropSecret(head) => ProductAccount::for_head(head).map(|_| (head.id, None)),
+            _ => None,
+        }
+    }
+}
+
 impl View<'_> {
     fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
         self.staged.insert((table, key), Some(value));
@@ -147,7 +161,7 @@ impl View<'_> {
 
     /// Rows of a secret change: they count for its namespace.
     fn touch(&mut self, secret: SecretId, namespace: NamespaceId) {
-        self.homes.insert(secret, namespace);
+        self.owners.namespaces.insert(secret, namespace);
     }
 
     /// The pending changes, as the engine takes them; none are pending afterwards.
@@ -163,6 +177,7 @@ impl View<'_> {
 
     /// Carries all effects out on the pending changes, or none.
     pub(crate) fn apply(&mut self, effects: Vec<Effect>) -> Result<(), StoreError> {
+        let moves: Vec<_> = effects.iter().filter_map(Effect::product_move).collect();
         let applied = effects.into_iter().try_for_each(|effect| self.apply_one(effect));
         let staged = std::mem::take(&mut self.staged);
         applied?;
@@ -170,6 +185,7 @@ impl View<'_> {
             self.limits.check(key, value.as_deref().unwrap_or_default())?;
         }
         self.pending.extend(staged);
+        self.owners.products.extend(moves);
         Ok(())
     }
 
@@ -286,6 +302,9 @@ impl View<'_> {
             }
             Effect::DropPolicy(uid) => {
                 self.remove(Table::Policy, policy_index(self.keyring, &uid).to_vec());
+            }
+            Effect::PutProduct(product) => {
+                self.put_indexed(product_index(self.keyring, &product.code), &*product)?;
             }
             Effect::PutDeclaration(declaration) => {
                 let index = declaration_index(self.keyring, &declaration.object.uid);

@@ -1,9 +1,9 @@
 //! Why the store does not do what was asked. Must not hold a value.
 
-use strongroom_model::RECOVERY_WINDOW_DAYS;
 use strongroom_model::id::RequestId;
 use strongroom_model::name::NamespaceName;
 use strongroom_model::time::Timestamp;
+use strongroom_model::{Hosting, ProductCode, RECOVERY_WINDOW_DAYS};
 
 use super::quota::{HumanBytes, Usage};
 use crate::audit::AuditUnavailable;
@@ -65,6 +65,39 @@ pub enum Refusal {
         /// What it may have.
         limit: Quota,
     },
+    /// The product has as many default secrets as it may have.
+    #[error(
+        "product `{code}` has {used} of {limit} default secrets of {hosting} hosting{}, those in recovery windows included; delete \
+         some, whose place is free once their recovery windows end, or raise `spec.quota` of SecretProduct `{code}`",
+        .namespace.as_ref().map(|name| format!(" in namespace `{name}`")).unwrap_or_default()
+    )]
+    ProductQuotaExceeded {
+        /// Which product.
+        code: ProductCode,
+        /// Of which hosting.
+        hosting: Hosting,
+        /// In which namespace; none: in all together.
+        namespace: Option<NamespaceName>,
+        /// How many it has there.
+        used: u64,
+        /// How many it may have there.
+        limit: u64,
+    },
+    /// All products together have as much of the store as they may have.
+    #[error(
+        "products have used up their share of the store: {} of {} default secrets and {} of {}, those in recovery windows included; \
+         delete default secrets, or ask an administrator to raise the share of a namespace, from which that of products follows",
+        .used.secrets, .limit.secrets, HumanBytes(.used.bytes), HumanBytes(.limit.bytes)
+    )]
+    ProductsFull {
+        /// What they have.
+        used: Usage,
+        /// What they may have.
+        limit: Quota,
+    },
+    /// The secret's name says that it is a product's, and there never was such a product.
+    #[error("no product `{0}` is known; create its SecretProduct first, or choose a name without `!`")]
+    ProductUnknown(String),
     /// These labels contradict each other.
     #[error("a new version cannot be Current and Previous at once")]
     StagesContradict,
@@ -151,6 +184,9 @@ impl Refusal {
             Self::StageReserved(_) => "StageReserved",
             Self::StageUnchanged => "StageUnchanged",
             Self::NamespaceFull { .. } => "NamespaceFull",
+            Self::ProductQuotaExceeded { .. } => "ProductQuotaExceeded",
+            Self::ProductsFull { .. } => "ProductsFull",
+            Self::ProductUnknown(_) => "ProductUnknown",
             Self::StagesContradict => "StagesContradict",
             Self::TooManyStages => "TooManyStages",
             Self::WindowAndForce => "WindowAndForce",

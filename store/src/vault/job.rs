@@ -83,8 +83,8 @@ fn carry_out<C: Command>(
     let subject = command.subject();
     let decided = decide(command, view, meta.now).and_then(|decision| {
         view.apply(decision.effects)?;
-        if let Some((namespace, usage)) = decision.takes {
-            view.reserve(namespace, usage);
+        if let Some(usage) = decision.takes {
+            view.reserve(usage);
         }
         Ok((decision.entries, decision.reply))
     });

@@ -42,6 +42,7 @@ mod namespace_quotas;
 mod new_file;
 mod open;
 mod open_error;
+mod product_quotas;
 mod quota;
 mod read;
 mod read_cache;
@@ -55,6 +56,7 @@ mod shared;
 mod state;
 mod store;
 mod types;
+mod usage_count;
 mod view;
 mod writer;
 

@@ -1,30 +1,18 @@
 //! The accounts of namespaces: how much each has of the store, and how much it may have, in secrets and in
-//! bytes of their rows, whatever state the secrets are in.
+//! bytes of their rows, whatever state the secrets are in. Default secrets are on the accounts of products.
 //!
 //! What a namespace has is counted when the store is opened, and kept up with each commit; nothing of it is
 //! believed from the file. Must not decide what is refused; the commands do.
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use strongroom_model::id::{NamespaceId, SecretId};
 
 use super::commit_changes::CommitChanges;
-use super::error::StoreError;
-use super::heads::each_head;
-use super::quota::{Usage, row_bytes};
-use crate::crypto::Keyring;
-use crate::engine::{Snapshot, Table};
+use super::quota::{Usage, UsageChange};
 use crate::format::{Allowances, Quota};
-
-/// What one commit adds to a namespace, or takes from it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct UsageChange {
-    secrets: i64,
-    bytes: i64,
-}
 
 /// What each namespace has and may have.
 #[derive(Debug)]
@@ -91,21 +79,14 @@ impl NamespaceQuotas {
         found
     }
 
-    /// A commit happened. It wrote the allowances where they had to be written.
-    pub(super) fn absorb(&self, commit: &CommitChanges<'_>) {
+    /// A commit happened. It wrote the allowances where they had to be written. Default secrets, whose rows
+    /// are products', count on no namespace.
+    pub(super) fn absorb(&self, commit: &CommitChanges<'_>, products: &BTreeSet<SecretId>) {
         let mut moved: BTreeMap<NamespaceId, UsageChange> = BTreeMap::new();
         for row in commit.rows() {
-            let Some(home) = secret_of_row(row.table, row.key).and_then(|secret| commit.home(&secret)) else {
-                continue;
-            };
-            let bytes = |value: Option<&[u8]>| {
-                let bytes = value.map_or(0, |value| row_bytes(row.key, value));
-                i64::try_from(bytes).unwrap_or(i64::MAX)
-            };
-            let moved = moved.entry(home).or_default();
-            moved.bytes += bytes(row.after) - bytes(row.before);
-            if row.table == Table::Head {
-                moved.secrets += i64::from(row.after.is_some()) - i64::from(row.before.is_some());
+            let secret = row.secret().filter(|secret| !products.contains(secret));
+            if let Some(home) = secret.and_then(|secret| commit.home(&secret)) {
+                moved.entry(home).or_default().add_row(&row);
             }
         }
         self.apply(&moved);
@@ -116,8 +97,7 @@ impl NamespaceQuotas {
         let mut all = self.used.lock();
         for (namespace, moved) in moved {
             let used = all.entry(*namespace).or_default();
-            used.secrets = used.secrets.saturating_add_signed(moved.secrets);
-            used.bytes = used.bytes.saturating_add_signed(moved.bytes);
+            *used = used.changed_by(*moved);
             if *used == Usage::default() {
                 all.remove(namespace);
             }
@@ -168,53 +148,10 @@ fn still_above(quota: &Quota, recorded: &Allowances, used: &BTreeMap<NamespaceId
     Allowances(kept.map(|(namespace, own)| (*namespace, *own)).collect())
 }
 
-/// Whether a row is one of those that are counted, and then of which secret.
-fn secret_of_row(table: Table, key: &[u8]) -> Option<SecretId> {
-    match table {
-        Table::Head | Table::Version | Table::DataKey => {
-            key.first_chunk::<16>().copied().map(SecretId::from_bytes)
-        }
-        Table::Meta
-        | Table::Namespace
-        | Table::Name
-        | Table::Key
-        | Table::KeyVersion
-        | Table::Due
-        | Table::Audit
-        | Table::Cursor
-        | Table::Policy
-        | Table::Declaration
-        | Table::Attestation => None,
-    }
-}
-
-/// What each namespace has, by every row.
-pub(super) fn count(
-    keyring: &Keyring,
-    snapshot: &dyn Snapshot,
-) -> Result<BTreeMap<NamespaceId, Usage>, StoreError> {
-    let mut homes: BTreeMap<SecretId, NamespaceId> = BTreeMap::new();
-    let mut used: BTreeMap<NamespaceId, Usage> = BTreeMap::new();
-    each_head(keyring, snapshot, |head, bytes| {
-        homes.insert(head.id, head.namespace);
-        let of = used.entry(head.namespace).or_default();
-        *of = of.plus(Usage { secrets: 1, bytes });
-    })?;
-    for table in [Table::Version, Table::DataKey] {
-        snapshot.visit(table, &mut |key, value| {
-            let home = secret_of_row(table, key).and_then(|secret| homes.get(&secret));
-            if let Some(of) = home.and_then(|home| used.get_mut(home)) {
-                of.bytes = of.bytes.saturating_add(row_bytes(key, value));
-            }
-            ControlFlow::Continue(())
-        })?;
-    }
-    Ok(used)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::commit_changes::SecretOwners;
 
     const QUOTA: Quota = Quota {
         secrets: 100,
@@ -266,7 +203,10 @@ mod tests {
     fn a_quota_of_which_nothing_is_above_is_recorded_too() {
         let quotas = NamespaceQuotas::new(Some(QUOTA), None, BTreeMap::new());
         assert_eq!(quotas.unsaved(), Some(&Allowances::default()));
-        quotas.absorb(&CommitChanges::new(&[], &[], &BTreeMap::new()));
+        quotas.absorb(
+            &CommitChanges::new(&[], &[], &SecretOwners::default()),
+            &BTreeSet::new(),
+        );
         assert_eq!(quotas.unsaved(), None);
         let without = NamespaceQuotas::new(None, None, used(&[(1, 1_000_000, 0)]));
         assert_eq!((without.unsaved(), without.limit(&namespace(1))), (None, None));

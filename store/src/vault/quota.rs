@@ -1,11 +1,16 @@
-//! What a namespace has of the store, and how people read it. Must not keep an account; `namespace_quotas`
-//! does.
+//! What somebody has of the store, and how people read it. Must not keep an account; `namespace_quotas` and
+//! `product_quotas` do.
 
 use std::fmt;
 
-use crate::format::Quota;
+use strongroom_model::id::NamespaceId;
 
-/// What a namespace has, counted as [`Quota`] says.
+use super::commit_changes::ChangedRow;
+use super::product_quotas::product_of;
+use crate::engine::Table;
+use crate::format::{Head, Quota};
+
+/// What a namespace has, or all products together, counted as [`Quota`] says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
     /// How many, those in a recovery window included.
@@ -28,6 +33,14 @@ impl Usage {
         }
     }
 
+    /// The same once that has happened.
+    pub(super) const fn changed_by(self, change: UsageChange) -> Self {
+        Self {
+            secrets: self.secrets.saturating_add_signed(change.secrets),
+            bytes: self.bytes.saturating_add_signed(change.bytes),
+        }
+    }
+
     /// The fuller of the two, in percent, rounded down.
     #[must_use]
     pub fn percent_of(&self, quota: &Quota) -> u64 {
@@ -38,6 +51,53 @@ impl Usage {
         };
         percent(self.secrets, quota.secrets).max(percent(self.bytes, quota.bytes))
     }
+}
+
+/// What one commit adds, or takes away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct UsageChange {
+    pub(super) secrets: i64,
+    pub(super) bytes: i64,
+}
+
+impl UsageChange {
+    /// Adds what becomes of a row of a secret.
+    pub(super) fn add_row(&mut self, row: &ChangedRow<'_>) {
+        let bytes = |value: Option<&[u8]>| {
+            let bytes = value.map_or(0, |value| row_bytes(row.key, value));
+            i64::try_from(bytes).unwrap_or(i64::MAX)
+        };
+        self.bytes += bytes(row.after) - bytes(row.before);
+        if row.table == Table::Head {
+            self.secrets += i64::from(row.after.is_some()) - i64::from(row.before.is_some());
+        }
+    }
+}
+
+/// What a secret counts on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum QuotaAccount {
+    /// What its namespace may have.
+    Namespace(NamespaceId),
+    /// What all products together may have.
+    Products,
+}
+
+impl QuotaAccount {
+    /// What this secret counts on.
+    pub(crate) fn for_head(head: &Head) -> Self {
+        match product_of(&head.name) {
+            Some(_) => Self::Products,
+            None => Self::Namespace(head.namespace),
+        }
+    }
+}
+
+/// What a command that is carried out adds to an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct QuotaUse {
+    pub(crate) account: QuotaAccount,
+    pub(crate) usage: Usage,
 }
 
 /// A number of bytes as people read it.

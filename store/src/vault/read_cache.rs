@@ -155,7 +155,8 @@ impl ReadCache {
                 | Table::Cursor
                 | Table::Policy
                 | Table::Declaration
-                | Table::Attestation => continue,
+                | Table::Attestation
+                | Table::Product => continue,
             }
             if let Some(changed) = self.changed(stamp_index(table, key)) {
                 changed.fetch_max(revision.0, Ordering::SeqCst);

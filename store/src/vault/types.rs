@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use strongroom_model::Hosting;
 use strongroom_model::id::{KeyId, NamespaceId, RequestId, SecretId};
 use strongroom_model::name::{ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
 use strongroom_model::time::Timestamp;
@@ -10,8 +11,8 @@ use strongroom_model::time::Timestamp;
 use super::quota::Usage;
 use crate::audit::{Actor, Circumstances, Requester};
 pub use crate::format::{
-    DeclaredObject, EnforcedPolicy, FORMAT as STORE_FORMAT, KeyDeclaration, KeyState, Quota, Recovery,
-    RotationState, SecretState,
+    DeclaredObject, EnforcedPolicy, FORMAT as STORE_FORMAT, KeyDeclaration, KeyState, ProductManager,
+    ProductQuota, ProductRecord, Quota, Recovery, RotationState, SecretState,
 };
 use crate::value::{BorrowedValue, DataType, Value};
 pub use strongroom_model::object_ref::ObjectRef;
@@ -263,6 +264,58 @@ pub struct NamespaceUsage {
     /// What it has.
     pub used: Usage,
     /// What it may have; none: there is no end.
+    pub limit: Option<Quota>,
+}
+
+/// What is kept of the products.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ProductRecords {
+    /// In any order.
+    pub products: Vec<ProductRecord>,
+    /// How many records cannot be read.
+    pub unreadable: u64,
+}
+
+/// What a product has: default secrets, those in a recovery window included.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ProductUsage {
+    /// By hosting; each is there.
+    pub hosting: BTreeMap<Hosting, HostingUsage>,
+}
+
+/// The default secrets of one hosting that a product has.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HostingUsage {
+    /// How many in all namespaces.
+    pub secrets: u64,
+    /// How many in each namespace that has one.
+    pub namespaces: BTreeMap<NamespaceName, u64>,
+}
+
+/// How many default secrets there are, and may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct QuotaUsage {
+    /// Those in a recovery window included.
+    pub used: u64,
+    /// One that is not above this is made.
+    pub limit: u64,
+}
+
+/// The quotas that another default secret of one hosting would count on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DefaultSecretQuota {
+    /// Of the product in one namespace.
+    pub in_namespace: QuotaUsage,
+    /// Of the product in all namespaces.
+    pub total: QuotaUsage,
+}
+
+/// What all products together have of the store, and may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProductsShare {
+    /// What they have.
+    pub used: Usage,
+    /// What they may have; none: there is no end.
     pub limit: Option<Quota>,
 }
 

@@ -4,21 +4,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use strongroom_model::ProductCode;
 use strongroom_model::id::{KeyId, NamespaceId, SecretId};
 use strongroom_model::name::{ExternalId, KeyName, NamespaceName, SecretName};
 
+use super::commit_changes::SecretOwners;
 use super::error::{Refusal, StoreError};
 use super::heads::open_head;
 use super::indexed_record::open_indexed;
 use super::namespace_quotas::NamespaceQuotas;
-use super::quota::{Usage, row_bytes};
+use super::product_quotas::{ProductAccount, ProductQuotas};
+use super::quota::{QuotaAccount, QuotaUse, Usage, row_bytes};
 use super::types::{AttestationId, ObjectChange, ObjectDigest};
 use crate::audit::{Cut, Truncation};
 use crate::crypto::{Context, IndexDomain, Keyring};
 use crate::engine::{RecordLimits, Snapshot, Table};
 use crate::format::{
     Attestation, AttestedSince, Declaration, EnforcedPolicy, Head, IndexedRecord, KeyRecord, KeyState,
-    Namespace, Quota, SecretState, head_row_bytes, meta, version_key,
+    Namespace, ProductRecord, Quota, SecretState, head_row_bytes, meta, version_key,
 };
 
 /// Changes that are not committed yet: a value, or none for a removal.
@@ -33,12 +36,13 @@ pub struct View<'a> {
     pub(super) staged: PendingChanges,
     /// The accounts of namespaces, where something is decided about.
     pub(super) quotas: Option<&'a NamespaceQuotas>,
+    /// The accounts of products, likewise.
+    products: Option<&'a ProductQuotas>,
     /// The largest record that the engine holds, where something is changed.
     pub(super) limits: RecordLimits,
     /// What the commands before in the same group took.
-    taken: BTreeMap<NamespaceId, Usage>,
-    /// The namespaces of the secrets whose rows change.
-    pub(super) homes: BTreeMap<SecretId, NamespaceId>,
+    taken: BTreeMap<QuotaAccount, Usage>,
+    pub(super) owners: SecretOwners,
 }
 
 impl<'a> View<'a> {
@@ -49,16 +53,25 @@ impl<'a> View<'a> {
             pending: PendingChanges::new(),
             staged: PendingChanges::new(),
             quotas: None,
+            products: None,
             limits: RecordLimits::UNLIMITED,
             taken: BTreeMap::new(),
-            homes: BTreeMap::new(),
+            owners: SecretOwners {
+                namespaces: BTreeMap::new(),
+                products: BTreeMap::new(),
+            },
         }
     }
 
-    /// The same, with the accounts of namespaces.
-    pub(in crate::vault) fn with_quotas(self, quotas: &'a NamespaceQuotas) -> Self {
+    /// The same, with the accounts of namespaces and of products.
+    pub(in crate::vault) fn with_quotas(
+        self,
+        namespaces: &'a NamespaceQuotas,
+        products: &'a ProductQuotas,
+    ) -> Self {
         Self {
-            quotas: Some(quotas),
+            quotas: Some(namespaces),
+            products: Some(products),
             ..self
         }
     }
@@ -68,22 +81,36 @@ impl<'a> View<'a> {
         Self { limits, ..self }
     }
 
-    /// What a namespace has, with what was taken in this group.
-    pub(crate) fn used(&self, namespace: &NamespaceId) -> Usage {
-        let taken = self.taken.get(namespace).copied().unwrap_or_default();
-        let usage = self.quotas.map(|quotas| quotas.usage(namespace));
+    /// What is on an account, with what was taken in this group.
+    pub(crate) fn used(&self, account: QuotaAccount) -> Usage {
+        let taken = self.taken.get(&account).copied().unwrap_or_default();
+        let usage = match account {
+            QuotaAccount::Namespace(namespace) => self.quotas.map(|quotas| quotas.usage(&namespace)),
+            QuotaAccount::Products => self.products.map(ProductQuotas::used),
+        };
         usage.unwrap_or_default().plus(taken)
     }
 
-    /// What a namespace may have; none: there is no end.
-    pub(crate) fn limit(&self, namespace: &NamespaceId) -> Option<Quota> {
-        self.quotas?.limit(namespace)
+    /// What may be on an account; none: there is no end.
+    pub(crate) fn limit(&self, account: QuotaAccount) -> Option<Quota> {
+        match account {
+            QuotaAccount::Namespace(namespace) => self.quotas?.limit(&namespace),
+            QuotaAccount::Products => self.products?.share(),
+        }
+    }
+
+    /// How many default secrets a product has in a namespace, and in all, with those that come and go in this
+    /// group.
+    pub(crate) fn product_secrets(&self, account: &ProductAccount) -> (u64, u64) {
+        self.products
+            .map(|products| products.secrets_after(account, &self.owners.products))
+            .unwrap_or_default()
     }
 
     /// Room is taken by a command that is carried out.
-    pub(crate) fn reserve(&mut self, namespace: NamespaceId, more: Usage) {
-        let taken = self.taken.entry(namespace).or_default();
-        *taken = taken.plus(more);
+    pub(crate) fn reserve(&mut self, more: QuotaUse) {
+        let taken = self.taken.entry(more.account).or_default();
+        *taken = taken.plus(more.usage);
     }
 
     /// Bytes of the rows of a version.
@@ -296,6 +323,11 @@ impl<'a> View<'a> {
         self.record(&policy_index(self.keyring, uid))
     }
 
+    /// What is known of a product.
+    pub(crate) fn product(&self, code: &ProductCode) -> Result<Option<ProductRecord>, StoreError> {
+        self.record(&product_index(self.keyring, code))
+    }
+
     /// What tells what an object declares from everything else that it may declare.
     pub(crate) fn keyed_digest(&self, uid: &ExternalId, digest: ObjectDigest) -> [u8; 32] {
         self.keyring
@@ -352,6 +384,11 @@ pub(crate) fn policy_index(keyring: &Keyring, uid: &ExternalId) -> [u8; 32] {
 /// Where is kept what an object declares.
 pub(crate) fn declaration_index(keyring: &Keyring, uid: &ExternalId) -> [u8; 32] {
     keyring.blind_index(IndexDomain::Declaration, &[uid.as_str().as_bytes()])
+}
+
+/// Where is kept what is known of a product.
+pub(crate) fn product_index(keyring: &Keyring, code: &ProductCode) -> [u8; 32] {
+    keyring.blind_index(IndexDomain::Product, &[code.as_str().as_bytes()])
 }
 
 impl std::fmt::Debug for View<'_> {

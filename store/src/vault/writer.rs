@@ -77,7 +77,7 @@ impl CommitWriter {
             }
         };
         let mut view = View::new(&shared.keyring, snapshot.as_ref())
-            .with_quotas(&shared.caches.quotas)
+            .with_quotas(&shared.caches.quotas, &shared.caches.products)
             .with_limits(shared.engine.limits());
         let mut steps = Vec::with_capacity(group.len());
         let mut carried_out: BTreeSet<RequestId> = committed.into_keys().collect();
@@ -191,7 +191,7 @@ impl CommitWriter {
         let before = values_before(view.snapshot, &changes)?;
         let state = StoreState {
             counter: self.state.counter + 1,
-            digest: CommitChanges::new(&changes, &before, &view.homes)
+            digest: CommitChanges::new(&changes, &before, &view.owners)
                 .digest(&shared.keyring, self.state.digest),
             head,
         };
@@ -206,7 +206,7 @@ impl CommitWriter {
             changes,
             raise_fence: (!self.fence_raised).then_some(shared.epoch),
         };
-        let commit = CommitChanges::new(&batch.changes, &before, &view.homes);
+        let commit = CommitChanges::new(&batch.changes, &before, &view.owners);
         shared
             .caches
             .announce(&commit, Revision(view.snapshot.revision().0 + 1));

@@ -75,6 +75,8 @@ def records() -> None:
     mark = mac(root("index", 32), [b"mark", b"uid-1", hashlib.sha256(b"what it declares").digest()])
     index = mac(root("index", 32), [b"attestation", b"uid-1", b"deleted", mark])
     show("attestation", seal(metadata, [b"sr/attestation/1", STORE, index], plaintext))
+    index = mac(root("index", 32), [b"product", b"aigw"])
+    show("product", seal(metadata, [b"sr/product/1", STORE, index], plaintext))
     place = [b"\x01", u(4, 3), u(8, 9), bytes([0x55] * 32)]
     show("audit", seal(audit, [b"sr/audit/1", STORE, *place], plaintext))
     place = [bytes([0x56] * 16), u(8, 2), b"\x01"]

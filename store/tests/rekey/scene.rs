@@ -175,6 +175,8 @@ pub(super) fn used() -> (tempfile::TempDir, PathBuf) {
         statements: b"statements".to_vec(),
     };
     f.store.run(EnforcePolicy(policy), meta()).unwrap();
+    f.store.run(PutProduct(product("pg", 2, 3)), meta()).unwrap();
+    f.create("pg!orders-admin", "of a product");
     f.store.run(BeginAttestations, meta()).unwrap();
     attest(&f.store, 5);
     declare(&f.store);
@@ -213,6 +215,7 @@ pub(super) struct StoreObservation {
     pub(super) values: BTreeMap<(SecretId, String), Result<String, &'static str>>,
     pub(super) keys: Vec<KeyView>,
     pub(super) policies: Vec<EnforcedPolicy>,
+    pub(super) products: Vec<ProductRecord>,
     pub(super) requester: Option<Requester>,
     pub(super) cursor: Option<Vec<u8>>,
     pub(super) usage: String,
@@ -243,6 +246,10 @@ pub(super) fn observe(store: &Store, changes: usize) -> StoreObservation {
     let usage = namespaces
         .iter()
         .map(|namespace| format!("{:?}", store.namespace_usage(namespace.id).unwrap()))
+        .chain([format!(
+            "{:?}",
+            store.product_usage(&"pg".parse().unwrap()).unwrap()
+        )])
         .collect();
     let told = store.mutations_after(0, changes).unwrap();
     StoreObservation {
@@ -254,6 +261,7 @@ pub(super) fn observe(store: &Store, changes: usize) -> StoreObservation {
         values,
         keys,
         policies: store.policies().unwrap().policies,
+        products: store.products().unwrap().products,
         requester: store.requester_of(&object().uid).unwrap(),
         cursor: store.cursor(&cursor()).unwrap(),
         usage,

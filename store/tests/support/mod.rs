@@ -18,14 +18,14 @@ pub mod simulated_disk;
 pub mod simulated_store;
 pub mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use strongroom_model::SecretBytes;
-use strongroom_model::id::{NamespaceId, RequestId, SecretId, StoreId};
+use strongroom_model::id::{KeyId, NamespaceId, RequestId, SecretId, StoreId};
 use strongroom_model::name::{Stage, VersionId};
 use strongroom_model::time::Timestamp;
+use strongroom_model::{Hosting, SecretBytes};
 use strongroom_store::audit::{Action, Actor, Durability, MemoryReads, RetentionLimits};
 use strongroom_store::crypto::{Keyring, RootKey};
 use strongroom_store::engine::Engine;
@@ -280,6 +280,35 @@ pub fn create(store: &Store, namespace: NamespaceId, name: &str, first: &str) ->
         .unwrap()
         .secret
         .id
+}
+
+/// A product that may have so many default secrets of each hosting.
+pub fn product(code: &str, per_namespace: u64, total: u64) -> ProductRecord {
+    let manager = ProductManager {
+        namespace: format!("{code}-system").parse().unwrap(),
+        name: "controller".to_owned(),
+        namespace_uid: Some(format!("uid-{code}-system").parse().unwrap()),
+    };
+    let quota = ProductQuota { per_namespace, total };
+    ProductRecord {
+        code: code.parse().unwrap(),
+        incarnation: format!("uid-{code}").parse().unwrap(),
+        since: at(0),
+        managers: BTreeSet::from([manager]),
+        hosting: BTreeMap::from(Hosting::ALL.map(|hosting| (hosting, quota))),
+        adopted: false,
+    }
+}
+
+pub fn customer_key(store: &Store, namespace: NamespaceId, name: &str) -> KeyId {
+    let id = KeyId::generate().unwrap();
+    let create = CreateKey {
+        id,
+        namespace,
+        name: name.parse().unwrap(),
+    };
+    store.run(create, meta()).unwrap();
+    id
 }
 
 /// The command that deletes a secret, with a recovery window as long as it is by default.

@@ -15,7 +15,7 @@ use super::managed_fields::{self, Write};
 use super::request::ApiRequest;
 
 /// Each path whose objects are listed and watched, and how the path of such an object can be told.
-pub(super) const COLLECTIONS: [(&str, &str); 10] = [
+pub(super) const COLLECTIONS: [(&str, &str); 11] = [
     ("/apis/strongroom.dev/v1alpha1/managedsecrets", "/managedsecrets/"),
     ("/apis/strongroom.dev/v1alpha1/encryptionkeys", "/encryptionkeys/"),
     (
@@ -23,6 +23,7 @@ pub(super) const COLLECTIONS: [(&str, &str); 10] = [
         "/rotationschedules/",
     ),
     ("/apis/strongroom.dev/v1alpha1/secretpolicies", "/secretpolicies/"),
+    ("/apis/strongroom.dev/v1alpha1/secretproducts", "/secretproducts/"),
     ("/api/v1/secrets", "/secrets/"),
     ("/api/v1/configmaps", "/configmaps/strongroom-ca"),
     ("/api/v1/namespaces", ""),

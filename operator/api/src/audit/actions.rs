@@ -4,6 +4,7 @@
 pub const ACTIONS: &[&str] = &[
     "AcceptNamespace",
     "AcceptRollback",
+    "AdoptProduct",
     "Authenticate",
     "Backup",
     "BindMaterialized",
@@ -32,6 +33,7 @@ pub const ACTIONS: &[&str] = &[
     "ListSecrets",
     "OpenStore",
     "PurgeSecret",
+    "PutProduct",
     "PutSecretValue",
     "ReadAudit",
     "RefuseMore",

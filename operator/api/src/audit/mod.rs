@@ -10,6 +10,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::v1::HostingMode;
+
 pub use self::actions::ACTIONS;
 pub use self::filter::{Filter, Window, since};
 pub use self::table::AuditRow;
@@ -99,6 +101,12 @@ pub struct AuditRecord {
     /// The secret's id in the store: it outlives the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_id: Option<String>,
+    /// Code of the product whose default secret it is; none for any other secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    /// How the default secret was hosted, where the record tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosting: Option<HostingMode>,
     /// The id of the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,

@@ -44,6 +44,9 @@ pub struct ExplainAccessAnswer {
     pub by_rbac: bool,
     /// SecretPolicies that would allow it, as YAML.
     pub missing_policies: Vec<String>,
+    /// What the product that owns the secret says to it, before any policy; absent where no product owns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
     /// What the secret itself says to such a request.
     pub secret: String,
     /// What the customer's key that it lies under says to it; absent where it lies under none.

@@ -9,6 +9,7 @@ mod consumers;
 mod deleted_secrets;
 mod encoded;
 mod history;
+mod hosting;
 mod keys;
 mod patterns;
 mod policy;
@@ -30,6 +31,7 @@ pub use self::encoded::Encoded;
 pub use self::history::{
     GetSecretHistoryQuery, HistoryDecision, HistoryPage, HistoryRecord, HistoryRequester,
 };
+pub use self::hosting::HostingMode;
 pub use self::keys::{SealedTexts, SealingKeyAnswer};
 pub use self::patterns::{
     BASE64_PATTERN, DNS_LABEL_PATTERN, LABEL_PATTERN, SECRET_NAME_PATTERN, VERSION_ID_PATTERN,

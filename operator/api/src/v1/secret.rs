@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::hosting::HostingMode;
 use super::patterns::{DNS_LABEL_PATTERN, LABEL_PATTERN, SECRET_NAME_PATTERN, VERSION_ID_PATTERN};
 use super::value::{SealedData, ValueData};
 
@@ -20,6 +21,12 @@ pub struct SecretAnswer {
     /// Name of the EncryptionKey that it lies under; absent where that is the namespace's default key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encryption_key: Option<String>,
+    /// Code of the product that owns the secret; absent where the secret is no default secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owning_product: Option<String>,
+    /// How a default secret is hosted; absent where the secret is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosting: Option<HostingMode>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -103,9 +110,9 @@ pub struct CreateSecretRequest {
     pub encryption_key: Option<String>,
 }
 
-/// A change of the metadata as a JSON merge patch (RFC 7396).
+/// A change of the metadata, or of a default secret's key, as a JSON merge patch (RFC 7396).
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdateSecretRequest {
     /// A text for people, 1 to 500 characters; null removes it.
     #[serde(default, deserialize_with = "some", skip_serializing_if = "Option::is_none")]
@@ -119,6 +126,11 @@ pub struct UpdateSecretRequest {
         "additionalProperties" = {"type": ["string", "null"], "pattern": LABEL_PATTERN}
     ))]
     pub labels: BTreeMap<String, Option<String>>,
+    /// Name of the EncryptionKey under which a default secret comes, by its product alone: from free hosting
+    /// to paid. Null is back to the namespace's default key, where the tenant allows it.
+    #[serde(default, deserialize_with = "some", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", regex(pattern = DNS_LABEL_PATTERN))]
+    pub encryption_key: Option<Option<String>>,
 }
 
 /// Tells `null` from a field that is not there.

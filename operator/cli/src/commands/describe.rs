@@ -25,6 +25,8 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
             ("description", cell_of(&secret.description)),
             ("labels", cell_of(&secret.labels)),
             ("encryptionKey", cell_of(&secret.encryption_key)),
+            ("owningProduct", cell_of(&secret.owning_product)),
+            ("hosting", cell_of(&secret.hosting)),
             ("stages", cell_of(&secret.stages)),
             ("created", cell_of(&secret.created)),
             ("updated", cell_of(&secret.updated)),

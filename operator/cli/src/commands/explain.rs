@@ -39,6 +39,9 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
     if let Some(key) = &answer.key {
         text.push_str(&format!("\nits key: {key}"));
     }
+    if let Some(product) = &answer.product {
+        text.push_str(&format!("\nits product: {product}"));
+    }
     for (index, policy) in answer.missing_policies.iter().enumerate() {
         let what = if index == 0 {
             "this would allow it:"

@@ -14,6 +14,8 @@ use crate::output::{Output, Table, cell_of};
 ///   kubectl strongroom list -n shop
 ///
 ///   kubectl strongroom list --label team=payments --output json
+///
+///   kubectl strongroom list --name 'pg!'
 #[derive(Debug, clap::Args)]
 #[command(visible_alias = "ls")]
 pub(crate) struct Arguments {
@@ -57,10 +59,21 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
         ));
     }
     out.print(&json!({"secrets": secrets}), || {
-        let mut table = Table::new(&["NAME", "CURRENT", "KEY", "UPDATED", "DESTROYED", "DESCRIPTION"]);
+        let mut table = Table::new(&[
+            "NAME",
+            "PRODUCT",
+            "HOSTING",
+            "CURRENT",
+            "KEY",
+            "UPDATED",
+            "DESTROYED",
+            "DESCRIPTION",
+        ]);
         for secret in &secrets {
             table.row(vec![
                 secret.name.clone(),
+                cell_of(&secret.owning_product),
+                cell_of(&secret.hosting),
                 cell_of(&secret.stages.get("Current")),
                 cell_of(&secret.encryption_key),
                 cell_of(&secret.updated),

@@ -13,6 +13,7 @@ pub(crate) mod history;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod policy;
+pub(crate) mod product;
 pub(crate) mod purge;
 pub(crate) mod put;
 pub(crate) mod render;
@@ -67,6 +68,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Policy(arguments) => policy::run(&arguments, &client, &out).await,
         Command::Key(arguments) => key::run(&arguments, &client.cluster, &out).await,
+        Command::Product(arguments) => product::run(&arguments, &client.cluster, &out).await,
         Command::Explain(arguments) => explain::run(&arguments, &client, &out).await,
         Command::Audit(arguments) => audit::run(&arguments, &client, &out).await,
         Command::Seal(arguments) => seal::run(&arguments, &client, &out).await,

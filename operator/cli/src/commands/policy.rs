@@ -1,5 +1,7 @@
 //! `policy`.
 
+mod ram;
+
 use std::path::PathBuf;
 
 use http::Method;
@@ -11,11 +13,13 @@ use crate::data::text;
 use crate::failure::Failure;
 use crate::output::{Format, Output};
 
-/// Reads and sets the policy of a single secret
+/// Reads and sets the policy of a single secret, and converts policies of RAM
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Arguments {
     Get(Get),
     Set(Set),
+    Import(ram::Import),
+    Export(ram::Export),
 }
 
 /// Shows the statements of the secret's own policy
@@ -68,6 +72,8 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
                 ),
             )
         }
+        Arguments::Import(import) => ram::import(import, &client.cluster, out).await,
+        Arguments::Export(export) => ram::export(export, &client.cluster, out).await,
     }
 }
 

@@ -80,6 +80,7 @@ fn reason_of(block: &SecretBlocker) -> Reason {
         SecretBlocker::SpecInvalid(invalid) => invalid.reason,
         SecretBlocker::NamespaceTerminating => Reason::NamespaceTerminating,
         SecretBlocker::NamespaceRecreated { .. } => Reason::NamespaceRecreated,
+        SecretBlocker::Product(refusal) => refusal.reason(),
         SecretBlocker::StoreLost { .. } => Reason::StoreLost,
         SecretBlocker::InRecoveryWindow { .. } => Reason::InRecoveryWindow,
         SecretBlocker::StoreNameTaken { .. } => Reason::DuplicateStoreName,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use strongroom_crds::condition::Reason;
 
+use super::product_claim::ClaimRefusal;
 use super::renewal::CertificateFacts;
 use crate::generate::Differences;
 use crate::native_secret::edits::{DriftedKey, Edit};
@@ -32,6 +33,8 @@ pub struct SecretFacts {
     pub rotation: Coverage,
     /// The certificate that the current version holds, where the source makes one.
     pub certificate: Option<CertificateFacts>,
+    /// Why the object may not have the secret, whose name is a product's.
+    pub product: Option<ClaimRefusal>,
 }
 
 /// Identity and instructions of the object.

@@ -4,6 +4,7 @@ pub mod certificate_condition;
 pub mod conditions;
 pub mod facts;
 pub mod plan;
+pub mod product_claim;
 pub mod renewal;
 pub mod verdict;
 

@@ -208,6 +208,7 @@ fn decide(facts: &SecretFacts, now: Timestamp) -> Result<(&StoredSecret, Rotatio
         }));
     }
     namespace(facts)?;
+    product(facts)?;
     lost(facts, wanted)?;
     let secret = stored(facts, wanted)?;
     key(facts, wanted, secret)?;
@@ -245,6 +246,15 @@ fn namespace(facts: &SecretFacts) -> Result<(), Stop> {
             recorded: recorded.clone(),
         }
         .into()),
+    }
+}
+
+/// INVARIANT: while the product, or its absence, refuses the object, nothing is made, changed, rotated,
+/// restored or destroyed, and the native Secret stays as it is.
+fn product(facts: &SecretFacts) -> Result<(), Stop> {
+    match &facts.product {
+        None => Ok(()),
+        Some(refusal) => Err(SecretBlocker::Product(Box::new(refusal.clone())).into()),
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::whole_second;
 use super::facts::{Holder, InvalidSpec};
+use super::product_claim::ClaimRefusal;
 use crate::native_secret::ImmutableField;
 use crate::native_secret::edits::{DriftedKey, DriftedKeys, Edit, Edits};
 use crate::rotation::{RotationState, RotationStep, RotationTrigger};
@@ -67,6 +68,8 @@ pub enum SecretBlocker {
         /// UID of the older one.
         recorded: Uid,
     },
+    /// The name is a product's, and the object may not have the secret.
+    Product(Box<ClaimRefusal>),
     /// The store does not know the secret that the status names.
     StoreLost {
         /// Id of the lost secret.
@@ -246,6 +249,8 @@ impl SecretBlocker {
             | Self::KeyRequired { .. }
             | Self::KeyDisabled { .. }
             | Self::KeyObjectMissing { .. } => Some(SignedDuration::from_mins(5)),
+            // Products, their namespaces and policies are told of; that a window ended is not.
+            Self::Product(_) => Some(SignedDuration::from_mins(5)),
             // They say when themselves.
             Self::NativeContested { .. } | Self::NativeMutated { .. } => None,
             Self::SpecInvalid(_)
@@ -268,6 +273,7 @@ impl fmt::Display for SecretBlocker {
                 "the secrets under this namespace's name belong to an earlier namespace with UID `{recorded}`; if this one may have \
                  them, a cluster administrator annotates the Namespace with `strongroom.dev/accept-namespace={recorded}`"
             ),
+            Self::Product(refusal) => write!(f, "{refusal}"),
             Self::StoreLost {
                 secret,
                 native: Some(native),

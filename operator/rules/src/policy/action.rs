@@ -94,6 +94,31 @@ impl Action {
         }
     }
 
+    /// Whether the managers of a product may do it with the product's own secrets, without any policy. Of a
+    /// key it is half: the other half is the tenant's to give.
+    #[must_use]
+    pub const fn is_products(self) -> bool {
+        match self {
+            Self::CreateSecret
+            | Self::ListSecrets
+            | Self::DescribeSecret
+            | Self::UpdateSecret
+            | Self::PutSecretValue
+            | Self::UpdateSecretVersionStage
+            | Self::DeleteSecret
+            | Self::RestoreSecret
+            | Self::ListSecretVersionIds
+            | Self::GetSecretValue
+            | Self::Decrypt
+            | Self::GenerateDataKey => true,
+            Self::PurgeSecret
+            | Self::RotateSecret
+            | Self::UpdateSecretRotationPolicy
+            | Self::SetSecretPolicy
+            | Self::GetSecretPolicy => false,
+        }
+    }
+
     /// Whether it is the use of a key.
     #[must_use]
     pub const fn uses_key(self) -> bool {

@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::{
     PolicyConditions, PolicyEffect, PolicyPrincipal, PolicyStatement, SecretPolicySpec,
 };
+use strongroom_model::{RamPrincipal, RamPrincipalError};
 
 use super::Action;
 use super::bounds::Weight;
@@ -62,6 +63,9 @@ pub enum CompileReason {
     /// Not a ServiceAccount.
     #[error("`{0}` is not a ServiceAccount; write `<name>` or `<namespace>/<name>`")]
     ServiceAccount(String),
+    /// Not a principal of RAM.
+    #[error(transparent)]
+    Ram(RamPrincipalError),
     /// Not a range of addresses.
     #[error("`{0}` is not an address range; write it like `10.0.0.0/8`")]
     Range(String),
@@ -380,6 +384,16 @@ impl<'a> Compiler<'a> {
                 let clause = json!({"contains": {"left": context("groups"), "right": {"Value": text}}});
                 names.exact(Exact::Group(text), clause);
             }
+            // Whom it stands for takes its place before (`ram_directory`): what is left stands for nobody.
+            PolicyPrincipal::Ram(text) => {
+                text.parse::<RamPrincipal>().map_err(|why| {
+                    self.error(format!("principals[{index}].ram"), 1, CompileReason::Ram(why))
+                })?;
+            }
+            PolicyPrincipal::Product(code) => {
+                let clause = json!({"contains": {"left": context("products"), "right": {"Value": code}}});
+                names.exact(Exact::Product(code), clause);
+            }
         }
         Ok(())
     }
@@ -462,7 +476,7 @@ fn met(what: &str) -> Json {
 }
 
 /// What can be asked of the context.
-const ATTRIBUTES: [&str; 21] = [
+const ATTRIBUTES: [&str; 22] = [
     "account",
     "accountNamespace",
     "action",
@@ -478,6 +492,7 @@ const ATTRIBUTES: [&str; 21] = [
     "now",
     "podKnown",
     "podLabels",
+    "products",
     "secret",
     "source",
     "sourceKnown",

@@ -6,15 +6,21 @@
 //!
 //! `get` on the ManagedSecret by RBAC counts as an Allow for DescribeSecret: whoever has it sees the object's
 //! status anyway.
+//!
+//! The managers of a product may what the product may with its own secrets, as if a policy of either kind
+//! allowed it; of a key's use they have the identity's half, and the other one is the tenant's. A Deny wins
+//! over them as well. Of a secret that has identity policies alone ([`PolicyScope::IdentityOnly`]) nobody
+//! else of another namespace gets anything, and no secret policy allows a ServiceAccount anything.
 
 use std::sync::LazyLock;
 
 use super::Action;
-use super::evaluate::{Effect, EvaluationError, Target};
+use super::evaluate::{Effect, EvaluationError, QuestionTarget};
 use super::filter::Probe;
 use super::namespace::NamespacePolicies;
 use super::policy_set::{PolicySet, StatementRef};
-use super::request::{Identity, Request};
+use super::request::{Identity, PolicyScope, Request};
+use super::source::PolicySource;
 
 /// Whether a request is allowed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +33,9 @@ pub struct Decision {
     pub missing: Vec<MissingPermission>,
     /// RBAC alone allows it: the caller may `get` the ManagedSecret.
     pub rbac: bool,
+    /// No policy can allow it: the caller is of another namespace, and the secret has identity policies
+    /// alone.
+    pub barred: bool,
 }
 
 impl Decision {
@@ -34,7 +43,8 @@ impl Decision {
     /// statement denies it.
     #[must_use]
     pub fn or_by_rbac(self, action: Action) -> Self {
-        let by_rbac = action == Action::DescribeSecret && !self.allowed && !self.missing.is_empty();
+        let lacks = !self.missing.is_empty() || self.barred;
+        let by_rbac = action == Action::DescribeSecret && !self.allowed && lacks;
         if !by_rbac {
             return self;
         }
@@ -42,6 +52,7 @@ impl Decision {
             allowed: true,
             missing: Vec::new(),
             rbac: true,
+            barred: false,
             ..self
         }
     }
@@ -99,32 +110,44 @@ pub fn decide_by(
 ) -> Result<Decision, EvaluationError> {
     static NOTHING: LazyLock<NamespacePolicies> = LazyLock::new(NamespacePolicies::default);
     let (own, of_secret) = (own.unwrap_or(&NOTHING), of_secret.unwrap_or(&NOTHING));
-    let mut denied = false;
+    let (mut denied, mut barred) = (false, false);
     let (mut denying, mut allowing, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    let uses = request.key.map(|(action, _)| (action, Target::Key));
-    for (action, target) in [(request.action, Target::Secret)].into_iter().chain(uses) {
+    let relation = relation(request);
+    let uses = request.key.map(|(action, _)| (action, QuestionTarget::Key));
+    for (action, target) in [(request.action, QuestionTarget::Secret)].into_iter().chain(uses) {
         let probe = Probe::new(request, action, target);
         let (identity, by_identity) = match &request.principal.identity {
             Identity::ServiceAccount { namespace, name } => own.ask_identities((namespace, name), &probe)?,
             Identity::User(_) => (Effect::Nothing, Vec::new()),
         };
         let (secret, by_secret) = match target {
-            Target::Secret => of_secret.ask_secrets(&probe)?,
-            Target::Key => of_secret.ask_secrets(&Probe::new(request, action, Target::Secret))?,
+            QuestionTarget::Secret => of_secret.ask_secrets(&probe)?,
+            QuestionTarget::Key => {
+                of_secret.ask_secrets(&Probe::new(request, action, QuestionTarget::Secret))?
+            }
         };
-        for (says, by) in [(identity, by_identity), (secret, by_secret)] {
+        let counts = counting(relation, request.products.scope, target);
+        let (rights, by_product) = product_rights(relation, request, action);
+        allowing.extend(by_product);
+        for (says, by, counts) in [
+            (identity, by_identity, counts.identity),
+            (secret, by_secret, counts.secret),
+        ] {
             match says {
                 Effect::Deny => {
                     denied = true;
                     denying.extend(by);
                 }
-                Effect::Allow => allowing.extend(by),
-                Effect::Nothing => {}
+                Effect::Allow if counts => allowing.extend(by),
+                Effect::Allow | Effect::Nothing => {}
             }
         }
-        missing.extend(
-            lacking(relation(request), identity, secret).map(|policy| MissingPermission { action, policy }),
-        );
+        let allowed = Sides {
+            identity: rights.identity || (counts.identity && identity == Effect::Allow),
+            secret: rights.secret || (counts.secret && secret == Effect::Allow),
+        };
+        barred |= counts == Sides::NEITHER && allowed == Sides::NEITHER;
+        missing.extend(lacking(relation, counts, allowed).map(|policy| MissingPermission { action, policy }));
     }
     if denied {
         return Ok(Decision {
@@ -132,13 +155,15 @@ pub fn decide_by(
             statements: in_order(denying),
             missing: Vec::new(),
             rbac: false,
+            barred: false,
         });
     }
     Ok(Decision {
-        allowed: missing.is_empty(),
+        allowed: missing.is_empty() && !barred,
         statements: in_order(allowing),
-        missing,
+        missing: if barred { Vec::new() } else { missing },
         rbac: false,
+        barred,
     })
 }
 
@@ -156,11 +181,79 @@ fn relation(request: &Request<'_>) -> Relation {
     }
 }
 
+/// One thing about identity policies and the same about policies of the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sides {
+    identity: bool,
+    secret: bool,
+}
+
+impl Sides {
+    const BOTH: Self = Self {
+        identity: true,
+        secret: true,
+    };
+    const NEITHER: Self = Self {
+        identity: false,
+        secret: false,
+    };
+}
+
+/// Whose Allow counts. Of a key both do: it is the tenant's, whatever the product agreed to.
+const fn counting(relation: Relation, scope: PolicyScope, target: QuestionTarget) -> Sides {
+    match (scope, target, relation) {
+        (PolicyScope::Both, ..)
+        | (_, QuestionTarget::Key, _)
+        | (PolicyScope::IdentityOnly, _, Relation::User) => Sides::BOTH,
+        (PolicyScope::IdentityOnly, QuestionTarget::Secret, Relation::Same) => Sides {
+            identity: true,
+            secret: false,
+        },
+        (PolicyScope::IdentityOnly, QuestionTarget::Secret, Relation::Other) => Sides::NEITHER,
+    }
+}
+
+/// What the caller may as a manager of the secret's product, and where that stands.
+///
+/// INVARIANT: it is never all that the use of a key takes. In its own namespace, where one policy is enough,
+/// it is nothing.
+fn product_rights(
+    relation: Relation,
+    request: &Request<'_>,
+    action: Action,
+) -> (Sides, Option<StatementRef>) {
+    let sides = match (request.products.acts_for, relation) {
+        (None, _) => Sides::NEITHER,
+        (Some(_), _) if !action.is_products() => Sides::NEITHER,
+        (Some(_), Relation::Other) => Sides {
+            identity: true,
+            secret: !action.uses_key(),
+        },
+        (Some(_), Relation::Same | Relation::User) if action.uses_key() => Sides::NEITHER,
+        (Some(_), Relation::Same | Relation::User) => Sides::BOTH,
+    };
+    let code = request.products.acts_for.filter(|_| sides != Sides::NEITHER);
+    let statement = code.map(|code| {
+        let source = PolicySource::Product(code.to_string());
+        StatementRef::new(request.secret.namespace, &source, 1, None)
+    });
+    (sides, statement)
+}
+
 /// Which policies would have to allow as well.
-fn lacking(relation: Relation, identity: Effect, secret: Effect) -> impl Iterator<Item = PolicyKind> {
-    let (identity, secret) = (identity == Effect::Allow, secret == Effect::Allow);
+fn lacking(relation: Relation, counts: Sides, allowed: Sides) -> impl Iterator<Item = PolicyKind> {
+    let Sides { identity, secret } = allowed;
     let kinds = match relation {
-        Relation::Same => [(!identity && !secret).then_some(PolicyKind::Either), None],
+        Relation::Same => {
+            let which = if counts.secret {
+                PolicyKind::Either
+            } else {
+                PolicyKind::Identity
+            };
+            [(!identity && !secret).then_some(which), None]
+        }
+        // No policy would help.
+        Relation::Other if counts == Sides::NEITHER => [None, None],
         Relation::Other => [
             (!identity).then_some(PolicyKind::Identity),
             (!secret).then_some(PolicyKind::Secret),

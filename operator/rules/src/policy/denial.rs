@@ -1,10 +1,10 @@
 //! What a program hears that policies keep from a value: one sentence that is true whether the secret is
 //! there or not, and who can mend it.
 
-use strongroom_model::visible;
+use strongroom_model::{PRODUCT_SEPARATOR, visible};
 
 use super::decide::{Decision, PolicyKind};
-use super::explain::shows;
+use super::explain::{BARRED, shows};
 use super::request::{Identity, Request};
 
 /// Why the request is denied, and whom to ask for what. `object` is the ManagedSecret as far as the reader
@@ -17,6 +17,9 @@ pub fn denial(request: &Request<'_>, decision: &Decision, object: &str) -> Strin
         "{} on secret `{}` of namespace `{}` for {principal}",
         request.action, secret.name, secret.namespace
     );
+    if decision.barred {
+        return format!("denied: {asked}: {BARRED}.");
+    }
     if decision.missing.is_empty() {
         let own = request.principal.identity.namespace().unwrap_or_default();
         let statement = decision
@@ -35,6 +38,22 @@ pub fn denial(request: &Request<'_>, decision: &Decision, object: &str) -> Strin
     let of = |kind| decision.missing.iter().any(|missing| missing.policy == kind);
     let mut asks = Vec::new();
     match &request.principal.identity {
+        _ if request.products.acts_for.is_some()
+            && decision.missing.iter().all(|missing| missing.action.uses_key()) =>
+        {
+            asks.push(format!(
+                "an admin of `{}` for a SecretPolicy that allows `keys:*` to the product",
+                secret.namespace
+            ));
+        }
+        Identity::ServiceAccount { namespace, name }
+            if of(PolicyKind::Either) && secret.name.contains(PRODUCT_SEPARATOR) =>
+        {
+            asks.push(format!(
+                "an admin of `{namespace}` for a SecretPolicy with `identities: {{serviceAccounts: [{name}]}}` that allows it on `secret/{}`",
+                secret.name
+            ));
+        }
         Identity::ServiceAccount { namespace, name } if of(PolicyKind::Either) => asks.push(format!(
             "an admin of `{namespace}` for `spec.readers: [{name}]` on ManagedSecret {object}"
         )),

@@ -25,7 +25,7 @@ pub(super) enum Effect {
 
 /// What is asked about: a secret, or the customer's key that it lies under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum QuestionTarget {
     Secret,
     Key,
 }
@@ -53,7 +53,7 @@ const MAX_CACHED_CALLERS: usize = 1_024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct CachedQuestion {
     action: Action,
-    target: Target,
+    target: QuestionTarget,
     met: Met,
 }
 
@@ -165,8 +165,8 @@ impl CompiledStatement {
         match attribute {
             "action" => text(probe.action.as_str()),
             "kind" => text(match probe.target {
-                Target::Secret => "secret",
-                Target::Key => "key",
+                QuestionTarget::Secret => "secret",
+                QuestionTarget::Key => "key",
             }),
             "namespace" => text(request.secret.namespace),
             "secret" => text(request.secret.name),
@@ -183,6 +183,7 @@ impl CompiledStatement {
                 Identity::ServiceAccount { .. } => "",
             }),
             "groups" => texts(request.principal.groups.iter().cloned()),
+            "products" => texts(request.products.managed.iter().map(ToString::to_string)),
             "stages" => texts(facts.stages.iter().cloned()),
             "version" => text(facts.version.as_deref().unwrap_or_default()),
             "now" => RestrictedExpression::new_long(facts.now.as_millisecond()),
@@ -239,7 +240,7 @@ mod tests {
 
     const READ: CachedQuestion = CachedQuestion {
         action: Action::GetSecretValue,
-        target: Target::Secret,
+        target: QuestionTarget::Secret,
         met: Met {
             names: false,
             window: false,
@@ -268,7 +269,7 @@ mod tests {
             (
                 0,
                 CachedQuestion {
-                    target: Target::Key,
+                    target: QuestionTarget::Key,
                     ..READ
                 },
                 None,

@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use strongroom_model::visible;
+use strongroom_model::{PRODUCT_SEPARATOR, visible};
 
 use super::decide::{Decision, MissingPermission, PolicyKind};
 use super::policy_set::StatementRef;
 use super::request::{Identity, Request};
+use super::source::PolicySource;
 
 /// A decision, explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +23,15 @@ pub struct Explanation {
 }
 
 /// Whether somebody of this namespace is shown a statement: names of another namespace's policies are told to
-/// nobody.
+/// nobody. A product's rights follow from the name of its secret.
 pub(super) fn shows(namespace: &str, statement: &StatementRef) -> bool {
-    statement.namespace == namespace
+    let products = matches!(statement.source, PolicySource::Product(_));
+    products || statement.namespace == namespace
 }
+
+/// Why no policy can allow it.
+pub(super) const BARRED: &str = "no policy can allow it: the product's secret has identity policies alone (free hosting, or `spec.paid.secretPolicies` of the \
+    SecretProduct is false), and those count for ServiceAccounts of its own namespace";
 
 /// Explains a decision to somebody of the namespace `reader` who may know of the secret. Statements of other
 /// namespaces are counted alone.
@@ -43,7 +49,7 @@ pub fn explain(request: &Request<'_>, decision: &Decision, reader: &str) -> Expl
         request.action,
         visible(&request.principal.identity.to_string())
     );
-    let denied_by_statement = !decision.allowed && decision.missing.is_empty();
+    let denied_by_statement = !decision.allowed && decision.missing.is_empty() && !decision.barred;
     let (statements, hidden): (Vec<&StatementRef>, Vec<&StatementRef>) = decision
         .statements
         .iter()
@@ -66,6 +72,9 @@ pub fn explain(request: &Request<'_>, decision: &Decision, reader: &str) -> Expl
     }
     if denied_by_statement && decision.statements.is_empty() {
         let _ = writeln!(text, "a statement could not be evaluated, which denies");
+    }
+    if decision.barred {
+        let _ = writeln!(text, "{BARRED}");
     }
     for missing in &decision.missing {
         let where_ = match missing.policy {
@@ -188,6 +197,17 @@ fn quoted(text: &str) -> String {
 
 fn secret_policy(request: &Request<'_>, missing: &[&MissingPermission]) -> String {
     let secret = request.secret;
+    // A key is granted to the product once and for all of its secrets in the namespace.
+    if let Some(code) = request.products.acts_for
+        && missing.iter().all(|missing| missing.action.uses_key())
+    {
+        return format!(
+            "{}  secrets: [{}]\n  statements:\n  - effect: Allow\n    principals: [{{product: {}}}]\n    actions: [\"keys:*\"]\n",
+            head(secret.namespace, &format!("allow-{code}-keys")),
+            quoted(&format!("{code}{PRODUCT_SEPARATOR}*")),
+            quoted(code.as_str()),
+        );
+    }
     let principal = match &request.principal.identity {
         Identity::ServiceAccount { namespace, name } => {
             format!("serviceAccount: {}", quoted(&format!("{namespace}/{name}")))

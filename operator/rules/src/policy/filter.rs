@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use strongroom_crds::v1alpha1::PolicyConditions;
 
 use super::Action;
-use super::evaluate::Target;
+use super::evaluate::QuestionTarget;
 use super::pattern::Pattern;
 use super::range::Range;
 use super::request::{Identity, Request};
@@ -24,6 +24,8 @@ pub(super) enum Exact<'a> {
     Account(&'a str, &'a str),
     User(&'a str),
     Group(&'a str),
+    /// The managers of a product, by its code.
+    Product(&'a str),
     /// A secret, by namespace and name.
     Secret(&'a str, &'a str),
     /// A customer's key, by namespace and name.
@@ -54,7 +56,7 @@ impl Wild {
         }
     }
 
-    fn matches(&self, request: &Request<'_>, target: Target) -> bool {
+    fn matches(&self, request: &Request<'_>, target: QuestionTarget) -> bool {
         let (secret, identity) = (request.secret, &request.principal.identity);
         match (self, identity) {
             (Self::Account(of, named), Identity::ServiceAccount { namespace, name }) => {
@@ -69,11 +71,11 @@ impl Wild {
                 groups.any(|group| pattern.matches(group))
             }
             (Self::Secret(of, named), _) => {
-                target == Target::Secret && of.matches(secret.namespace) && named.matches(secret.name)
+                target == QuestionTarget::Secret && of.matches(secret.namespace) && named.matches(secret.name)
             }
             (Self::Key(of, named), _) => {
                 let key = request.key.map(|(_, key)| key);
-                target == Target::Key
+                target == QuestionTarget::Key
                     && of.matches(secret.namespace)
                     && key.is_some_and(|key| named.matches(key))
             }
@@ -98,7 +100,7 @@ fn digests(all: impl Iterator<Item = impl Hash>) -> Box<[u64]> {
 pub(super) struct Probe<'a> {
     pub(super) request: &'a Request<'a>,
     pub(super) action: Action,
-    pub(super) target: Target,
+    pub(super) target: QuestionTarget,
     /// Digests of the names that it is of and about.
     names: Vec<u64>,
     /// Digests of the stages of the version that is asked for, and of its id.
@@ -107,22 +109,30 @@ pub(super) struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    pub(super) fn new(request: &'a Request<'a>, action: Action, target: Target) -> Self {
+    pub(super) fn new(request: &'a Request<'a>, action: Action, target: QuestionTarget) -> Self {
         let secret = request.secret;
         let who = match &request.principal.identity {
             Identity::ServiceAccount { namespace, name } => Exact::Account(namespace, name),
             Identity::User(name) => Exact::User(name),
         };
         let what = match (target, request.key) {
-            (Target::Secret, _) => Some(Exact::Secret(secret.namespace, secret.name)),
-            (Target::Key, key) => key.map(|(_, key)| Exact::Key(secret.namespace, key)),
+            (QuestionTarget::Secret, _) => Some(Exact::Secret(secret.namespace, secret.name)),
+            (QuestionTarget::Key, key) => key.map(|(_, key)| Exact::Key(secret.namespace, key)),
         };
         let groups = request.principal.groups.iter().map(|group| Exact::Group(group));
+        let managed = request.products.managed.iter();
+        let products = managed.map(|code| Exact::Product(code.as_str()));
         Self {
             request,
             action,
             target,
-            names: [who].into_iter().chain(what).chain(groups).map(digest).collect(),
+            names: [who]
+                .into_iter()
+                .chain(what)
+                .chain(groups)
+                .chain(products)
+                .map(digest)
+                .collect(),
             stages: request
                 .facts
                 .stages

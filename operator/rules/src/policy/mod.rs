@@ -39,6 +39,6 @@ pub use namespace::NamespacePolicies;
 pub use pattern::name_matches;
 pub use policy_set::{PolicySet, StatementName, StatementRef};
 pub use readers::readers_policy;
-pub use request::{Identity, Principal, Request, RequestFacts, SecretRef};
+pub use request::{Identity, PolicyScope, Principal, ProductContext, Request, RequestFacts, SecretRef};
 pub use shared::SharedStatements;
 pub use source::PolicySource;

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use strongroom_model::PRODUCT_SEPARATOR;
+
 use super::bounds::{PolicyLimitExceeded, Weight};
 use super::compile::{Attachment, CompiledPolicy};
 use super::evaluate::{Effect, EvaluationError};
@@ -198,15 +200,21 @@ impl NamespacePolicies {
         if let Some(denied) = self.shut_out(secret.namespace, Kind::Secrets) {
             return Ok(denied);
         }
-        ask(secret.namespace, &self.secrets.attached_to(secret.name), probe)
+        let mut attached = self.secrets.attached_to(secret.name);
+        // Who reads a product's secret is never said by the object, which the product writes.
+        if secret.name.contains(PRODUCT_SEPARATOR) {
+            attached.retain(|policy| !matches!(policy.source, PolicySource::Readers(_)));
+        }
+        ask(secret.namespace, &attached, probe)
     }
 }
 
-/// `readers` are not SecretPolicies: each is of one secret, and counts as nothing.
+/// Of what is no SecretPolicy nothing counts: `readers` are of one secret each, and a product's rights are
+/// not among what is in force here.
 fn weight(source: &PolicySource, policy: &CompiledPolicy) -> Weight {
     match source {
         PolicySource::Policy(_) => policy.weight,
-        PolicySource::Readers(_) => Weight::default(),
+        PolicySource::Readers(_) | PolicySource::Product(_) => Weight::default(),
     }
 }
 

@@ -45,13 +45,18 @@ impl StatementRef {
     /// The statement of this number, from 1.
     pub(super) fn new(namespace: &str, source: &PolicySource, number: usize, sid: Option<&str>) -> Self {
         let named = sid.map(|sid| format!(" (`{sid}`)")).unwrap_or_default();
-        let (kind, object) = (source.kind(), source.name());
+        let text = match source {
+            PolicySource::Policy(_) | PolicySource::Readers(_) => {
+                format!("statement {number}{named} of {source} in namespace `{namespace}`")
+            }
+            PolicySource::Product(_) => source.to_string(),
+        };
         Self(Arc::new(StatementName {
             namespace: namespace.to_owned(),
             source: source.clone(),
             number,
             sid: sid.map(str::to_owned),
-            text: format!("statement {number}{named} of {kind} `{object}` in namespace `{namespace}`"),
+            text,
         }))
     }
 

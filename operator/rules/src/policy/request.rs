@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use strongroom_model::ProductCode;
 
 use super::Action;
 
@@ -99,6 +100,43 @@ pub struct Request<'a> {
     pub owner: Option<&'a str>,
     /// What is known about the request.
     pub facts: &'a RequestFacts,
+    /// What products have to do with it.
+    pub products: ProductContext<'a>,
+}
+
+/// What products have to do with a request. The default: its caller manages none, and its secret is an
+/// ordinary one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProductContext<'a> {
+    /// The products that the caller manages. It is a fact about him: no token and no group brings it.
+    pub managed: &'a [ProductCode],
+    /// The product whose rights over its own secret the caller has.
+    pub acts_for: Option<&'a ProductCode>,
+    /// Which policies may allow.
+    pub scope: PolicyScope,
+}
+
+impl<'a> ProductContext<'a> {
+    /// A request about an ordinary secret, of a caller that manages these products.
+    #[must_use]
+    pub const fn for_caller(managed: &'a [ProductCode]) -> Self {
+        Self {
+            managed,
+            acts_for: None,
+            scope: PolicyScope::Both,
+        }
+    }
+}
+
+/// Which policies may allow something on a secret. Those that deny always count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PolicyScope {
+    /// Those attached to ServiceAccounts and those attached to the secret.
+    #[default]
+    Both,
+    /// For ServiceAccounts those attached to them alone, and only in the secret's own namespace. Users have
+    /// no identity policies: for them it is the secret's.
+    IdentityOnly,
 }
 
 /// What is known about a request. `None` means unknown.

@@ -9,6 +9,8 @@ pub enum PolicySource {
     Policy(String),
     /// `spec.readers` of the ManagedSecret of this name.
     Readers(String),
+    /// What the managers of this product may do with its own secrets. It stands in no policy.
+    Product(String),
 }
 
 impl PolicySource {
@@ -16,7 +18,7 @@ impl PolicySource {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Policy(name) | Self::Readers(name) => name,
+            Self::Policy(name) | Self::Readers(name) | Self::Product(name) => name,
         }
     }
 
@@ -25,6 +27,7 @@ impl PolicySource {
         match self {
             Self::Policy(_) => "SecretPolicy",
             Self::Readers(_) => "spec.readers of ManagedSecret",
+            Self::Product(_) => "the grant to the managers of SecretProduct",
         }
     }
 }

@@ -87,7 +87,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
             cursor.save_when_due(&self.store, (self.now)()).await?;
         } else {
             let gap = product.gap(&*undelivered);
-            tracing::warn!(sink = %self.destination, product = product.code(), lacks = %undelivered, "a product's sink does not have all audit records of the product");
+            tracing::warn!(sink = %self.destination, product = %product.code(), lacks = %undelivered, "a product's sink does not have all audit records of the product");
             cursor
                 .save_with_gap(&self.store, (self.now)(), page.next, gap)
                 .await?;

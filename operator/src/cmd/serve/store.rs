@@ -78,11 +78,11 @@ pub(in crate::cmd) struct StoreArguments {
     )]
     gateway_names: Vec<String>,
     /// A dedicated gateway: a name, an address and settings, such as
-    /// `aigw=0.0.0.0:8453,names=aigw.example.org,totalRate=8000`. May be repeated. Settings: readRate and
-    /// writeRate (as --read-rate and --write-rate, by default 450 and 40), totalRate (requests per second of
-    /// all callers; by default no limit), requests and connections (at the same time; by default 256 and
-    /// 2048), service and names (for the certificate), products (their codes). Join several names or products
-    /// with `+`
+    /// `aigw=0.0.0.0:8453,products=aigw,totalRate=8000`. May be repeated. Settings: products (their codes,
+    /// required: nothing but their paid secrets is served), readRate and writeRate (as --read-rate and
+    /// --write-rate, by default 450 and 40), totalRate (requests per second of all callers; by default no
+    /// limit), requests and connections (at the same time; by default 256 and 2048), service and names (for
+    /// the certificate). Join several names or products with `+`
     #[arg(long, value_name = "NAME=ADDRESS[,KEY=VALUE]")]
     gateway: Vec<DedicatedGateway>,
     /// A certificate chain to use instead of one from Strongroom's own CA; the file is read again when it

@@ -21,11 +21,12 @@ use crate::store_handle::StoreFailure;
 /// The kind of Namespaces.
 const NAMESPACE: &str = "Namespace";
 /// Kinds whose names are told.
-const KINDS: [&str; 5] = [
+const KINDS: [&str; 6] = [
     "ManagedSecret",
     "RotationSchedule",
     "SecretPolicy",
     "EncryptionKey",
+    "SecretProduct",
     NAMESPACE,
 ];
 /// Events that the store takes at the same time.

@@ -66,6 +66,8 @@ pub(crate) struct Authorship {
     /// Who wrote it; none where nobody knows, or where all that it asks for was done: what happens now is not
     /// because of it.
     pub(super) requester: Option<Requester>,
+    /// All that it asks for was done before.
+    pub(super) settled: bool,
 }
 
 impl Default for Declarations {
@@ -167,6 +169,11 @@ impl Authorship {
     pub(crate) const fn requester(&self) -> &Option<Requester> {
         &self.requester
     }
+
+    /// Whether all that the object asks for was done before.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.settled
+    }
 }
 
 /// The object as the store knows it.
@@ -174,9 +181,11 @@ pub(super) fn object<K: Resource>(
     kind: &str,
     kept: &CachedObject<K>,
 ) -> Result<DeclaredObject, StoreFailure> {
+    // An object of the cluster stands under its own name, as a Namespace does.
+    let namespace = kept.namespace().unwrap_or_else(|| kept.name_any());
     Ok(DeclaredObject {
         kind: kind.to_owned(),
-        namespace: NamespaceName::new(&kept.namespace().unwrap_or_default())?,
+        namespace: NamespaceName::new(&namespace)?,
         name: kept.name_any(),
         uid: ExternalId::new(&kept.uid().unwrap_or_default())?,
     })

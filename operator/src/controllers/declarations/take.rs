@@ -22,11 +22,12 @@ pub(crate) async fn take<K: Resource>(
         object: short(uid.as_bytes()),
         digest: short(digest.bytes()),
         requester: None,
+        settled: false,
     };
     let declarations = &ctx.declarations;
-    let is_settled = declarations.settled.lock().get(&authorship.object) == Some(&authorship.digest);
+    authorship.settled = declarations.settled.lock().get(&authorship.object) == Some(&authorship.digest);
     // What was seen before it went comes to nothing any more.
-    if is_settled || declarations.is_withdrawn(&uid) {
+    if authorship.settled || declarations.is_withdrawn(&uid) {
         return Ok(authorship);
     }
     let created = kept

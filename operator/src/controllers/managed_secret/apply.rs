@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::SealedSource;
+use strongroom_model::DefaultSecretName;
 use strongroom_model::id::SecretId;
 use strongroom_model::name::SecretName;
 use strongroom_rules::cause::Cause;
@@ -85,8 +86,16 @@ async fn create(
         wanted,
         first,
     } = new;
+    let name = SecretName::new(&wanted.store_name).map_err(|error| Failure::Name(error.to_string()))?;
     // Before a key is made for nothing.
-    ctx.store.has_room(namespace).await?;
+    let product = DefaultSecretName::split(&name).map_err(|error| Failure::Name(error.to_string()))?;
+    match product {
+        Some(_) => {
+            let key = observed.key.into();
+            ctx.store.product_has_room(namespace, &name, key).await?;
+        }
+        None => ctx.store.has_room(namespace).await?,
+    }
     let id = SecretId::generate().map_err(|error| Failure::randomness(&error))?;
     let mut labels = wanted.labels.clone();
     let (version, value) = match first {
@@ -106,11 +115,10 @@ async fn create(
         }
         FirstVersion::Readopted(found) => (import::version(id, found), import::readopted(found)?),
     };
-    let name = SecretName::new(&wanted.store_name).map_err(|error| Failure::Name(error.to_string()))?;
     let new = CreateSecret {
         id,
         namespace,
-        name,
+        name: name.clone(),
         labels,
         description: wanted.description.clone(),
         key: observed.key.into(),
@@ -120,6 +128,10 @@ async fn create(
         value,
     };
     ctx.store.create(new).await?;
+    if let Some(product) = product {
+        // Its status says how many there are.
+        ctx.product_index.touch(product.code());
+    }
     used(ctx, observed);
     Ok(())
 }

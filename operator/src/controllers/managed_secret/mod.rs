@@ -17,6 +17,7 @@ mod new_version;
 mod observe;
 mod plain_value;
 mod prepare;
+mod product;
 mod reconcile;
 pub(crate) mod removal;
 pub(crate) mod replace;

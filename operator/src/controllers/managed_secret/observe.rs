@@ -10,6 +10,7 @@ use kube::{Resource, ResourceExt};
 use strongroom_crds::annotation;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretSpec, RotationSchedule, Source as SourceSpec};
+use strongroom_model::PRODUCT_SEPARATOR;
 use strongroom_model::id::{KeyId, NamespaceId, SecretId};
 use strongroom_model::name::{SecretName, VersionId};
 use strongroom_rules::generate::Differences;
@@ -30,7 +31,7 @@ use super::native_read::{
 };
 use super::sealed::{self, SealedFor};
 use super::stored_facts::{judged, stored_secret};
-use super::{NativeCheck, certificate, key_check, rotation, value_generation};
+use super::{NativeCheck, certificate, key_check, product, rotation, value_generation};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, SettledState};
 use crate::controllers::failure::Failure;
@@ -75,12 +76,12 @@ pub(super) struct ObservedSecret {
     pub(super) verified: Option<Timestamp>,
 }
 
-/// Reads everything.
+/// Reads everything. `settled`: all that the object declares was done, as far as this process knows.
 pub(super) async fn observe(
     ctx: &Ctx,
     object: &ManagedSecret,
     identity: &Identity,
-    look: NativeCheck,
+    (look, settled): (NativeCheck, bool),
     now: Timestamp,
 ) -> Result<ObservedSecret, Failure> {
     let (namespace, record) = namespace_facts(ctx, &identity.namespace).await?;
@@ -105,6 +106,7 @@ pub(super) async fn observe(
             import: ImportState::Unread,
             rotation: Coverage::None,
             certificate: None,
+            product: None,
         },
         identity: identity.clone(),
         object: object.clone(),
@@ -128,6 +130,14 @@ pub(super) async fn observe(
         let name = SecretName::new(&wanted.store_name).map_err(|error| Failure::Name(error.to_string()))?;
         observed.view = ctx.store.find(record.id, &name).await?;
         key_check::key(ctx, &mut observed, record.id).await?;
+    }
+    if let Ok(wanted) = &observed.facts.wanted
+        && wanted.store_name.contains(PRODUCT_SEPARATOR)
+    {
+        let name = SecretName::new(&wanted.store_name).map_err(|error| Failure::Name(error.to_string()))?;
+        // It always has its window.
+        observed.facts.object.purge = None;
+        product::observe(ctx, &mut observed, &name, settled, now).await?;
     }
     observed.facts.object.recorded = recorded(ctx, object, observed.view.as_ref()).await?;
     content(ctx, &mut observed, look, now).await?;
@@ -229,6 +239,7 @@ async fn content(
     let object = &observed.facts.object;
     let idle = wanted.suspend
         || object.leaving
+        || observed.facts.product.is_some()
         || observed.facts.namespace.terminating
         || matches!(
             observed.facts.namespace.binding,

@@ -90,6 +90,7 @@ async fn reconcile_whole(
                 object: &object,
                 identity: &identity,
                 look: NativeCheck::Light,
+                settled: authorship.is_settled(),
             };
             let walked = walk(&mut steps, ctx, &identity, &authorship, now).await;
             // What waits for something else is done later, and still because of this.
@@ -130,6 +131,8 @@ struct SecretWalk<'a> {
     object: &'a ManagedSecret,
     identity: &'a Identity,
     look: NativeCheck,
+    /// All that the object declares was done before.
+    settled: bool,
 }
 
 impl Stepwise for SecretWalk<'_> {
@@ -140,7 +143,7 @@ impl Stepwise for SecretWalk<'_> {
     const MAX_STEPS: usize = 16;
 
     async fn observe(&self, ctx: &Ctx, now: Timestamp) -> Result<ObservedSecret, Failure> {
-        observe::observe(ctx, self.object, self.identity, self.look, now).await
+        observe::observe(ctx, self.object, self.identity, (self.look, self.settled), now).await
     }
 
     fn plan(observed: &ObservedSecret, now: Timestamp) -> SecretPlan {

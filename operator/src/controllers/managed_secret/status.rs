@@ -358,9 +358,14 @@ fn failed(
                     | ConditionType::Delivered,
                 ) => true,
                 Some(ConditionType::CertificateCurrent) => ended.is_none(),
-                Some(ConditionType::Ready | ConditionType::Reconciling | ConditionType::Stalled) | None => {
-                    false
-                }
+                Some(
+                    ConditionType::Ready
+                    | ConditionType::Reconciling
+                    | ConditionType::Stalled
+                    | ConditionType::PrincipalsResolved
+                    | ConditionType::QuotaAvailable,
+                )
+                | None => false,
             })
             .cloned(),
     );

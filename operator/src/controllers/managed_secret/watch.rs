@@ -57,6 +57,7 @@ fn follow(ctx: &Ctx, triggers: &Triggers, change: KindChange<'_, ManagedSecret>)
             ctx.coverage.forget_secrets();
             let is_there = is_in(cache);
             ctx.policies.readers_listed(is_there);
+            ctx.product_index.retain_secrets(is_there);
             ctx.declared.retain(is_there);
             ctx.terms.retain(is_there);
             ctx.certificates.listed(is_there);
@@ -161,6 +162,11 @@ fn seen_spec(ctx: &Ctx, object: &CachedObject<ManagedSecret>, (gone, left_out): 
         native: spec.secret.map(|native| native.name),
     });
     ctx.declared.update(&namespace, &name, store_name, declaration);
+    if gone {
+        ctx.product_index.lost_secret(&namespace, &name);
+    } else {
+        ctx.product_index.saw_secret(&namespace, &name, store_name);
+    }
 }
 
 #[cfg(test)]

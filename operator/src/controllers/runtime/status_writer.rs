@@ -7,7 +7,6 @@ use std::fmt::Debug;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams};
-use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +19,7 @@ use crate::kube::field_manager;
 /// The object whose status is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StatusSubject<'a> {
+    /// Empty for an object of the cluster.
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
     /// Its UID, which the write carries: an object made again under the same name keeps its own status.
@@ -39,13 +39,16 @@ pub(crate) async fn write<K, T>(
     status: &T,
 ) -> Result<Option<String>, kube::Error>
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     T: Serialize + PartialEq,
 {
     if before == status {
         return Ok(None);
     }
-    let url = K::url_path(&(), Some(subject.namespace));
+    let url = K::url_path(
+        &(),
+        Some(subject.namespace).filter(|namespace| !namespace.is_empty()),
+    );
     let status = serde_json::to_value(status).map_err(kube::Error::SerdeError)?;
     let patch = json!({
         "apiVersion": K::api_version(&()),

@@ -171,8 +171,11 @@ fn take<K: Resource<DynamicType = ()> + 'static>(
     writer.apply_watcher_event(event);
     match event {
         Event::Apply(object) | Event::InitApply(object) => {
-            let namespace = object.namespace().unwrap_or_default();
-            Some(ObjectRef::new(&object.name_any()).within(&namespace))
+            let reference = ObjectRef::new(&object.name_any());
+            Some(match object.namespace() {
+                Some(namespace) => reference.within(&namespace),
+                None => reference,
+            })
         }
         Event::Delete(object) => {
             ctx.declarations.gone(kind, object);

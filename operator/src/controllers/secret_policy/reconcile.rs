@@ -11,6 +11,7 @@ use strongroom_crds::v1alpha1::{SecretPolicy, SecretPolicyStatus};
 use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
 use strongroom_rules::policy::Fallback;
 
+use super::principals::principals_condition;
 use super::{events, keep};
 use crate::controllers::Ctx;
 use crate::controllers::cached_object::{CachedObject, Extent};
@@ -104,7 +105,9 @@ pub(super) async fn write(
         },
     };
     let generation = kube::Resource::meta(kept).generation;
-    let conditions = ready_conditions(&standing, generation, now);
+    let mut conditions = ready_conditions(&standing, generation, now);
+    let principals = ctx.policies.principals(&namespace, &name);
+    conditions.extend(principals.map(|resolution| principals_condition(&resolution, generation, now)));
     let denies = matches!(&outcome.flaw, Some(flaw) if matches!(flaw.instead, Fallback::Denies(_)));
     let status = SecretPolicyStatus {
         observed_generation: generation,

@@ -102,6 +102,80 @@ async fn says_what_is_in_force_and_what_does_not_compile() {
 }
 
 #[tokio::test]
+async fn principals_of_ram_that_stand_for_nobody_are_said() {
+    use super::ram_directory::{namespace_changed, service_account_changed};
+    use crate::kube::watch::{ListedObjects, WatchChange};
+
+    let world = ControllerFixture::new();
+    let account = "190325303126****";
+    world.api.put(
+        &path(),
+        json!({
+            "metadata": {"name": "p", "namespace": NS, "uid": "uid-p", "generation": 1},
+            "spec": {"secrets": ["db"], "statements": [{"effect": "Allow", "actions": ["secrets:GetSecretValue"],
+                "principals": [{"ram": format!("acs:ram::{account}:user/key_ramuser3")}]}]},
+        }),
+    );
+    let kept = serde_json::from_value(world.api.get(&path()).unwrap()).unwrap();
+    super::watch::seen_policy(&world.ctx, &kept);
+    let ram = world.ctx.policies.ram();
+    let condition = async || {
+        world.ctx.policies.resolve_again(NS, "p");
+        let kept = serde_json::from_value(world.api.get(&path()).unwrap()).unwrap();
+        super::reconcile::write(&kept, &world.ctx, now()).await.unwrap();
+        let status = world.api.get(&path()).unwrap()["status"].clone();
+        let conditions = status["conditions"].as_array().unwrap();
+        assert_eq!(conditions[0]["status"], "True");
+        let named = conditions.iter().find(|one| one["type"] == "PrincipalsResolved");
+        let text = |field: &str| named.unwrap()[field].as_str().unwrap().to_owned();
+        (text("status"), text("reason"), text("message"))
+    };
+    let (status, reason, _) = condition().await;
+    assert_eq!((status.as_str(), reason.as_str()), ("Unknown", "Progressing"));
+
+    let namespace =
+        json!({"metadata": {"name": NS, "annotations": {"strongroom.dev/alibaba-account": account}}});
+    let namespace = serde_json::from_value(namespace).unwrap();
+    namespace_changed(ram, &WatchChange::applied(namespace));
+    namespace_changed(ram, &WatchChange::Listed(ListedObjects::default()));
+    service_account_changed(ram, &WatchChange::Listed(ListedObjects::default()));
+    // The list did not have the Namespace.
+    let (status, reason, message) = condition().await;
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "PrincipalUnknown"));
+    assert_eq!(
+        message,
+        "`acs:ram::190325303126****:user/key_ramuser3`: no Namespace has the account; annotate one with \
+         `strongroom.dev/alibaba-account=190325303126****`"
+    );
+    let namespace =
+        json!({"metadata": {"name": NS, "annotations": {"strongroom.dev/alibaba-account": account}}});
+    namespace_changed(
+        ram,
+        &WatchChange::applied(serde_json::from_value(namespace).unwrap()),
+    );
+    let service_account = |name: &str| {
+        let annotations = json!({"strongroom.dev/ram-user": "key_ramuser3"});
+        let object = json!({"metadata": {"name": name, "namespace": NS, "annotations": annotations}});
+        WatchChange::applied(serde_json::from_value(object).unwrap())
+    };
+    service_account_changed(ram, &service_account("one"));
+    assert_eq!(
+        condition().await,
+        (
+            "True".to_owned(),
+            "PrincipalsResolved".to_owned(),
+            "each principal of RAM stands for somebody".to_owned()
+        )
+    );
+    service_account_changed(ram, &service_account("other"));
+    let (status, reason, _) = condition().await;
+    assert_eq!(
+        (status.as_str(), reason.as_str()),
+        ("False", "PrincipalAmbiguous")
+    );
+}
+
+#[tokio::test]
 async fn what_the_store_lost_is_denied_and_said() {
     let mut world = ControllerFixture::new();
     applied(&world, 1, "secrets:GetSecretValue").await;

@@ -328,7 +328,7 @@ async fn read(
 
 /// Does what takes a processor for long where it holds up no answer. Not among the keys and documents of
 /// [`Ctx::work`]: a Deny must not wait for those.
-async fn off_thread<T: Send + 'static>(
+pub(super) async fn off_thread<T: Send + 'static>(
     work: &WorkPool,
     namespace: &str,
     job: impl FnOnce() -> T + Clone + Send + 'static,

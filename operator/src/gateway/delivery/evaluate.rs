@@ -12,7 +12,7 @@ use crate::gateway::Gateway;
 use crate::gateway::authenticate::Caller;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::request::authorise::{decide, may_describe, short_denial};
-use crate::gateway::request::{AccessRequest, RequestContext, find};
+use crate::gateway::request::{AccessRequest, RequestContext, find, product};
 
 /// Whether a volume may have a secret now, and which version.
 pub(super) fn evaluate(
@@ -66,6 +66,15 @@ fn try_evaluate(
             statements: decision.statements,
             ..refused(Refusal::Policy, Ended::Revoked, Code::PolicyDenied, message)
         }));
+    }
+    if let Err(problem) = product::check(gateway, request, &access)? {
+        let message = problem.detail().to_owned();
+        return Ok(Evaluation::Refused(refused(
+            Refusal::Policy,
+            Ended::Revoked,
+            problem.code(),
+            message,
+        )));
     }
     let Some(view) = secret else {
         let message = format!("there is no secret `{name}` in namespace `{namespace}`");
@@ -163,7 +172,9 @@ pub(super) fn from_problem(problem: &Problem) -> Evaluation {
         secret: None,
     };
     match code {
-        Code::PolicyDenied => Evaluation::Refused(refused(Refusal::Policy, Ended::Revoked)),
+        Code::PolicyDenied | Code::ProductManaged | Code::HostingRefused => {
+            Evaluation::Refused(refused(Refusal::Policy, Ended::Revoked))
+        }
         Code::SecretNotFound => Evaluation::Refused(refused(Refusal::NotFound, Ended::Deleted)),
         Code::VersionNotFound | Code::StageNotFound | Code::StageMismatch => {
             Evaluation::Refused(refused(Refusal::NotFound, Ended::VersionGone))
@@ -202,6 +213,13 @@ pub(super) fn from_problem(problem: &Problem) -> Evaluation {
         | Code::StageReserved
         | Code::TooManyStages
         | Code::NamespaceFull
+        | Code::QuotaExceeded
+        | Code::NamespaceNotSelected
+        | Code::ProductNewer
+        | Code::ProductUnknown
+        | Code::ProductAbsent
+        | Code::ProductChanged
+        | Code::ProductSuspended
         | Code::SealingKeyNotFound
         | Code::NotInRecoveryWindow
         | Code::TooLarge => Evaluation::Undecided(refused(Refusal::Unavailable, Ended::Unspecified)),

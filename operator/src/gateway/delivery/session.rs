@@ -104,6 +104,7 @@ impl Session {
         // From before the first look, so that nothing is missed in between.
         let mut changes = self.gateway.changes.subscribe();
         let mut policies = self.gateway.policies.changes();
+        let mut products = self.gateway.products.changes();
         let ending = self.gateway.ending.clone();
         let ends = Arc::clone(&self.ends);
         let mut look = interval(CHECK_INTERVAL);
@@ -139,6 +140,12 @@ impl Session {
                     }
                 }
                 changed = policies.changed() => {
+                    if changed.is_err() {
+                        return Ok(Some("the gateway stops"));
+                    }
+                    all = all.min(Instant::now() + POLICY_DEBOUNCE);
+                }
+                changed = products.changed() => {
                     if changed.is_err() {
                         return Ok(Some("the gateway stops"));
                     }

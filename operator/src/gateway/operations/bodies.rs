@@ -30,6 +30,6 @@ bodies! {
     RotateSecretRequest: "token";
     RotationPolicy: "enabled", "every";
     SealedTexts: "name", "keys";
-    UpdateSecretRequest: "description", "labels";
+    UpdateSecretRequest: "description", "labels", "encryptionKey";
     UpdateSecretVersionStageRequest: "moveTo", "removeFrom";
 }

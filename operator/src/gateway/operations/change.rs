@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use strongroom_model::id::RequestId;
 use strongroom_rules::policy::{Action, RequestFacts, StatementRef};
-use strongroom_store::vault::{AuditNote, Command, KeyView, Meta, Refusal, SecretView, StoreError};
+use strongroom_store::vault::{AuditNote, Command, KeyRef, KeyView, Meta, Refusal, SecretView, StoreError};
 
-use crate::gateway::problem::Problem;
+use crate::external_sources::FirstOwner;
+use crate::gateway::problem::{Problem, invalid};
 use crate::gateway::request::authorise::permit;
 use crate::gateway::request::record::{self, audit_action};
-use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find};
+use crate::gateway::request::{
+    AccessRequest, NamespaceRef, OperationContext, RequestContext, SecretPath, TargetKey, find,
+};
 use crate::gateway::{Gateway, blocking};
 
 /// A change that policies allow.
@@ -22,8 +25,52 @@ pub(super) struct SecretChange {
     /// The secret, where there is one.
     pub(super) secret: Option<Arc<SecretView>>,
     action: Action,
-    new_under: Option<KeyView>,
+    new_key: NewSecretKey,
     statements: Vec<StatementRef>,
+}
+
+/// The key that a secret comes under by a change.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NewSecretKey {
+    /// None: the namespace's default key, or it stays under its own.
+    pub(super) name: Option<String>,
+    /// None: there is no key of this name.
+    pub(super) found: Option<KeyView>,
+}
+
+impl NewSecretKey {
+    /// Looks for the key of this name in a namespace.
+    pub(super) async fn find(
+        gateway: &Arc<Gateway>,
+        namespace: &NamespaceRef,
+        name: Option<String>,
+    ) -> Result<Self, Problem> {
+        let found = match (namespace.id(), &name) {
+            (Some(namespace), Some(name)) => {
+                let name = name.parse().map_err(invalid)?;
+                let gateway = Arc::clone(gateway);
+                blocking(move || Ok(gateway.store.find_key(namespace, &name)?)).await?
+            }
+            _ => None,
+        };
+        Ok(Self { name, found })
+    }
+
+    fn target(&self) -> TargetKey<'_> {
+        TargetKey::named(self.name.as_deref(), self.found.as_ref())
+    }
+
+    /// What the store calls it.
+    ///
+    /// # Errors
+    /// [`Code::KeyNotFound`](crate::gateway::problem::Code::KeyNotFound) where there is none of the name.
+    pub(super) fn key_ref(&self) -> Result<KeyRef, Problem> {
+        match (&self.name, &self.found) {
+            (_, Some(key)) => Ok(KeyRef::Customer(key.id)),
+            (Some(name), None) => Err(Problem::no_encryption_key(name)),
+            (None, None) => Ok(KeyRef::Default),
+        }
+    }
 }
 
 /// A change that did not come about.
@@ -54,8 +101,18 @@ impl SecretChange {
         path: SecretPath,
         action: Action,
     ) -> Result<(Self, Arc<SecretView>), Problem> {
+        Self::for_moving_secret(context, path, action, NewSecretKey::default()).await
+    }
+
+    /// The same of one that comes under this key by it.
+    pub(super) async fn for_moving_secret(
+        context: OperationContext,
+        path: SecretPath,
+        action: Action,
+        key: NewSecretKey,
+    ) -> Result<(Self, Arc<SecretView>), Problem> {
         blocking(move || {
-            let change = Self::authorise(context, path, action, None, false)?;
+            let change = Self::authorise(context, path, action, key, false)?;
             match change.secret.clone() {
                 Some(secret) => Ok((change, secret)),
                 None => Err(Problem::no_secret(&change.path)),
@@ -68,7 +125,7 @@ impl SecretChange {
     pub(super) async fn for_new_secret(
         context: OperationContext,
         path: SecretPath,
-        key: Option<KeyView>,
+        key: NewSecretKey,
     ) -> Result<Self, Problem> {
         blocking(move || Self::authorise(context, path, Action::CreateSecret, key, true)).await
     }
@@ -77,7 +134,7 @@ impl SecretChange {
         context: OperationContext,
         path: SecretPath,
         action: Action,
-        new_under: Option<KeyView>,
+        new_key: NewSecretKey,
         exists: bool,
     ) -> Result<Self, Problem> {
         let OperationContext { gateway, request, .. } = context;
@@ -88,7 +145,7 @@ impl SecretChange {
             path,
             secret,
             action,
-            new_under,
+            new_key,
             statements: Vec::new(),
         };
         let facts = change.request.facts();
@@ -101,6 +158,16 @@ impl SecretChange {
     /// The name of the namespace.
     pub(super) fn namespace(&self) -> &str {
         self.path.namespace().name()
+    }
+
+    /// Whether the object with this UID may make the default secret that it names: the rule about its author
+    /// has said so.
+    pub(super) fn was_made_by_product(&self, uid: Option<&str>) -> bool {
+        let sources = &self.gateway.external_sources;
+        match sources.first_owner(self.namespace(), self.path.name()) {
+            FirstOwner::Object(owner) => Some(owner.uid.as_str()) == uid,
+            FirstOwner::Nobody | FirstOwner::Undecided | FirstOwner::Refused(_) => false,
+        }
     }
 
     /// The same change, where policies allow this action of the secret as well.
@@ -124,10 +191,7 @@ impl SecretChange {
             action: self.action,
             path: &self.path,
             secret: self.secret.as_deref(),
-            new_under: match self.secret {
-                Some(_) => None,
-                None => self.new_under.as_ref(),
-            },
+            new_key: self.new_key.target(),
             facts,
         }
     }

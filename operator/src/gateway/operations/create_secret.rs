@@ -2,33 +2,34 @@
 //! then the secret with its first version.
 //!
 //! The object comes first: a crash in between leaves one that waits for its value, and the same request goes
-//! on from there.
+//! on from there. Before it comes the place in the quota of the product, where a product makes the secret.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 use strongroom_api::sealed::VersionContext;
 use strongroom_api::v1::{CreateSecretRequest, SecretAnswer};
 use strongroom_crds::v1alpha1::{ManagedSecret, Source};
+use strongroom_model::DefaultSecretName;
 use strongroom_model::id::{NamespaceId, SecretId};
 use strongroom_model::name::{ExternalId, SecretName, VersionId};
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    BindNamespace, CreateSecret, KeyRef, KeyView, Recovery, Refusal, SecretState, StoreError,
+    BindNamespace, CreateSecret, KeyRef, Recovery, Refusal, SecretState, StoreError,
 };
 
-use super::change::{ChangeError, SecretChange};
+use super::change::{ChangeError, NewSecretKey, SecretChange};
+use super::default_secret::reserve_place;
 use super::incoming::read_value;
 use super::shape;
 use super::user_metadata::metadata_fits;
 use crate::external_manifest::{ExternalManifest, external_managed_secret, object_name};
+use crate::gateway::blocking;
 use crate::gateway::objects::{ObjectClient, binding, kube_problem, managed_elsewhere};
 use crate::gateway::operation::{Input, NoQuery};
 use crate::gateway::problem::{Code, Problem, invalid};
 use crate::gateway::request::{NamespaceRef, OperationContext, SecretPath};
-use crate::gateway::{Gateway, blocking};
 use crate::secret_labels;
 
 /// A secret to make.
@@ -64,11 +65,8 @@ pub(super) async fn run(
         description: body.description,
         labels: body.labels,
     };
-    if new.name.as_str().contains('!') {
-        return Err(invalid(
-            "a name with `!` belongs to a product; choose a name without it",
-        ));
-    }
+    // A code that no product can have.
+    DefaultSecretName::split(&new.name).map_err(invalid)?;
     if new
         .name
         .as_str()
@@ -79,33 +77,17 @@ pub(super) async fn run(
             "no part of a name may be `.` or `..`: clients remove those from a path",
         ));
     }
-    let key_name = body.encryption_key;
-    let key = key(&context.gateway, &namespace, key_name.clone()).await?;
+    let key = NewSecretKey::find(&context.gateway, &namespace, body.encryption_key).await?;
     let path = SecretPath::new(namespace, body.name);
     let change = SecretChange::for_new_secret(context, path, key.clone()).await?;
-    let outcome = create(&change, new, key_name.as_deref(), key).await;
+    let outcome = create(&change, new, &key).await;
     change.settle(outcome).await
-}
-
-/// The key of this name, if there is one.
-async fn key(
-    gateway: &Arc<Gateway>,
-    namespace: &NamespaceRef,
-    name: Option<String>,
-) -> Result<Option<KeyView>, Problem> {
-    let (Some(namespace), Some(name)) = (namespace.id(), name) else {
-        return Ok(None);
-    };
-    let name = name.parse().map_err(invalid)?;
-    let gateway = Arc::clone(gateway);
-    blocking(move || Ok(gateway.store.find_key(namespace, &name)?)).await
 }
 
 async fn create(
     change: &SecretChange,
     new: NewSecret,
-    key_name: Option<&str>,
-    key: Option<KeyView>,
+    key: &NewSecretKey,
 ) -> Result<SecretAnswer, ChangeError> {
     if let Some(secret) = &change.secret {
         return Err(match secret.state {
@@ -114,12 +96,12 @@ async fn create(
         }
         .into());
     }
-    if let (Some(name), None) = (key_name, &key) {
-        return Err(Problem::no_encryption_key(name).into());
-    }
+    let key_ref = key.key_ref()?;
     let namespace = namespace(change).await?;
-    has_room(change, namespace, &new.value).await?;
-    let object = object(change, &new, key_name).await?;
+    has_room(change, namespace, key_ref, &new).await?;
+    // It is held until the store has the secret.
+    let _place = reserve_place(change, namespace, key_ref).await?;
+    let object = object(change, &new, key.name.as_deref()).await?;
     let command = CreateSecret {
         id: SecretId::generate()
             .map_err(|_| StoreError::NotCommitted)
@@ -128,9 +110,7 @@ async fn create(
         name: new.name,
         description: object.spec.description.clone().unwrap_or_default(),
         labels: secret_labels::desired(&object.spec, object.labels()),
-        key: key
-            .as_ref()
-            .map_or(KeyRef::Default, |key| KeyRef::Customer(key.id)),
+        key: key_ref,
         version: new.version,
         value: new.value,
         object: binding(&object),
@@ -144,7 +124,11 @@ async fn create(
         .gateway
         .external_sources
         .notify_changed(change.namespace(), &object.name_any());
-    Ok(shape::secret(change.namespace(), &written.secret, key.as_ref()))
+    Ok(shape::secret(
+        change.namespace(),
+        &written.secret,
+        key.found.as_ref(),
+    ))
 }
 
 /// The namespace in the store, made known where it is not.
@@ -169,9 +153,27 @@ async fn namespace(change: &SecretChange) -> Result<NamespaceId, ChangeError> {
 }
 
 /// Before there is an object that would wait for a value in vain.
-async fn has_room(change: &SecretChange, namespace: NamespaceId, value: &Value) -> Result<(), ChangeError> {
-    let (store, value) = (change.gateway.store.clone(), value.duplicate());
-    Ok(blocking(move || Ok(store.check_quota(namespace, Some(&value))?)).await?)
+async fn has_room(
+    change: &SecretChange,
+    namespace: NamespaceId,
+    key: KeyRef,
+    new: &NewSecret,
+) -> Result<(), ChangeError> {
+    let (store, value, name) = (
+        change.gateway.store.clone(),
+        new.value.duplicate(),
+        new.name.clone(),
+    );
+    let of_product = change.path.default_secret().is_some();
+    let checked = blocking(move || {
+        if of_product {
+            store.check_product_quota(namespace, &name, key, Some(&value))?;
+        } else {
+            store.check_quota(namespace, Some(&value))?;
+        }
+        Ok(())
+    });
+    Ok(checked.await?)
 }
 
 /// The object that declares the secret: made now, or left by a try that did not get further.
@@ -193,9 +195,13 @@ async fn object(
         return Ok(made);
     }
     let found = objects.find(&name).await?;
+    let is_of_product = |found: &ManagedSecret| {
+        change.path.default_secret().is_none() || change.was_made_by_product(found.uid().as_deref())
+    };
     // What the request leaves open is the object's to say.
     let fits = |found: &ManagedSecret| {
-        found.spec.store_name.as_deref().unwrap_or(&name) == new.name.as_str()
+        is_of_product(found)
+            && found.spec.store_name.as_deref().unwrap_or(&name) == new.name.as_str()
             && matches!(found.spec.source, Source::External(_))
             && found.spec.encryption_key.as_deref() == key
             && (new.description.is_none() || found.spec.description == new.description)
@@ -204,11 +210,11 @@ async fn object(
                 .iter()
                 .all(|(label, value)| found.labels().get(label) == Some(value))
     };
-    found.filter(fits).ok_or_else(|| {
-        ChangeError::Unrecorded(managed_elsewhere(
-            "ManagedSecret",
-            &name,
-            "it exists with a different spec",
-        ))
-    })
+    let why = if found.as_ref().is_none_or(is_of_product) {
+        "it exists with a different spec"
+    } else {
+        "it exists and was not made by the product, as its condition Ready says; have it deleted"
+    };
+    let elsewhere = || ChangeError::Unrecorded(managed_elsewhere("ManagedSecret", &name, why));
+    found.filter(fits).ok_or_else(elsewhere)
 }

@@ -1,7 +1,7 @@
 //! DeleteSecret: `DELETE /v1/namespaces/{namespace}/secrets/{name}`: the ManagedSecret goes, then the native
 //! Secret, then the recovery window opens, of `recoveryWindowDays` or as the object said; with `force=true`
 //! the secret is destroyed at once. What is destroyed without a window takes PurgeSecret as well as
-//! DeleteSecret.
+//! DeleteSecret. A default secret always has its window, but in a namespace that keeps nothing.
 //!
 //! A crash in between leaves a secret without an object, which the controller deletes as it does all of
 //! those.
@@ -45,10 +45,13 @@ pub(super) async fn run(
     }
     let (change, secret) = SecretChange::for_secret(context, path, Action::DeleteSecret).await?;
     let end = deletion_kind(&change, &secret, how).await;
-    let change = if end == DeletionKind::Window {
-        change
-    } else {
-        change.also(Action::PurgeSecret).await?
+    // Nobody purges a default secret. In a namespace that keeps nothing its product may delete it all the
+    // same.
+    let is_products = change.path.default_secret().is_some();
+    let change = match end {
+        DeletionKind::Window => change,
+        DeletionKind::Nothing if is_products => change,
+        DeletionKind::Nothing | DeletionKind::Forced => change.also(Action::PurgeSecret).await?,
     };
     let outcome = delete(&change, &secret, how, end).await;
     change.settle(outcome).await

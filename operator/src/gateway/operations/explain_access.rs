@@ -14,7 +14,9 @@ use crate::gateway::authenticate::Caller;
 use crate::gateway::operation::Input;
 use crate::gateway::problem::{Code, Problem, invalid};
 use crate::gateway::request::authorise::{authorise, decide, explain_decision};
-use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find, record};
+use crate::gateway::request::{
+    AccessRequest, OperationContext, RequestContext, SecretPath, find, product, record,
+};
 use crate::gateway::{Gateway, blocking};
 
 pub(super) async fn run(
@@ -96,6 +98,8 @@ fn answer(
     };
     let decision = decide(gateway, &subject, action, &access)?;
     let explanation = explain_decision(gateway, (caller, &subject), &access, (&decision, knows))?;
+    let matrix = product::check_for(gateway, &subject, request.listener().facts(), &access)?;
+    let owner = product::describe(gateway, &subject, &access)?;
     let note = AuditNote {
         outcome: AuditOutcome::Done,
         namespace: path.namespace().parsed().cloned(),
@@ -106,13 +110,26 @@ fn answer(
     };
     record::now(gateway, note, &request.meta(&[]))?;
     Ok(ExplainAccessAnswer {
-        allowed: decision.allowed,
+        allowed: decision.allowed && matrix.is_ok(),
         principal: subject.principal.identity.to_string(),
         action: action.as_str().into(),
-        explanation: explanation.text,
+        explanation: match &matrix {
+            Ok(()) => explanation.text,
+            // The matrix comes first: what policies say changes nothing of it.
+            Err(refusal) => format!(
+                "denied: {} (before any policy)\nof policies alone it would be {}",
+                refusal.detail(),
+                explanation.text
+            ),
+        },
         statements: explanation.statements,
         by_rbac: decision.rbac,
-        missing_policies: explanation.yaml,
+        missing_policies: if matrix.is_ok() {
+            explanation.yaml
+        } else {
+            Vec::new()
+        },
+        product: owner,
         key: gateway.key(view)?.map(|key| {
             let name = key.name;
             match key.state {

@@ -14,7 +14,7 @@ use crate::gateway::operation::Input;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::request::authorise::authorise;
 use crate::gateway::request::record::{self, audit_action};
-use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find};
+use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, TargetKey, find};
 use crate::gateway::{Gateway, blocking};
 
 pub(super) async fn run(context: OperationContext, input: Input<SecretPath>) -> Result<OwnPolicy, Problem> {
@@ -33,7 +33,7 @@ pub(super) async fn run(context: OperationContext, input: Input<SecretPath>) -> 
                     action: Action::GetSecretPolicy,
                     path: &path,
                     secret: Some(&secret),
-                    new_under: None,
+                    new_key: TargetKey::Default,
                     facts: &facts,
                 };
                 return Err(record::refuse(&gateway, &request, &access, &statements, problem)?);

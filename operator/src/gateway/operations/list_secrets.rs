@@ -13,12 +13,11 @@ use strongroom_store::vault::{AuditNote, SecretView};
 use super::shape;
 use crate::gateway::operation::{Input, QueryInput, SchemaFn, schema_of};
 use crate::gateway::problem::{Problem, invalid};
-use crate::gateway::request::authorise::decide;
+use crate::gateway::request::authorise::is_allowed;
 use crate::gateway::request::{
-    AccessRequest, NamespaceRef, OperationContext, RequestContext, SecretPath, record,
+    AccessRequest, NamespaceRef, OperationContext, RequestContext, SecretPath, TargetKey, record,
 };
 use crate::gateway::{Gateway, blocking};
-use crate::own_secret;
 use crate::secret_labels::is_ours;
 
 /// Secrets a page where nothing is said.
@@ -115,18 +114,21 @@ fn page(
             return Ok(page);
         }
         last = Some(secret.name.to_string());
-        if secret.name.as_str().starts_with(own_secret::NAME_PREFIX) || !filter.fits(secret) {
+        if !filter.fits(secret) {
             continue;
         }
         let path = SecretPath::of_stored(namespace.clone(), secret);
+        if !path.is_possible() {
+            continue;
+        }
         let access = AccessRequest {
             action: Action::ListSecrets,
             path: &path,
             secret: Some(secret),
-            new_under: None,
+            new_key: TargetKey::Default,
             facts: &facts,
         };
-        if decide(gateway, request.caller(), Action::ListSecrets, &access)?.allowed {
+        if is_allowed(gateway, request, &access)? {
             let key = gateway.key(secret)?;
             page.secrets
                 .push(shape::secret(namespace.name(), secret, key.as_ref()));

@@ -2,13 +2,14 @@
 //! and its function, `run`, does its work with what the stations of a request leave it.
 //!
 //! No operation knows HTTP, and none another one. What several of them do is in files of its own: `change`,
-//! `metadata`, `value_read` and those below them.
+//! `default_secret`, `metadata`, `value_read` and those below them.
 
 mod batch_get_secret_value;
 mod bodies;
 mod change;
 mod create_sealing_key;
 mod create_secret;
+mod default_secret;
 mod delete_secret;
 mod describe_secret;
 mod explain_access;

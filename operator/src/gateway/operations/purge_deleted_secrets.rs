@@ -1,6 +1,8 @@
 //! PurgeDeletedSecrets: `POST /v1/namespaces/{namespace}/purges`: destroys what of a namespace was deleted
 //! before a time, some at once. Nothing brings it back, and each secret is a record.
 //!
+//! A default secret, which a product owns, is left to the end of its window.
+//!
 //! Only for administrators, by RBAC on `purges`, as for ListDeletedSecrets. It is no `DELETE` of
 //! a collection, which whoever empties a namespace would come upon.
 
@@ -80,7 +82,10 @@ impl Purge<'_> {
                 .gateway
                 .store
                 .deleted(namespace, after.as_ref(), LOOKUP_BATCH)?;
-            let due = deleted.iter().filter(|secret| secret.since <= self.before);
+            // Default secrets keep their windows, whoever asks.
+            let due = deleted
+                .iter()
+                .filter(|secret| secret.since <= self.before && !secret.name.is_products());
             let due: Vec<SecretId> = due.map(|secret| secret.id).collect();
             for secrets in due.chunks(PurgeSecrets::MAX_SECRETS) {
                 if purged.destroyed >= MAX_DESTROYED || Instant::now() >= self.until {

@@ -3,7 +3,8 @@
 //! The version's id is the caller's choice and the idempotency token: the same id with the same value is a
 //! success that changes nothing, with another value a conflict. Which of the two it is would let a caller
 //! guess a value: whoever may not read it is told only of what he put himself (`puts`). Only a ManagedSecret
-//! with the source `external` takes values; its first one makes the secret in the store.
+//! with the source `external` takes values; its first one makes the secret in the store. That of a default
+//! secret has to be one that its product made: a name is not taken by being there first.
 
 use std::collections::BTreeMap;
 
@@ -20,12 +21,12 @@ use strongroom_store::vault::{
 
 use super::incoming::read_value;
 use super::shape;
-use crate::external_sources::ExternalDeclaration;
+use crate::external_sources::{ExternalDeclaration, FirstOwner};
 use crate::gateway::operation::{Input, NoQuery, Succeeded, Success};
 use crate::gateway::problem::{Code, Problem, invalid};
-use crate::gateway::request::authorise::{decide, permit};
+use crate::gateway::request::authorise::{is_allowed, permit};
 use crate::gateway::request::record::{self, audit_action};
-use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find};
+use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, TargetKey, find};
 use crate::gateway::{Gateway, blocking};
 
 /// A version to write.
@@ -73,14 +74,14 @@ fn write(
     path: &SecretPath,
     put: Put,
 ) -> Result<Succeeded<VersionAnswer>, Problem> {
-    let (namespace, name) = (path.namespace().name(), path.name());
+    let namespace = path.namespace().name();
     let found = find::secret(gateway, path)?;
     let secret = found.view();
-    let owner = secret.and_then(|secret| secret.object.as_ref());
-    let declaration =
-        gateway
-            .external_sources
-            .for_secret(namespace, name, owner.map(|object| object.uid.as_str()));
+    let owner = declaring(gateway, path, secret);
+    let declaration = match &owner {
+        FirstOwner::Object(declaration) => Some(declaration.clone()),
+        FirstOwner::Nobody | FirstOwner::Undecided | FirstOwner::Refused(_) => None,
+    };
     let under = new_key(gateway, path, secret, declaration.as_ref())?;
     let current = [Stage::Current];
     let stages = if put.stages.is_empty() {
@@ -97,21 +98,18 @@ fn write(
         action: Action::PutSecretValue,
         path,
         secret,
-        new_under: match &under {
-            NewKey::Customers(key) => Some(key),
-            NewKey::Default | NewKey::Missing(_) | NewKey::Required(_) => None,
-        },
+        new_key: under.target(),
         facts: &facts,
     };
     let decision = permit(
         gateway,
         request,
         &access,
-        secret.is_some() || declaration.is_some(),
+        secret.is_some() || owner != FirstOwner::Nobody,
     )?;
     let refused = |problem| record::refuse(gateway, request, &access, &decision.statements, problem);
     let Some(declaration) = declaration else {
-        return Err(refused(not_external(name))?);
+        return Err(refused(no_owner(path.name(), &owner))?);
     };
     match &under {
         NewKey::Missing(key) => return Err(refused(Problem::no_encryption_key(key))?),
@@ -226,7 +224,7 @@ fn may_compare(
         facts: &facts,
         ..access.clone()
     };
-    Ok(decide(gateway, request.caller(), Action::GetSecretValue, &reads)?.allowed)
+    is_allowed(gateway, request, &reads)
 }
 
 /// The answer to a version that is there, whatever its value is.
@@ -242,6 +240,29 @@ enum NewKey {
     Missing(String),
     /// Another one says that the secret must lie under it.
     Required(String),
+}
+
+impl NewKey {
+    fn target(&self) -> TargetKey<'_> {
+        match self {
+            Self::Default | Self::Required(_) => TargetKey::Default,
+            Self::Customers(key) => TargetKey::Customer(key),
+            Self::Missing(_) => TargetKey::Missing,
+        }
+    }
+}
+
+/// The object that takes the value. Of a default secret that no object owns it is one that the product made.
+fn declaring(gateway: &Gateway, path: &SecretPath, secret: Option<&SecretView>) -> FirstOwner {
+    let (namespace, name) = (path.namespace().name(), path.name());
+    let sources = &gateway.external_sources;
+    let owner = secret.and_then(|secret| secret.object.as_ref());
+    if owner.is_none() && path.default_secret().is_some() {
+        return sources.first_owner(namespace, name);
+    }
+    let owner = owner.map(|object| object.uid.as_str());
+    let found = sources.for_secret(namespace, name, owner);
+    found.map_or(FirstOwner::Nobody, FirstOwner::Object)
 }
 
 fn new_key(
@@ -317,6 +338,25 @@ fn create(
         recovery: put.recovery,
     };
     gateway.store.run(command, meta)
+}
+
+/// Why no object takes the value.
+fn no_owner(name: &str, owner: &FirstOwner) -> Problem {
+    match owner {
+        FirstOwner::Undecided => {
+            let why = format!(
+                "whether the ManagedSecret of `{name}` may make the secret is not decided yet; try again, and see its condition Ready"
+            );
+            Problem::new(Code::ClusterUnavailable, why).retry_after(1)
+        }
+        FirstOwner::Refused(object) => Problem::new(
+            Code::ManagedElsewhere,
+            format!(
+                "ManagedSecret `{object}` has the name `{name}` and was not made by the product, as its condition Ready says; have it deleted, and apply one as the product"
+            ),
+        ),
+        FirstOwner::Nobody | FirstOwner::Object(_) => not_external(name),
+    }
 }
 
 fn not_external(name: &str) -> Problem {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
 use strongroom_api::v1::SecretAnswer;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::policy::Action;
@@ -28,6 +29,16 @@ pub(super) async fn run(
     change.settle(outcome).await
 }
 
+/// Whether an object that is there can be the secret's: that of a default secret is the one that was, or one
+/// that the product made.
+fn may_own(change: &SecretChange, secret: &SecretView, found: &ManagedSecret) -> bool {
+    let uid = found.uid();
+    let was = secret.object.as_ref().map(|owner| owner.uid.as_str());
+    change.path.default_secret().is_none()
+        || was == uid.as_deref()
+        || change.was_made_by_product(uid.as_deref())
+}
+
 async fn restore(change: &SecretChange, secret: &SecretView) -> Result<SecretAnswer, ChangeError> {
     if secret.state == SecretState::Live {
         return Err(Refusal::NotInRecoveryWindow.into());
@@ -41,7 +52,13 @@ async fn restore(change: &SecretChange, secret: &SecretView) -> Result<SecretAns
         None => object_name(secret.name.as_str()),
     };
     let object = match objects.find(&name).await? {
-        Some(found) => found,
+        Some(found) => {
+            if !may_own(change, secret, &found) {
+                let why = "it has the name of the secret and was not made by the product, as its condition Ready says";
+                return Err(managed_elsewhere("ManagedSecret", &name, why).into());
+            }
+            found
+        }
         None => {
             let labels = user_labels(&secret.labels);
             let made = external_managed_secret(

@@ -22,7 +22,7 @@ use crate::gateway::operation::{Input, NoQuery, Succeeded, Success};
 use crate::gateway::problem::{Code, Problem, invalid};
 use crate::gateway::request::authorise::authorise;
 use crate::gateway::request::record::{self, audit_action};
-use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find};
+use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, TargetKey, find};
 use crate::gateway::{Gateway, blocking};
 use crate::kube::field_manager;
 use crate::rotation::refusal_on_request;
@@ -75,7 +75,7 @@ pub(super) async fn run(
                 action: Action::RotateSecret,
                 path: &path,
                 secret: Some(&view),
-                new_under: None,
+                new_key: TargetKey::Default,
                 facts: &facts,
             };
             return Err(record::refuse(&gateway, &request, &access, &statements, problem)?);

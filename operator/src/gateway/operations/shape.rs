@@ -5,6 +5,7 @@ use data_encoding::BASE64;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use strongroom_api::v1::{BASE64_PATTERN, SecretAnswer, VersionAnswer};
+use strongroom_model::{DefaultSecretName, Hosting};
 use strongroom_store::value::DataType;
 use strongroom_store::vault::{KeyView, OpenedValue, SecretState, SecretView, VersionView};
 use zeroize::Zeroizing;
@@ -14,10 +15,13 @@ use crate::secret_labels::user_labels;
 pub(super) use crate::store_handle::timestamp as time;
 
 pub(super) fn secret(namespace: &str, view: &SecretView, key: Option<&KeyView>) -> SecretAnswer {
+    let owner = DefaultSecretName::split(&view.name).ok().flatten();
     SecretAnswer {
         namespace: namespace.to_owned(),
         name: view.name.to_string(),
         encryption_key: key.map(|key| key.name.to_string()),
+        owning_product: owner.map(|name| name.code().to_owned()),
+        hosting: owner.map(|_| Hosting::under(view.key.customer().as_ref()).into()),
         description: view.description.clone(),
         labels: user_labels(&view.labels),
         created: time(view.created),

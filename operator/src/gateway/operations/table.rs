@@ -237,7 +237,7 @@ fn list_to_end(table: &mut impl OperationTable) {
     table.add(
         Operation::write("UpdateSecret", Verb::Patch, SECRET)
             .acts(Action::UpdateSecret)
-            .about("Changes description and labels; null removes")
+            .about("Changes description and labels, or the key of a default secret; null removes")
             .answers::<SecretAnswer>(Success::Done),
         update_secret::run,
     );

@@ -23,7 +23,7 @@ use super::metadata;
 use crate::gateway::changes::StoreChange;
 use crate::gateway::operation::{Answer, AnswerBody, Input, StreamEvent, Success};
 use crate::gateway::problem::{Code, Problem, invalid};
-use crate::gateway::request::authorise::decide;
+use crate::gateway::request::authorise::is_allowed;
 use crate::gateway::request::{
     AccessRequest, Authorised, OperationContext, RequestContext, SecretPath, find,
 };
@@ -154,7 +154,7 @@ impl Watcher {
             let found = find::secret(&gateway, &path)?;
             let facts = request.facts();
             let access = AccessRequest::of_found(Action::DescribeSecret, &found, &facts);
-            let allowed = decide(&gateway, request.caller(), Action::DescribeSecret, &access)?.allowed;
+            let allowed = is_allowed(&gateway, &request, &access)?;
             Ok(match found.view() {
                 Some(secret) if allowed => match (&secret.state, secret.stages.get(&stage)) {
                     (SecretState::PendingDeletion { .. }, _) => {

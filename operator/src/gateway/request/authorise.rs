@@ -1,18 +1,63 @@
 //! The fourth station: may the caller? Every request is decided here, a read of a value as everything else,
 //! and a refusal is on record before it is told.
+//!
+//! The operation matrix and the policies both decide about a default secret. What is told is the first that
+//! refuses: that the caller may not know of the secret, then the matrix, then the policies.
 
+use std::sync::Arc;
+
+use strongroom_model::Hosting;
 use strongroom_rules::policy::{
-    Action, Decision, Explanation, Request, RequestFacts, SecretRef, denial, explain,
+    Action, Decision, Explanation, ProductContext, Request, RequestFacts, SecretRef, denial, explain,
 };
+use strongroom_rules::product::{ProductDirectory, ProductRefusal};
 use strongroom_store::vault::{KeyView, Meta, SecretView};
 
 use super::context::RequestContext;
 use super::find::{FoundSecret, SecretPath};
-use super::record;
+use super::{product, record};
 use crate::gateway::authenticate::Caller;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::state::Gateway;
 use crate::policies::DecisionError;
+
+/// The key that a secret comes under by what is asked for: one that is not there yet, or one that moves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::gateway) enum TargetKey<'a> {
+    /// The namespace's default key, or none: nothing comes under a key.
+    #[default]
+    Default,
+    /// A customer's key.
+    Customer(&'a KeyView),
+    /// A customer's key that is not there.
+    Missing,
+}
+
+impl<'a> TargetKey<'a> {
+    /// The key of this name that was looked for; no name is the default key.
+    pub(in crate::gateway) const fn named(name: Option<&str>, found: Option<&'a KeyView>) -> Self {
+        match (name, found) {
+            (_, Some(key)) => Self::Customer(key),
+            (Some(_), None) => Self::Missing,
+            (None, None) => Self::Default,
+        }
+    }
+
+    /// How a default secret under it is hosted.
+    pub(in crate::gateway) const fn hosting(self) -> Hosting {
+        match self {
+            Self::Default => Hosting::Free,
+            Self::Customer(_) | Self::Missing => Hosting::Paid,
+        }
+    }
+
+    const fn view(self) -> Option<&'a KeyView> {
+        match self {
+            Self::Customer(key) => Some(key),
+            Self::Default | Self::Missing => None,
+        }
+    }
+}
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -21,8 +66,8 @@ pub(in crate::gateway) struct AccessRequest<'a> {
     pub(in crate::gateway) path: &'a SecretPath,
     /// The secret, where there is one.
     pub(in crate::gateway) secret: Option<&'a SecretView>,
-    /// The customer's key that a secret will come under which is not there yet.
-    pub(in crate::gateway) new_under: Option<&'a KeyView>,
+    /// The key that the secret will come under.
+    pub(in crate::gateway) new_key: TargetKey<'a>,
     pub(in crate::gateway) facts: &'a RequestFacts,
 }
 
@@ -37,7 +82,7 @@ impl<'a> AccessRequest<'a> {
             action,
             path: found.path(),
             secret: found.view(),
-            new_under: None,
+            new_key: TargetKey::Default,
             facts,
         }
     }
@@ -93,6 +138,16 @@ pub(in crate::gateway) fn authorise<'a>(
     }
 }
 
+/// What refuses a request, with the decision of the policies about the action itself.
+struct RefusedAccess {
+    decision: Decision,
+    matrix: Result<(), ProductRefusal>,
+    /// The decision of the policies about knowing of the secret.
+    knows: Decision,
+    /// The name is one of the caller's own product.
+    own: bool,
+}
+
 /// Decides about what is there, or is declared and may be made; a refusal is put on record.
 ///
 /// INVARIANT: whoever is refused is decided about twice, whether the secret is there or not, so that the time
@@ -103,36 +158,76 @@ pub(in crate::gateway) fn permit(
     access: &AccessRequest<'_>,
     exists: bool,
 ) -> Result<Decision, Problem> {
-    let caller = request.caller();
-    let decided = decide(gateway, caller, access.action, access).and_then(|decision| {
-        if exists && decision.allowed {
-            return Ok((decision, None));
-        }
-        let knows = decide(gateway, caller, Action::DescribeSecret, access)?;
-        Ok((decision, Some(knows)))
-    });
-    let (code, statements, problem) = match decided {
+    let (code, statements, problem) = match decide_both(gateway, request, access, exists) {
         Err(problem) => (problem.code(), Vec::new(), problem),
-        Ok((decision, None)) => return Ok(decision),
+        Ok(Ok(decision)) => return Ok(decision),
         // A caller that may not know of the secret is not told, the record is.
-        Ok((decision, Some(knows))) if exists => {
-            let problem = if knows.allowed {
-                denied(gateway, caller, access, (&decision, &knows))?
-            } else {
-                Problem::no_secret(access.path)
+        Ok(Err(refused)) if exists => {
+            let RefusedAccess {
+                decision,
+                matrix,
+                knows,
+                own,
+            } = refused;
+            let by_matrix = matrix
+                .err()
+                .map(|refusal| product::problem(&refusal, access.action));
+            let code = by_matrix.as_ref().map_or(Code::PolicyDenied, Problem::code);
+            let problem = match by_matrix {
+                _ if !knows.allowed && !own => Problem::no_secret(access.path),
+                Some(problem) => problem,
+                None => denied(gateway, request.caller(), access, (&decision, &knows))?,
             };
-            (Code::PolicyDenied, decision.statements, problem)
+            (code, decision.statements, problem)
         }
-        Ok((decision, Some(_))) => {
+        Ok(Err(refused)) => {
             let problem = Problem::no_secret(access.path);
-            (problem.code(), decision.statements, problem)
+            (problem.code(), refused.decision.statements, problem)
         }
     };
     record::refusal(gateway, request, access, &statements, code)?;
     Err(problem)
 }
 
-/// Decides alone, about a caller or about somebody who is asked about.
+/// The decision of the policies, where the matrix allows it as well and the secret is there.
+fn decide_both(
+    gateway: &Gateway,
+    request: &RequestContext,
+    access: &AccessRequest<'_>,
+    exists: bool,
+) -> Result<Result<Decision, RefusedAccess>, Problem> {
+    let (caller, action) = (request.caller(), access.action);
+    let products = products(gateway, access)?;
+    let decision = decide_among(gateway, &products, caller, action, access)?;
+    let listener = request.listener().facts();
+    let matrix = product::judge(&products, caller, listener, action, access);
+    if exists && decision.allowed && matrix.is_ok() {
+        return Ok(Ok(decision));
+    }
+    let knows = decide_among(gateway, &products, caller, Action::DescribeSecret, access)?;
+    Ok(Err(RefusedAccess {
+        own: product::knows_own(&products, caller, action, access),
+        decision,
+        matrix,
+        knows,
+    }))
+}
+
+/// Whether matrix and policies allow this action, of whoever is told nothing else.
+pub(in crate::gateway) fn is_allowed(
+    gateway: &Gateway,
+    request: &RequestContext,
+    access: &AccessRequest<'_>,
+) -> Result<bool, Problem> {
+    let (caller, action) = (request.caller(), access.action);
+    let products = products(gateway, access)?;
+    let decision = decide_among(gateway, &products, caller, action, access)?;
+    let listener = request.listener().facts();
+    let matrix = product::judge(&products, caller, listener, action, access);
+    Ok(decision.allowed && matrix.is_ok())
+}
+
+/// What policies alone decide, about a caller or about somebody who is asked about.
 ///
 /// INVARIANT: policies are asked about names that can be. What is none is no secret, whatever anybody may,
 /// and costs no decision.
@@ -142,11 +237,28 @@ pub(in crate::gateway) fn decide(
     action: Action,
     access: &AccessRequest<'_>,
 ) -> Result<Decision, Problem> {
+    let products = products(gateway, access)?;
+    decide_among(gateway, &products, caller, action, access)
+}
+
+/// The products by which it is decided about a secret that can be.
+fn products(gateway: &Gateway, access: &AccessRequest<'_>) -> Result<Arc<ProductDirectory>, Problem> {
     if !access.path.is_possible() {
         return Err(Problem::no_secret(access.path));
     }
+    product::snapshot(gateway)
+}
+
+fn decide_among(
+    gateway: &Gateway,
+    products: &ProductDirectory,
+    caller: &Caller,
+    action: Action,
+    access: &AccessRequest<'_>,
+) -> Result<Decision, Problem> {
     let key = used_key(gateway, action, access)?;
-    let request = policy_request(caller, action, access, key.as_ref());
+    let of_products = product::context(products, caller, action, access);
+    let request = policy_request(caller, action, access, key.as_ref(), of_products);
     let decision = gateway.policies.decide(&request).map_err(|error| match error {
         DecisionError::NotLoaded => Problem::new(Code::PoliciesUnavailable, error.to_string()).retry_after(1),
         DecisionError::EvaluationError(_) => Problem::new(Code::PolicyDenied, error.to_string()),
@@ -166,10 +278,12 @@ pub(in crate::gateway) fn decide(
 const fn use_of_key(action: Action) -> Option<Action> {
     match action {
         Action::GetSecretValue => Some(Action::Decrypt),
-        Action::CreateSecret | Action::PutSecretValue | Action::RotateSecret => Some(Action::GenerateDataKey),
+        // What is updated uses a key only where it moves under it.
+        Action::CreateSecret | Action::PutSecretValue | Action::RotateSecret | Action::UpdateSecret => {
+            Some(Action::GenerateDataKey)
+        }
         Action::ListSecrets
         | Action::DescribeSecret
-        | Action::UpdateSecret
         | Action::UpdateSecretVersionStage
         | Action::DeleteSecret
         | Action::PurgeSecret
@@ -193,8 +307,8 @@ fn used_key(
         return Ok(None);
     };
     let key = match access.secret {
-        Some(secret) => gateway.key(secret)?,
-        None => access.new_under.cloned(),
+        Some(secret) if action != Action::UpdateSecret => gateway.key(secret)?,
+        Some(_) | None => access.new_key.view().cloned(),
     };
     Ok(key.map(|key| (use_of_key, key)))
 }
@@ -204,6 +318,7 @@ fn policy_request<'a>(
     action: Action,
     access: &AccessRequest<'a>,
     key: Option<&'a (Action, KeyView)>,
+    products: ProductContext<'a>,
 ) -> Request<'a> {
     Request {
         principal: &caller.principal,
@@ -217,6 +332,7 @@ fn policy_request<'a>(
             .secret
             .and_then(|secret| secret.object.as_ref())
             .map(|object| object.uid.as_str()),
+        products,
         facts: access.facts,
     }
 }
@@ -246,8 +362,10 @@ pub(in crate::gateway) fn explain_decision(
     (decision, knows): (&Decision, &Decision),
 ) -> Result<Explanation, Problem> {
     let key = used_key(gateway, access.action, access)?;
+    let products = product::snapshot(gateway)?;
+    let of_products = product::context(&products, subject, access.action, access);
     Ok(explain(
-        &policy_request(subject, access.action, access, key.as_ref()),
+        &policy_request(subject, access.action, access, key.as_ref(), of_products),
         decision,
         visible_namespace(caller, access, knows),
     ))
@@ -262,7 +380,9 @@ pub(in crate::gateway) fn short_denial(
     object: &str,
 ) -> Result<(String, Vec<String>), Problem> {
     let key = used_key(gateway, access.action, access)?;
-    let request = policy_request(caller, access.action, access, key.as_ref());
+    let products = product::snapshot(gateway)?;
+    let of_products = product::context(&products, caller, access.action, access);
+    let request = policy_request(caller, access.action, access, key.as_ref(), of_products);
     let yaml = explain(&request, decision, access.path.namespace().name()).yaml;
     Ok((denial(&request, decision, object), yaml))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_model::DefaultSecretName;
 use strongroom_model::id::NamespaceId;
 use strongroom_model::name::{NamespaceName, SecretName};
 use strongroom_rules::policy::Action;
@@ -12,7 +13,6 @@ use super::limit::Limited;
 use super::record::{self, audit_action};
 use crate::gateway::problem::Problem;
 use crate::gateway::state::Gateway;
-use crate::own_secret;
 
 /// A namespace that a request is about: the one of this name that the store knows.
 #[derive(Clone, Debug)]
@@ -126,9 +126,16 @@ impl SecretPath {
         }
     }
 
-    /// Whether a secret of these names can be.
-    pub(in crate::gateway) const fn is_possible(&self) -> bool {
-        self.namespace.parsed.is_some() && self.parsed().is_some()
+    /// Whether a secret of these names can be that anybody is shown: one whose code no product can have is
+    /// ours, what the gateway itself stands on.
+    pub(in crate::gateway) fn is_possible(&self) -> bool {
+        let has_owner = |name: &SecretName| DefaultSecretName::split(name).is_ok();
+        self.namespace.parsed.is_some() && self.parsed().is_some_and(has_owner)
+    }
+
+    /// The name in its two parts, where it is that of a default secret.
+    pub(in crate::gateway) fn default_secret(&self) -> Option<DefaultSecretName<'_>> {
+        DefaultSecretName::split(self.parsed()?).ok().flatten()
     }
 }
 
@@ -161,8 +168,7 @@ pub(in crate::gateway) fn secret<'a>(
     path: &'a SecretPath,
 ) -> Result<FoundSecret<'a>, Problem> {
     let secret = match (path.namespace.id, path.parsed()) {
-        // Ours: what the gateway itself stands on is shown to nobody.
-        (_, Some(name)) if name.as_str().starts_with(own_secret::NAME_PREFIX) => None,
+        _ if !path.is_possible() => None,
         (Some(namespace), Some(name)) => gateway.store.find_cached(namespace, name)?,
         _ => None,
     };

@@ -9,6 +9,7 @@
 //! | [`authenticate`] | finds that out |
 //! | [`limit`] | how often a caller may ask |
 //! | [`find`] | the namespace and the secret that are meant; names are parsed here |
+//! | [`product`] | what a product's ownership of the secret says, before any policy |
 //! | [`authorise`] | may the caller? |
 //! | [`record`] | nothing leaves before it is on record |
 //! | [`share`] | an account of what each holds of something |
@@ -26,6 +27,7 @@ mod context;
 mod failures;
 pub(in crate::gateway) mod find;
 pub(in crate::gateway) mod limit;
+pub(in crate::gateway) mod product;
 pub(in crate::gateway) mod record;
 mod refusals;
 mod scope;
@@ -36,7 +38,7 @@ pub(in crate::gateway) mod token;
 
 pub(crate) use self::address::{AddressShare, AddressShares};
 pub(in crate::gateway) use self::authenticate::{Credentials, TokenOrigin};
-pub(in crate::gateway) use self::authorise::{AccessRequest, Authorised};
+pub(in crate::gateway) use self::authorise::{AccessRequest, Authorised, TargetKey};
 pub(in crate::gateway) use self::capacity::{AdmissionOutcome, Capacity, Slot};
 pub(in crate::gateway) use self::context::{Arrival, OperationContext, RequestContext};
 pub(in crate::gateway) use self::failures::AuthFailures;

@@ -1,5 +1,6 @@
 //! The shared gateway and a dedicated one: what is used up at one of them is there at the other.
 
+use super::products::facts;
 use super::*;
 use crate::gateway::authenticate::Caller;
 use crate::gateway::listen::{RequestHandler, RequestOrigin};
@@ -18,7 +19,7 @@ struct Dedicated {
 
 impl Dedicated {
     fn new(world: &World, settings: &str) -> Self {
-        let gateway = format!("aigw=127.0.0.1:0{settings}").parse().unwrap();
+        let gateway = format!("aigw=127.0.0.1:0,{settings}").parse().unwrap();
         let refusals = &world.gateway.metrics.refusals;
         let scope = ListenerScope::dedicated(&gateway, &AddressShares::default(), refusals);
         let scope = Arc::new(scope);
@@ -27,10 +28,19 @@ impl Dedicated {
     }
 }
 
-/// What a caller gets that reads a secret by a listener: status, and code of the problem.
+impl World {
+    /// The same, asked at a dedicated gateway with this setting and no rates from now on.
+    pub(super) fn asked_at(mut self, setting: &str) -> Self {
+        let Dedicated { service, .. } = Dedicated::new(&self, &format!("{setting},readRate=0,writeRate=0"));
+        self.service = service;
+        self
+    }
+}
+
+/// What a caller gets that reads a product's paid secret by a listener: status, and code of the problem.
 async fn read(service: &ProtocolService, account: &str) -> (u16, String) {
     let request = Request::builder()
-        .uri("/v1/namespaces/shop/secrets/db-main/value")
+        .uri("/v1/namespaces/shop/secrets/pg!paid/value")
         .header("authorization", format!("Bearer {account}"));
     answered(service, request).await
 }
@@ -89,21 +99,19 @@ fn fill(scope: &ListenerScope, caller: &Arc<Caller>) -> Vec<Arc<Slot>> {
 
 #[tokio::test]
 async fn a_rate_that_is_used_up_at_one_gateway_is_whole_at_the_other() {
-    let world = World::new(0);
-    world.allow("p", "app", "*", "*");
-    let dedicated = Dedicated::new(&world, ",readRate=1,products=aigw");
+    let world = World::new(0).owned_by(facts());
+    let dedicated = Dedicated::new(&world, "products=pg,readRate=1");
     flood(&dedicated.service, "shop/app").await;
     for _ in 0..10 {
         assert_eq!(read(&world.service, "shop/app").await, fine());
     }
-    let products = vec!["aigw".to_owned()];
+    let products = vec!["pg".parse().unwrap()];
     assert_eq!(*dedicated.scope.kind(), GatewayKind::Dedicated { products });
     assert_eq!(*world.gateway.shared().kind(), GatewayKind::Shared);
 
     // And the reverse.
-    let world = World::new(1);
-    world.allow("p", "app", "*", "*");
-    let dedicated = Dedicated::new(&world, ",readRate=0");
+    let world = World::new(1).owned_by(facts());
+    let dedicated = Dedicated::new(&world, "products=pg,readRate=0");
     flood(&world.service, "shop/app").await;
     for _ in 0..10 {
         assert_eq!(read(&dedicated.service, "shop/app").await, fine());
@@ -112,9 +120,8 @@ async fn a_rate_that_is_used_up_at_one_gateway_is_whole_at_the_other() {
 
 #[tokio::test]
 async fn all_callers_of_a_gateway_together_have_its_total_rate() {
-    let world = World::new(0);
-    world.allow("p", "app", "*", "*");
-    let dedicated = Dedicated::new(&world, ",readRate=0,totalRate=1");
+    let world = World::new(0).owned_by(facts());
+    let dedicated = Dedicated::new(&world, "products=pg,readRate=0,totalRate=1");
     flood(&dedicated.service, "shop/app").await;
     assert_eq!(
         read(&dedicated.service, "pay/other").await.0,
@@ -126,9 +133,8 @@ async fn all_callers_of_a_gateway_together_have_its_total_rate() {
 
 #[tokio::test]
 async fn slots_that_are_held_at_one_gateway_are_free_at_the_other() {
-    let world = World::new(0);
-    world.allow("p", "app", "*", "*");
-    let dedicated = Dedicated::new(&world, ",readRate=0,requests=32");
+    let world = World::new(0).owned_by(facts());
+    let dedicated = Dedicated::new(&world, "products=pg,readRate=0,requests=32");
     let app = Caller::named(Identity::from_username("system:serviceaccount:shop:app"));
     let overloaded = (503, "Overloaded".to_owned());
 
@@ -147,7 +153,7 @@ async fn slots_that_are_held_at_one_gateway_are_free_at_the_other() {
 #[tokio::test]
 async fn an_address_that_failed_too_often_at_one_gateway_may_fail_at_the_other() {
     let world = World::new(0);
-    let dedicated = Dedicated::new(&world, "");
+    let dedicated = Dedicated::new(&world, "products=pg");
     flood(&dedicated.service, "nobody").await;
     let unknown = (401, "Unauthenticated".to_owned());
     assert_eq!(read(&world.service, "nobody").await, unknown);
@@ -156,7 +162,7 @@ async fn an_address_that_failed_too_often_at_one_gateway_may_fail_at_the_other()
 #[tokio::test]
 async fn nodes_come_to_the_shared_gateway_alone() {
     let world = World::new(0);
-    let dedicated = Dedicated::new(&world, "");
+    let dedicated = Dedicated::new(&world, "products=pg");
     let attach = || {
         Request::builder()
             .method(Method::POST)

@@ -13,6 +13,7 @@ mod keys;
 mod listeners;
 mod metadata;
 mod objects;
+mod products;
 mod replay;
 mod rotations;
 mod sealed_values;

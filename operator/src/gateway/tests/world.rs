@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use strongroom_model::id::SecretId;
 use strongroom_process::{Shutdown, WorkPool};
 use strongroom_rules::policy::Identity;
+use strongroom_rules::product::ProductDirectory;
 use strongroom_store::audit::{Actor, AuditOutcome, Durability, Entry};
 use strongroom_store::vault::{BindNamespace, CreateSecret, Meta, Quota, SecretView};
 use strongroom_testing::store::{meta_by, new_secret, reads, store_within, value_under as one};
@@ -31,6 +32,7 @@ use crate::gateway::listener_scope::ListenerScopes;
 use crate::gateway::metrics::GatewayMetrics;
 use crate::gateway::namespaces::Namespaces;
 use crate::gateway::protocols::{OWN, ProtocolService, bearer};
+use crate::gateway::quota_reservations::QuotaReservations;
 use crate::gateway::recent_puts::RecentPuts;
 use crate::gateway::request::AddressShares;
 use crate::gateway::request::token::made_for;
@@ -38,6 +40,7 @@ use crate::gateway::sealing_keys::SealingKeys;
 use crate::gateway::state::MAX_SCANS;
 use crate::gateway::{ExtensionApiAccounts, Gateway};
 use crate::policies::{ObservedPolicy, Policies};
+use crate::products::ProductDirectoryHandle;
 use crate::store_handle::StoreHandle;
 
 pub(in crate::gateway) struct World {
@@ -83,6 +86,7 @@ impl World {
         let policies = &self.gateway.policies;
         policies.policies_listed(&std::collections::HashSet::new());
         policies.readers_listed(|_, _| false);
+        self.gateway.products.publish(ProductDirectory::default());
         self
     }
 
@@ -139,6 +143,8 @@ impl World {
             attestations: Attestations::new(StoreHandle::new(store.clone()), PendingAttestations::default()),
             client: api.client(),
             policies: Policies::default(),
+            products: ProductDirectoryHandle::default(),
+            reservations: QuotaReservations::default(),
             external_sources: ExternalSourceIndex::default(),
             authenticator: Arc::new(authenticator),
             namespaces: Namespaces::new(api.client(), store.clone()),

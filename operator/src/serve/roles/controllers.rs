@@ -10,6 +10,7 @@ use crate::controllers::cache_quota::CacheBounds;
 use crate::controllers::metrics::Metrics;
 use crate::controllers::{self, ControllerOptions, GatewayShared, TaskFailure};
 use crate::kube::watch::WatchThread;
+use crate::products::ProductEndpoints;
 use crate::store_handle::StoreHandle;
 
 /// What the command line says of the controllers.
@@ -36,6 +37,7 @@ pub(super) struct ControllerRole {
     pub(super) reserved_secrets: Vec<String>,
     /// Those of node plugins.
     pub(super) node_namespaces: Vec<String>,
+    pub(super) endpoints: ProductEndpoints,
     pub(super) work: WorkPool,
     pub(super) watches: Arc<WatchThread>,
 }
@@ -57,6 +59,7 @@ impl ControllerRole {
             own_namespace,
             reserved_secrets,
             node_namespaces,
+            endpoints,
             work,
             watches,
         } = self;
@@ -67,6 +70,7 @@ impl ControllerRole {
             native_namespaces,
             concurrency,
             objects: CacheBounds::from_bytes(namespace_objects_bytes),
+            endpoints,
             work,
             watches: Some(watches),
         };

@@ -34,6 +34,7 @@ use crate::kube::watch::WatchThread;
 use crate::lease::Lease;
 use crate::own_secret::OwnSecret;
 use crate::policies::Policies;
+use crate::products::{ProductDirectoryHandle, ProductEndpoints};
 use crate::serve::metrics::ControlPlaneMetrics;
 use crate::serve::open::{OpenSettings, open};
 use crate::serve::report::{ReportSources, Reporter};
@@ -201,6 +202,13 @@ impl StoreParts {
         let (cluster_keys, terms) = (ClusterKeys::default(), DeliveryPolicyIndex::default());
         let (held, pending_attestations) = (HeldHours::default(), PendingAttestations::default());
         let consumers = ConsumerIndex::new(jiff::Timestamp::now());
+        let products = ProductDirectoryHandle::default();
+        let dedicated = gateway.dedicated.iter();
+        let own_sinks = sinks.iter().filter_map(Destination::product_sink);
+        let endpoints = ProductEndpoints::new(
+            dedicated.map(|gateway| (gateway.name.to_string(), gateway.products.clone())),
+            own_sinks.map(|(name, product)| (name.to_owned(), product.clone())),
+        );
         let (bundle_sender, bundle) = watch::channel(String::new());
         let node_namespaces = gateway
             .node_accounts
@@ -237,6 +245,7 @@ impl StoreParts {
                 cluster_keys: cluster_keys.clone(),
                 terms: terms.clone(),
                 consumers: consumers.clone(),
+                products: products.clone(),
                 held: held.clone(),
                 pending_attestations: pending_attestations.clone(),
             },
@@ -260,11 +269,13 @@ impl StoreParts {
                 terms,
                 consumers,
                 pending_attestations,
+                products,
                 bundle,
             },
             own_namespace: namespace,
             reserved_secrets,
             node_namespaces,
+            endpoints,
             work: metrics.work,
             watches,
         };

@@ -1,13 +1,13 @@
 //! What a command is, and what a decision says.
 
-use strongroom_model::id::{NamespaceId, SecretId};
+use strongroom_model::id::SecretId;
 use strongroom_model::time::Timestamp;
 
 use super::EntryDraft;
 use crate::audit::Action;
 use crate::vault::effect::Effect;
 use crate::vault::error::StoreError;
-use crate::vault::quota::Usage;
+use crate::vault::quota::QuotaUse;
 use crate::vault::view::View;
 
 /// A request that may change the store.
@@ -52,7 +52,7 @@ pub struct Decision<T> {
     /// The records of what changes; none where nothing does.
     pub(crate) entries: Vec<EntryDraft>,
     /// The room that it takes: those that are decided after it in the same group must not count on it.
-    pub(crate) takes: Option<(NamespaceId, Usage)>,
+    pub(crate) takes: Option<QuotaUse>,
     pub(crate) reply: T,
 }
 
@@ -78,8 +78,8 @@ impl<T> Decision<T> {
     }
 
     /// It takes this room.
-    pub(crate) fn with_usage(mut self, namespace: NamespaceId, usage: Usage) -> Self {
-        self.takes = Some((namespace, usage));
+    pub(crate) fn with_usage(mut self, takes: QuotaUse) -> Self {
+        self.takes = Some(takes);
         self
     }
 }

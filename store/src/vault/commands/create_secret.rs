@@ -111,7 +111,7 @@ impl Command for CreateSecret {
             head.id,
         ));
         effects.push(Effect::PutHead(Box::new(head)));
-        let mut decision = Decision::new(effects, about, reply).with_usage(self.namespace, takes);
+        let mut decision = Decision::new(effects, about, reply).with_usage(takes);
         decision.entries.extend(used);
         Ok(decision)
     }

@@ -108,7 +108,7 @@ impl Command for EnsureVersion {
             secret: view_after(&head),
         };
         effects.push(Effect::PutHead(Box::new(head)));
-        let mut decision = Decision::new(effects, about, reply).with_usage(namespace.id, takes);
+        let mut decision = Decision::new(effects, about, reply).with_usage(takes);
         decision.entries.extend(used);
         Ok(decision)
     }

@@ -8,6 +8,7 @@ use strongroom_model::time::Timestamp;
 
 use super::delete_secret::destroy;
 use super::destroy_secret::about_destruction;
+use super::products::without_namespace_uids;
 use super::{Command, Decision, Effect, EntryDraft, Namespace, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::engine::Table;
@@ -140,7 +141,8 @@ impl Command for ReleaseNamespace {
     }
 }
 
-/// Forgets the uids of all namespaces, so that a backup can be restored into a new cluster.
+/// Forgets the uids of all namespaces, those of products' managers too, so that a backup can be restored into
+/// a new cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ForgetNamespaceUids;
 
@@ -163,6 +165,17 @@ impl Command for ForgetNamespaceUids {
                 decision.effects.push(Effect::PutNamespace(Box::new(namespace)));
                 decision.reply += 1;
             }
+        }
+        for product in without_namespace_uids(view)? {
+            decision
+                .entries
+                .push(EntryDraft::new(Action::AdoptProduct).with(|entry| {
+                    entry.detail = format!(
+                        "product {}: the namespaces of its managers are taken over by name",
+                        product.code
+                    );
+                }));
+            decision.effects.push(Effect::PutProduct(Box::new(product)));
         }
         Ok(decision)
     }

@@ -50,6 +50,9 @@ impl Command for UpdateSecret {
             let (key, customer_key) = key_for(view, &mut namespace, wanted, now, &mut effects)?;
             head.key = key.id;
             head.customer_key = customer_key;
+            if head.customer_key != before.customer_key {
+                quota::check_new_hosting(view, &namespace, &head)?;
+            }
         }
         if head == before {
             return Ok(Decision::unchanged(secret_view(&head)));
@@ -60,7 +63,7 @@ impl Command for UpdateSecret {
             .with(|entry| entry.key = head.customer_key.then_some(head.key));
         let reply = view_after(&head);
         effects.push(Effect::PutHead(Box::new(head)));
-        Ok(Decision::new(effects, about, reply).with_usage(namespace.id, takes))
+        Ok(Decision::new(effects, about, reply).with_usage(takes))
     }
 
     fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<SecretView>, StoreError> {

@@ -4,6 +4,7 @@ mod audit;
 mod keys;
 mod namespaces;
 mod objects;
+mod products;
 mod request;
 mod secrets;
 mod value;

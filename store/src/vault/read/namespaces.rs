@@ -109,7 +109,9 @@ impl Store {
     /// [`NamespaceNotFound`](crate::vault::Refusal::NamespaceNotFound); [`StoreError::Damaged`].
     pub fn check_quota(&self, namespace: NamespaceId, value: Option<&Value>) -> Result<(), StoreError> {
         let snapshot = self.shared.engine.snapshot()?;
-        let view = View::new(&self.shared.keyring, snapshot.as_ref()).with_quotas(&self.shared.caches.quotas);
+        let caches = &self.shared.caches;
+        let view =
+            View::new(&self.shared.keyring, snapshot.as_ref()).with_quotas(&caches.quotas, &caches.products);
         check_any_secret(&view, &view.namespace(&namespace)?, value)
             .inspect_err(|_| self.shared.caches.quotas.count_refusal())?;
         Ok(())

@@ -18,15 +18,15 @@ use crate::crypto::{
 };
 use crate::engine::{Engine, Snapshot, Table, try_visit};
 use crate::format::{
-    Declaration, EnforcedPolicy, Head, HeadVersion, IndexedRecord, KeyState, KeyVersionState, StoredDataKey,
-    StoredVersion, key_version_key, meta, version_key,
+    Declaration, EnforcedPolicy, Head, HeadVersion, IndexedRecord, KeyState, KeyVersionState, ProductRecord,
+    StoredDataKey, StoredVersion, key_version_key, meta, version_key,
 };
 use crate::vault::error::StoreError;
 use crate::vault::heads::open_head;
 use crate::vault::indexed_record::open_indexed;
 use crate::vault::new_file::NewFile;
 use crate::vault::open_error::OpenError;
-use crate::vault::view::{View, declaration_index, key_key, policy_index};
+use crate::vault::view::{View, declaration_index, key_key, policy_index, product_index};
 
 /// Records are told of in steps of so many.
 const TOLD_EACH: u64 = 256;
@@ -110,6 +110,9 @@ impl<'a> ResealedRecords<'a> {
                     self.indexed(|keyring, declaration: &Declaration| {
                         declaration_index(keyring, &declaration.object.uid)
                     })?;
+                }
+                Table::Product => {
+                    self.indexed(|keyring, product: &ProductRecord| product_index(keyring, &product.code))?;
                 }
                 // Keys were first. A name comes with what it leads to, a version with its secret; the
                 // store's own facts and the audit come in `chains`, and attestations nowhere.

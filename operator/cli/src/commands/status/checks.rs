@@ -34,6 +34,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<StatusCheck> {
     checks.extend(backups(facts));
     checks.push(one(report_checks::rotations(facts)));
     checks.extend(several(report_checks::failing_objects(facts)));
+    checks.extend(report_checks::products(facts));
     checks.push(one(managed_secrets(facts)));
     checks
 }

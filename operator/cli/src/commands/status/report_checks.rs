@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use strongroom_api::installation_status::{CheckName, StatusCheck};
 use strongroom_api::process_report::{
-    CERTIFICATE_ENDS_ANNOTATION, KindCount, ProcessReport, SinkReport, VolumeReport,
+    CERTIFICATE_ENDS_ANNOTATION, KindCount, ProcessReport, ProductReport, SinkReport, VolumeReport,
 };
 
 use super::facts::Facts;
@@ -301,4 +301,31 @@ pub(super) fn failing_objects(facts: &Facts) -> Judged<Vec<StatusCheck>> {
         )
     };
     Ok(failing.iter().map(check).collect())
+}
+
+/// A line for each product; none where the process has not reported, which other checks say.
+pub(super) fn products(facts: &Facts) -> Vec<StatusCheck> {
+    const NAME: CheckName = CheckName::Product;
+    let check = |product: &ProductReport| {
+        let ProductReport {
+            code,
+            secrets,
+            max_secrets,
+            problem,
+        } = product;
+        let used = format!("{secrets} of {max_secrets} secrets");
+        let check = match problem {
+            None => ok(NAME, used),
+            Some(reason) => warning(
+                NAME,
+                format!("{reason}; {used}"),
+                format!("`kubectl describe secretproduct {code}` says in its conditions what to do"),
+            ),
+        };
+        of_item(code, check)
+    };
+    match report(facts, NAME) {
+        Ok(report) => report.products.iter().map(check).collect(),
+        Err(_) => Vec::new(),
+    }
 }

@@ -37,6 +37,7 @@ fn report() -> ProcessReport {
             {"server": "webhook", "ends": "2026-12-20T05:00:00Z"},
         ],
         "nodes": {"plugins": [{"version": "0.1.0", "nodes": 2}], "volumesAway": 0},
+        "products": [{"code": "aigw", "secrets": 41, "maxSecrets": 5000}],
     }))
 }
 
@@ -111,6 +112,9 @@ fn bad() -> Facts {
         overdue_rotations: 2,
         fullest_namespaces: from(json!([
             {"namespace": "pay", "secrets": 95, "maxSecrets": 100, "bytes": 10, "maxBytes": 1000},
+        ])),
+        products: from(json!([
+            {"code": "pg", "secrets": 3, "maxSecrets": 10, "problem": "ProductChanged"},
         ])),
         ..report()
     };

@@ -1,6 +1,7 @@
 //! What the tests of the rules start from: an object that is new, one that is as wanted, and changes to them.
 
 mod blocks;
+mod claims;
 mod renewal;
 mod steps;
 mod walks;
@@ -65,6 +66,7 @@ fn new() -> SecretFacts {
         import: ImportState::Unread,
         rotation: Coverage::None,
         certificate: None,
+        product: None,
     }
 }
 

@@ -52,6 +52,10 @@ fn says_statement_field_column_and_reason() {
             "statement 1, principals[0].serviceAccount, column 5: `shop/` is not a ServiceAccount",
         ),
         (
+            secret(json!({"ram": "acs:ram::*:user/a"}), json!({})),
+            "statement 1, principals[0].ram, column 1: `acs:ram::*:user/a` is not a principal of RAM",
+        ),
+        (
             secret(json!({"user": "a"}), json!({"sourceRanges": ["10.0.0.0/33"]})),
             "statement 1, conditions.sourceRanges[0], column 9: `10.0.0.0/33` is not an address range",
         ),

@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::{account, policy, request, user};
-use crate::policy::evaluate::{Effect, Target};
+use crate::policy::evaluate::{Effect, QuestionTarget};
 use crate::policy::filter::Probe;
 use crate::policy::{Action, CompiledPolicy, Principal, Request, RequestFacts, SharedStatements, compile};
 
-const READ: (Action, Target) = (Action::GetSecretValue, Target::Secret);
-const DESCRIBE: (Action, Target) = (Action::DescribeSecret, Target::Secret);
-const DECRYPT: (Action, Target) = (Action::Decrypt, Target::Key);
+const READ: (Action, QuestionTarget) = (Action::GetSecretValue, QuestionTarget::Secret);
+const DESCRIBE: (Action, QuestionTarget) = (Action::DescribeSecret, QuestionTarget::Secret);
+const DECRYPT: (Action, QuestionTarget) = (Action::Decrypt, QuestionTarget::Key);
 
 fn compiled(shared: &SharedStatements, spec: Json) -> CompiledPolicy {
     compile("shop", &policy(spec), shared).unwrap()
@@ -21,7 +21,7 @@ fn compiled(shared: &SharedStatements, spec: Json) -> CompiledPolicy {
 fn applies(
     policy: &CompiledPolicy,
     principal: &Principal,
-    (action, target): (Action, Target),
+    (action, target): (Action, QuestionTarget),
     name: &str,
     facts: &RequestFacts,
 ) -> bool {

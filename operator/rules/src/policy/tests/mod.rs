@@ -8,13 +8,15 @@ mod explain;
 mod filter;
 mod naive;
 mod namespace;
+mod products;
 mod shared;
 
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::SecretPolicySpec;
 
 use super::{
-    Action, Decision, Identity, PolicySet, PolicySource, Principal, Request, RequestFacts, SecretRef, decide,
+    Action, Decision, Identity, PolicySet, PolicySource, Principal, ProductContext, Request, RequestFacts,
+    SecretRef, decide,
 };
 
 fn policy(spec: Json) -> SecretPolicySpec {
@@ -72,6 +74,7 @@ fn request<'a>(
         key: None,
         owner: None,
         facts,
+        products: ProductContext::default(),
     }
 }
 

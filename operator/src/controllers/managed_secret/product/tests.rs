@@ -1,0 +1,306 @@
+//! Objects whose names are a product's: whose may make the secret, and what becomes of it.
+
+use std::collections::HashSet;
+
+use serde_json::{Value as Json, json};
+use strongroom_rules::declaration::{DeclarationScope, Digest};
+use strongroom_store::audit::{Actor, Author};
+use strongroom_store::vault::{Attest, ObjectChange, ObjectDigest};
+use strongroom_testing::store::{NOW, meta_by};
+
+use crate::controllers::declarations;
+use crate::controllers::testing::{ControllerFixture, NS, SECRETS, now, says};
+use crate::external_sources::{ExternalDeclaration, FirstOwner};
+use crate::policies::ObservedPolicy;
+
+const MANAGER: &str = "system:serviceaccount:pg-system:pg";
+
+fn product() -> Json {
+    json!({
+        "managers": [{"namespace": "pg-system", "name": "pg"}],
+        "namespaces": {"matchLabels": {"pg": "enabled"}},
+        "hosting": ["Free"],
+        "quota": {"free": {"perNamespace": 2, "total": 3}},
+    })
+}
+
+/// A product that offers paid hosting as well.
+fn paid() -> Json {
+    let mut product = product();
+    product["hosting"] = json!(["Free", "Paid"]);
+    product["quota"]["paid"] = json!({"perNamespace": 2, "total": 3});
+    product
+}
+
+/// A cluster in which `pg` is in force, and `root` may manage it.
+async fn world(product: Json) -> ControllerFixture {
+    let world = ControllerFixture::new();
+    declarations::begin(&world.ctx).await;
+    world.homes(&[(NS, "ns-1"), ("pg-system", "n-1")]);
+    world.list_products(Vec::new()).await;
+    world.product("pg", product).await;
+    world.api.script("POST /apis/authorization.k8s.io/", |request| {
+        let allowed = request.body["spec"]["user"] == "root";
+        async move { Ok((201, json!({"spec": {}, "status": {"allowed": allowed}}))) }
+    });
+    world.api.script("POST /apis/authentication.k8s.io/", |_| {
+        let answer = json!({"status": {"userInfo": {"username": "ourselves"}}});
+        async move { Ok((201, answer)) }
+    });
+    world.ctx.policies.policies_listed(&HashSet::new());
+    world.ctx.policies.readers_listed(|_, _| true);
+    world
+}
+
+fn generates(store_name: &str) -> Json {
+    json!({
+        "storeName": store_name,
+        "source": {"generate": {"keys": {"password": {"password": {}}}}},
+        "secret": {"name": "shown"},
+    })
+}
+
+/// The webhook says that this user is about to write the object as it is.
+fn attest(world: &ControllerFixture, name: &str, user: &str) {
+    let object = world.api.get(&ControllerFixture::path(name)).unwrap();
+    let digest = Digest::from_object(DeclarationScope::All, &object);
+    let attest = Attest {
+        uid: object["metadata"]["uid"].as_str().unwrap().parse().unwrap(),
+        namespace: NS.parse().unwrap(),
+        change: ObjectChange::Written,
+        digest: ObjectDigest(*digest.bytes()),
+        author: Author {
+            user: user.to_owned(),
+            groups: Vec::new(),
+            uid: String::new(),
+        },
+        forget: Vec::new(),
+    };
+    let store = world.ctx.store.blocking();
+    store.run(attest, meta_by(Actor::System, NOW)).unwrap();
+}
+
+/// This user applies an object, and it is reconciled.
+async fn apply_as(world: &mut ControllerFixture, user: &str, name: &str, spec: Json) {
+    world.apply(name, spec);
+    attest(world, name, user);
+    world.reconcile(name).await;
+}
+
+#[tokio::test]
+async fn a_manager_makes_the_secret_and_its_status_counts_it() {
+    let mut world = world(product()).await;
+    apply_as(&mut world, MANAGER, "orders", generates("pg!orders")).await;
+    assert_eq!(world.ready("orders"), says("True", "Ready"));
+    assert_eq!(world.versions("pg!orders").await, 1);
+    world.look_at_product("pg").await;
+    let status = world.product_status("pg");
+    assert_eq!(status["used"]["free"], json!({"secrets": 1, "namespaces": 1}));
+    // Nobody asks again about what was done.
+    world.api.log();
+    world.reconcile("orders").await;
+    let asked = world.api.log();
+    assert!(asked.iter().all(|line| line.starts_with("GET")), "{asked:?}");
+}
+
+#[tokio::test]
+async fn nobody_else_makes_one_but_who_may_manage_the_product_and_the_process_itself() {
+    let mut world = world(product()).await;
+    apply_as(&mut world, "jane", "janes", generates("pg!orders")).await;
+    assert_eq!(world.ready("janes"), says("False", "NotManager"));
+    let other = "system:serviceaccount:shop:pg";
+    apply_as(&mut world, other, "others", generates("pg!orders")).await;
+    assert_eq!(world.ready("others"), says("False", "NotManager"));
+    world.apply_now("nobodys", generates("pg!orders")).await;
+    assert_eq!(world.ready("nobodys"), says("False", "NotAttested"));
+    assert_eq!(world.view("pg!orders").await, None);
+    apply_as(&mut world, "root", "roots", generates("pg!orders")).await;
+    assert_eq!(world.ready("roots"), says("True", "Ready"));
+    let mut external = generates("pg!card");
+    external["source"] = json!({"external": {}});
+    external["secret"] = json!({"name": "card"});
+    apply_as(&mut world, "ourselves", "card", external).await;
+    assert_eq!(world.ready("card"), says("False", "AwaitingValue"));
+}
+
+#[tokio::test]
+async fn what_the_name_and_the_product_do_not_allow_is_said() {
+    let mut world = world(product()).await;
+    for (name, store_name, reason) in [
+        ("unknown", "aigw!x", "ProductUnknown"),
+        ("upper", "PG!x", "ProductUnknown"),
+        ("reserved", "strongroom!sealing", "ProductUnknown"),
+        ("two", "a!b!c", "SourceInvalid"),
+    ] {
+        world.apply(name, generates(store_name));
+        attest(&world, name, MANAGER);
+        // A name that is none ends the attempt.
+        let _ = world.reconcile_at(name, now()).await;
+        assert_eq!(world.ready(name), says("False", reason), "{store_name}");
+    }
+    // It lies under a key, which the product does not offer.
+    world.key("pay", json!({})).await;
+    let mut under = generates("pg!paid");
+    under["encryptionKey"] = json!("pay");
+    apply_as(&mut world, MANAGER, "paid", under).await;
+    assert_eq!(world.ready("paid"), says("False", "HostingNotOffered"));
+    let mut elsewhere = product();
+    elsewhere["namespaces"] = json!({"matchLabels": {"pg": "other"}});
+    world.product("pg", elsewhere).await;
+    apply_as(&mut world, MANAGER, "here", generates("pg!here")).await;
+    assert_eq!(world.ready("here"), says("False", "NamespaceNotSelected"));
+    world.product("pg", product()).await;
+    world.reconcile("here").await;
+    assert_eq!(world.ready("here"), says("True", "Ready"));
+}
+
+#[tokio::test]
+async fn a_name_that_was_there_before_its_product_is_nobodys() {
+    let mut world = world(product()).await;
+    let path = ControllerFixture::path("squats");
+    let metadata = json!({
+        "name": "squats", "namespace": NS, "generation": 1, "creationTimestamp": "2025-12-31T00:00:00Z",
+    });
+    let object = json!({"metadata": metadata, "spec": generates("pg!orders")});
+    world.api.put(&path, object);
+    world.watch("squats");
+    attest(&world, "squats", MANAGER);
+    world.reconcile("squats").await;
+    assert_eq!(world.ready("squats"), says("False", "ProductNewer"));
+    assert_eq!(world.view("pg!orders").await, None);
+}
+
+#[tokio::test]
+async fn a_product_makes_as_many_secrets_as_its_quota_allows() {
+    let mut world = world(product()).await;
+    for name in ["one", "two"] {
+        let mut spec = generates(&format!("pg!{name}"));
+        spec["secret"] = json!({"name": name});
+        apply_as(&mut world, MANAGER, name, spec).await;
+        assert_eq!(world.ready(name), says("True", "Ready"));
+    }
+    apply_as(&mut world, MANAGER, "three", generates("pg!three")).await;
+    assert_eq!(world.ready("three"), says("False", "QuotaExceeded"));
+    world.look_at_product("pg").await;
+    assert_eq!(
+        world.product_condition("pg", "QuotaAvailable"),
+        says("False", "QuotaExceeded")
+    );
+    let mut more = product();
+    more["quota"]["free"]["perNamespace"] = json!(3);
+    world.product("pg", more).await;
+    world.reconcile("three").await;
+    assert_eq!(world.ready("three"), says("True", "Ready"));
+}
+
+#[tokio::test]
+async fn without_its_product_a_secret_stays_as_it_is() {
+    let mut world = world(product()).await;
+    apply_as(&mut world, MANAGER, "orders", generates("pg!orders")).await;
+    let native = format!("{SECRETS}/shown");
+    let before = world.api.get(&native).unwrap();
+    world.delete_product("pg").await;
+    world.annotate("orders", "strongroom.dev/rotate-now", "please");
+    attest(&world, "orders", MANAGER);
+    world.reconcile("orders").await;
+    assert_eq!(world.ready("orders"), says("False", "ProductAbsent"));
+    assert_eq!(world.versions("pg!orders").await, 1);
+    assert_eq!(world.api.get(&native).unwrap()["data"], before["data"]);
+    world.product("pg", product()).await;
+    world.reconcile("orders").await;
+    assert_eq!(world.ready("orders"), says("True", "Ready"));
+    assert_eq!(world.versions("pg!orders").await, 2, "what was asked for is done");
+
+    let mut suspended = product();
+    suspended["suspend"] = json!(true);
+    world.product("pg", suspended).await;
+    world.reconcile("orders").await;
+    assert_eq!(world.ready("orders"), says("False", "ProductSuspended"));
+}
+
+#[tokio::test]
+async fn an_object_that_was_ready_stays_so_when_its_author_is_no_manager_any_more() {
+    let mut world = world(product()).await;
+    apply_as(&mut world, MANAGER, "orders", generates("pg!orders")).await;
+    let mut others = product();
+    others["managers"] = json!([{"namespace": "pg-system", "name": "second"}]);
+    world.product("pg", others).await;
+    world.reconcile("orders").await;
+    assert_eq!(world.ready("orders"), says("True", "Ready"));
+    // After a restart nothing is remembered but what its status says.
+    world.ctx.declarations = declarations::Declarations::default();
+    world.reconcile("orders").await;
+    assert_eq!(world.ready("orders"), says("True", "Ready"));
+    // A change is the present managers' to make.
+    let mut changed = generates("pg!orders");
+    changed["source"]["generate"]["keys"]["user"] = json!({"literal": "orders"});
+    apply_as(&mut world, MANAGER, "orders", changed.clone()).await;
+    assert_eq!(world.ready("orders"), says("False", "NotManager"));
+    assert_eq!(world.versions("pg!orders").await, 1);
+}
+
+#[tokio::test]
+async fn a_secret_under_a_key_waits_until_the_tenant_lets_the_product_use_it() {
+    let mut world = world(paid()).await;
+    world.key("pay", json!({})).await;
+    let mut under = generates("pg!card");
+    under["encryptionKey"] = json!("pay");
+    apply_as(&mut world, MANAGER, "card", under).await;
+    assert_eq!(world.ready("card"), says("False", "KeyNotGranted"));
+    let message = world.message("card", "Ready");
+    assert!(message.contains("principals: [{product: pg}]"), "{message}");
+    let grant = serde_json::from_value(json!({
+        "secrets": ["pg!*"],
+        "statements": [{"effect": "Allow", "principals": [{"product": "pg"}], "actions": ["keys:*"]}],
+    }))
+    .unwrap();
+    world
+        .ctx
+        .policies
+        .policy(NS, "grant", ObservedPolicy::first("u-grant", grant));
+    world.reconcile("card").await;
+    assert_eq!(world.ready("card"), says("True", "Ready"));
+    world.look_at_product("pg").await;
+    let used = world.product_status("pg")["used"].clone();
+    assert_eq!(used["paid"], json!({"secrets": 1, "namespaces": 1}));
+}
+
+#[tokio::test]
+async fn only_an_object_that_may_make_the_secret_takes_its_first_value() {
+    let mut world = world(product()).await;
+    let external = |native: &str| json!({"storeName": "pg!card", "source": {"external": {}}, "secret": {"name": native}});
+    let declare = |world: &ControllerFixture, name: &str| {
+        let object = world.api.get(&ControllerFixture::path(name)).unwrap();
+        let declaration = ExternalDeclaration {
+            object: name.to_owned(),
+            uid: object["metadata"]["uid"].as_str().unwrap().to_owned(),
+            created: None,
+            key: None,
+            native: None,
+        };
+        let declared = &world.ctx.declared;
+        declared.update(NS, name, "pg!card", Some(declaration));
+        declared.first_owner(NS, "pg!card")
+    };
+    world.apply("squats", external("a"));
+    assert!(matches!(declare(&world, "squats"), FirstOwner::Undecided));
+    attest(&world, "squats", "jane");
+    world.reconcile("squats").await;
+    assert!(matches!(declare(&world, "squats"), FirstOwner::Refused(name) if name == "squats"));
+    apply_as(&mut world, MANAGER, "card", external("b")).await;
+    let owner = declare(&world, "card");
+    assert!(matches!(&owner, FirstOwner::Object(declaration) if declaration.object == "card"));
+}
+
+#[tokio::test]
+async fn a_default_secret_always_has_its_window() {
+    let mut world = world(product()).await;
+    apply_as(&mut world, MANAGER, "orders", generates("pg!orders")).await;
+    let id = world.view("pg!orders").await.unwrap().id;
+    world.ctx.store.delete(id, 7).await.unwrap();
+    world.annotate("orders", "strongroom.dev/purge", &id.to_string());
+    attest(&world, "orders", MANAGER);
+    world.reconcile("orders").await;
+    assert_eq!(world.ready("orders"), says("False", "InRecoveryWindow"));
+    assert!(world.view("pg!orders").await.is_some());
+}

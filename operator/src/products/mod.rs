@@ -1,0 +1,16 @@
+//! Which products there are, shared by the watches that bring them and the requests that ask.
+//!
+//! What a product may is decided in `strongroom_rules::product`, on a [`ProductDirectory`] that never
+//! changes: a newer one takes its place. Until the first lists of SecretProducts and Namespaces are complete
+//! there is none, and nothing is decided about a secret: a Deny may be about a product's managers, and a
+//! tenant could take for his own what is a product's.
+//!
+//! [`ProductDirectory`]: strongroom_rules::product::ProductDirectory
+
+mod endpoints;
+mod handle;
+mod standing;
+
+pub(crate) use self::endpoints::{EndpointMatch, ProductEndpoints};
+pub(crate) use self::handle::ProductDirectoryHandle;
+pub(crate) use self::standing::{ObservedProduct, ProductArrival, ProductRecognition, recognize};
