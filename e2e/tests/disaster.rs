@@ -187,8 +187,16 @@ fn wait_all_ready(f: &Fixture) {
 /// What policies answer, in words.
 fn decisions(f: &Fixture) -> [String; 2] {
     ["generated-1", "external-1"].map(|secret| {
-        let ask = ["explain", "shop/checkout", "GetSecretValue", secret];
-        f.person(None, &ask, "").1
+        let ask = [
+            "explain",
+            "shop/checkout",
+            "GetSecretValue",
+            secret,
+            "--output=json",
+        ];
+        let answer = serde_json::from_str::<Value>(&f.person(None, &ask, "").1);
+        let answer = answer.unwrap_or_default();
+        answer["explanation"].as_str().unwrap_or_default().to_owned()
     })
 }
 

@@ -1,7 +1,7 @@
 //! People with `kubectl strongroom`, and a cluster with everything of the chart for them.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use strongroom_e2e::{Size, Strongroom};
@@ -79,6 +79,24 @@ impl Fixture {
         arguments: &[&str],
         stdin: &str,
     ) -> (bool, String, String) {
+        let output = self.command_of_person(namespace, user, arguments, stdin);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.success(), text(output.stdout), text(output.stderr))
+    }
+
+    /// What [`Fixture::person`] exits with, and what it prints.
+    pub fn exit_code(&self, user: Option<&str>, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.command_of_person("shop", user, arguments, "");
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    fn command_of_person(
+        &self,
+        namespace: &str,
+        user: Option<&str>,
+        arguments: &[&str],
+        stdin: &str,
+    ) -> Output {
         let mut command = Command::new(Strongroom::binary().with_file_name("kubectl-strongroom"));
         command
             .env("KUBECONFIG", self.cluster.kubeconfig())
@@ -92,9 +110,7 @@ impl Fixture {
         }
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.success(), text(output.stdout), text(output.stderr))
+        child.wait_with_output().unwrap()
     }
 
     /// As [`Fixture::person`], Jane.

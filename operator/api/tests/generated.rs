@@ -1,5 +1,5 @@
-//! The messages of the stream in the tree are those of `proto/stream.proto`, and the page of errors lists the
-//! codes. `UPDATE_GENERATED=1` writes them.
+//! The messages of the stream in the tree are those of `proto/stream.proto`, the page of errors lists the
+//! codes, and the page of troubleshooting the checks. `UPDATE_GENERATED=1` writes them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
@@ -47,9 +47,51 @@ fn the_reference_lists_every_code() {
          attempt was audited. A denial also has `missingPolicies`: SecretPolicies, as YAML, that would allow it.\n\n\
          A caller that may not know of a secret gets `SecretNotFound`, whether it exists or not. Knowing of it \
          requires `secrets:DescribeSecret`.\n\n\
+         Why a request is refused, and how to mend it, says `kubectl strongroom explain` \
+         ([troubleshooting](../troubleshooting.md)).\n\n\
          | code | status | cause and what to do |\n|---|---|---|\n{rows}"
     );
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/errors.md");
+    assert_current(&path, &page);
+}
+
+#[test]
+#[cfg(feature = "calls")]
+fn the_reference_of_troubleshooting_lists_every_check_and_result() {
+    use strongroom_api::v1::AccessCheckName;
+    let mut page = "# Troubleshooting\n\n\
+         Made of `operator/api/src/v1/access_check.rs`.\n\n\
+         Somebody cannot read or write a secret. One command looks at everything that can stand in the way:\n\n\
+         ```text\n\
+         kubectl strongroom -n shop explain secret db-main --as serviceaccount/checkout\n\
+         ```\n\n\
+         It shows the first check that fails, with a command that mends it, and then the others. The checks of Strongroom are for callers that \
+         may describe the secret ([who may do what](cli.md#who-may-do-what)). The checks of objects of the cluster are made with your own rights: \
+         what you may not see is `unknown`, and says which right that takes. `--via GATEWAY` asks for another gateway than the shared one.\n\n\
+         Exit codes: 0 if every check passes, 1 if one fails, 2 if Strongroom could not be asked or a check is unknown while none fails. \
+         `-o json` prints `checks`, each with `check`, `item`, `state`, `result`, `detail` and `remedy`.\n\n\
+         In the commands below, words of capitals stand for names; `explain` fills them in. INSTALLATION is the namespace of Strongroom, \
+         and a SETTING or PATCH is printed with its numbers.\n"
+        .to_owned();
+    for check in AccessCheckName::ALL {
+        page.push_str(&format!(
+            "\n## {}\n\n{} Looked at by {}.\n\n| result | state | what it means, and what to do | command |\n|---|---|---|---|\n",
+            check.label(),
+            check.question(),
+            check.made_by(),
+        ));
+        for result in check.results() {
+            let command = result.remedy().map(|command| format!("`{command}`"));
+            page.push_str(&format!(
+                "| `{}` | {} | {} | {} |\n",
+                result.as_str(),
+                result.state().label(),
+                result.meaning().trim(),
+                command.unwrap_or_default(),
+            ));
+        }
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/troubleshooting.md");
     assert_current(&path, &page);
 }
 

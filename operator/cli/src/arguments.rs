@@ -11,7 +11,7 @@ Examples:
   kubectl strongroom list -n shop
   kubectl strongroom get db-main --key password --show
   kubectl strongroom put partner --key token < token.txt
-  kubectl strongroom explain shop/checkout GetSecretValue db-main
+  kubectl strongroom explain secret db-main --as serviceaccount/checkout
   kubectl strongroom seal smtp --key password --native smtp < password.txt > smtp.yaml
   kubectl strongroom audit --secret db-main --decision denied --since 24h
 

@@ -88,13 +88,19 @@ pub(crate) enum Failure {
     /// `status`: nobody answers.
     #[error("{0}")]
     NotReachable(String),
+    /// `explain`: Strongroom did not answer, or not to this person.
+    #[error("{0}")]
+    CannotBeAsked(Box<Failure>),
+    /// `explain`: nothing fails that could be looked at, and something could not be.
+    #[error("{0}")]
+    Unchecked(String),
 }
 
 impl Failure {
     /// The code that the program exits with.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NotReachable(_) => ExitCode::from(2),
+            Self::NotReachable(_) | Self::CannotBeAsked(_) | Self::Unchecked(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

@@ -9,6 +9,8 @@
 //! | [`arguments`] | the command line |
 //! | [`cluster`] | the kubeconfig, and requests by it |
 //! | [`api_client`] | the operations of the API |
+//! | [`fact`] | something of the cluster that a person may see, or may not |
+//! | [`installation`] | where Strongroom is |
 //! | [`data`] | values: read, sealed, opened |
 //! | [`output`] | tables, JSON and YAML |
 //! | [`mod@csv`] | comma-separated values |
@@ -20,7 +22,9 @@ mod cluster;
 mod commands;
 mod csv;
 mod data;
+mod fact;
 mod failure;
+mod installation;
 mod output;
 
 use std::io::Write;

@@ -158,14 +158,18 @@ impl Output {
         }
     }
 
-    /// Prints an answer, or these lines of text, which begin with the decision that was made.
-    pub(crate) fn decision(&self, answer: &impl Serialize, allowed: bool, text: &str) -> Result<(), Failure> {
+    /// Prints an answer, or these lines of text, which begin with a word that says whether all is well.
+    pub(crate) fn decision(
+        &self,
+        answer: &impl Serialize,
+        (word, is_well): (&str, bool),
+        text: &str,
+    ) -> Result<(), Failure> {
         if self.format != Format::Table {
             return self.tell(answer, text);
         }
-        let word = if allowed { "allowed" } else { "denied" };
         let text = visible_lines(text);
-        let styled = if allowed { self.good(word) } else { self.bad(word) };
+        let styled = if is_well { self.good(word) } else { self.bad(word) };
         self.line(&match text.strip_prefix(word) {
             Some(rest) => format!("{styled}{rest}"),
             None => format!("{styled}: {text}"),

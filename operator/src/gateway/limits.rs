@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::authenticate::Caller;
 use super::problem::{Code, Problem};
+use super::rate_buckets::{RateBucket, RateBuckets, RateLevel};
 use super::request::{
-    AuthFailures, LimitScope, LimitedResource, NamespaceKey, PrincipalKey, RefusalMetrics, RefusalReason,
+    AuthFailures, Cost, LimitScope, LimitedResource, NamespaceKey, PrincipalKey, RefusalMetrics,
+    RefusalReason,
 };
 
 /// Largest body of a request in bytes: a value of 64 KiB as base64 with room for names.
@@ -83,7 +84,7 @@ impl Rates {
 pub(super) struct Limits {
     reads: Option<Buckets>,
     writes: Option<Buckets>,
-    all: Option<DefaultDirectRateLimiter>,
+    all: Option<RateBucket>,
     /// Callers that could not say who they are, by address: each failure is a record, and records take room.
     unauthenticated: Arc<AuthFailures>,
     refusals: RefusalMetrics,
@@ -91,16 +92,16 @@ pub(super) struct Limits {
 
 #[derive(Debug)]
 struct Buckets {
-    principals: DefaultKeyedRateLimiter<PrincipalKey>,
-    namespaces: DefaultKeyedRateLimiter<NamespaceKey>,
+    principals: RateBuckets<PrincipalKey>,
+    namespaces: RateBuckets<NamespaceKey>,
 }
 
 impl Buckets {
     fn new(rate: u32) -> Option<Self> {
-        let quota = Quota::per_second(NonZeroU32::new(rate)?);
+        let rate = NonZeroU32::new(rate)?;
         Some(Self {
-            principals: RateLimiter::keyed(quota),
-            namespaces: RateLimiter::keyed(quota),
+            principals: RateBuckets::new(rate),
+            namespaces: RateBuckets::new(rate),
         })
     }
 
@@ -142,7 +143,7 @@ impl Limits {
         Self {
             reads: Buckets::new(rates.reads),
             writes: Buckets::new(rates.writes),
-            all: NonZeroU32::new(rates.all).map(|rate| RateLimiter::direct(Quota::per_second(rate))),
+            all: NonZeroU32::new(rates.all).map(RateBucket::new),
             unauthenticated: Arc::default(),
             refusals,
         }
@@ -193,6 +194,26 @@ impl Limits {
         for buckets in [&self.reads, &self.writes].into_iter().flatten() {
             buckets.forget();
         }
+    }
+
+    /// What is left to a caller, to its namespace where it has one, and to all together, of what a request of
+    /// this cost takes; nothing is taken. Empty: there is no bound.
+    pub(super) fn levels(&self, caller: &Arc<Caller>, cost: Cost) -> Vec<RateLevel> {
+        let buckets = match cost {
+            Cost::Read => &self.reads,
+            Cost::Write => &self.writes,
+        };
+        let mut levels = Vec::new();
+        if let Some(buckets) = buckets {
+            let principal = PrincipalKey::new(caller);
+            levels.push(buckets.principals.level(LimitScope::Principal, &principal));
+            let namespace = NamespaceKey::new(caller);
+            levels.extend(
+                namespace.map(|namespace| buckets.namespaces.level(LimitScope::Namespace, &namespace)),
+            );
+        }
+        levels.extend(self.all.as_ref().map(|all| all.level(LimitScope::Everybody)));
+        levels
     }
 }
 
@@ -251,5 +272,38 @@ mod tests {
     fn zero_is_without_bound() {
         let limits = limits(0, 0, 0);
         assert!((0..10_000).all(|_| limits.take_read(&account("shop", "a")).is_ok()));
+        assert_eq!(limits.levels(&account("shop", "a"), Cost::Read), []);
+    }
+
+    #[test]
+    fn what_is_left_is_told_of_the_caller_of_its_namespace_and_of_all() {
+        let limits = limits(1_000, 1, 50);
+        assert_eq!(limits.take_write(&account("shop", "a")), Ok(()));
+        let scopes = |caller: &Arc<Caller>| -> Vec<(LimitScope, u32)> {
+            let levels = limits.levels(caller, Cost::Write).into_iter();
+            levels.map(|level| (level.scope, level.rate)).collect()
+        };
+        let everybody = (LimitScope::Everybody, 50);
+        assert_eq!(
+            scopes(&account("shop", "b")),
+            [(LimitScope::Principal, 1), (LimitScope::Namespace, 1), everybody]
+        );
+        let jane = Caller::named(Identity::User("jane".to_owned()));
+        assert_eq!(scopes(&jane), [(LimitScope::Principal, 1), everybody]);
+        // Another one of the namespace has taken nothing for itself, and nobody a read.
+        assert_eq!(limits.levels(&account("shop", "b"), Cost::Write)[0].left, 1);
+        assert_eq!(limits.levels(&account("shop", "a"), Cost::Read)[1].left, 1_000);
+        // Without rates of callers there is that of all.
+        let all = Limits::new(
+            Rates {
+                reads: 0,
+                writes: 0,
+                all: 50,
+            },
+            RefusalMetrics::default(),
+        );
+        let levels = all.levels(&jane, Cost::Read);
+        assert_eq!(levels.len(), 1);
+        assert_eq!((levels[0].scope, levels[0].left), (LimitScope::Everybody, 50));
     }
 }

@@ -41,6 +41,7 @@ mod operations;
 mod problem;
 mod protocols;
 mod quota_reservations;
+mod rate_buckets;
 mod recent_puts;
 pub(crate) mod request;
 mod review_capacity;

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::patterns::VERSION_ID_PATTERN;
+use super::access_check::AccessCheck;
+use super::patterns::{DNS_LABEL_PATTERN, VERSION_ID_PATTERN};
 
 /// Whose access to the secret is explained, and to what.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +23,15 @@ pub struct ExplainAccessQuery {
     #[serde(default)]
     #[schemars(regex(pattern = VERSION_ID_PATTERN))]
     pub stage: Option<String>,
+    /// EncryptionKey under which CreateSecret would make the secret, or UpdateSecret would move it.
+    #[serde(default)]
+    #[schemars(regex(pattern = DNS_LABEL_PATTERN))]
+    pub encryption_key: Option<String>,
+    /// Gateway that the principal would ask: `shared`, or the name of a dedicated one; the shared one where
+    /// absent.
+    #[serde(default)]
+    #[schemars(regex(pattern = DNS_LABEL_PATTERN))]
+    pub via: Option<String>,
 }
 
 /// Whether a principal may do something with a secret, and why.
@@ -52,4 +62,7 @@ pub struct ExplainAccessAnswer {
     /// What the customer's key that it lies under says to it; absent where it lies under none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// All that Strongroom looked at, in order.
+    #[serde(default)]
+    pub checks: Vec<AccessCheck>,
 }

@@ -4,6 +4,7 @@
 //! Values are [`Encoded`] here: wiped when dropped, and never told by `Debug`.
 
 mod access;
+mod access_check;
 mod audit_records;
 mod consumers;
 mod deleted_secrets;
@@ -21,6 +22,9 @@ mod version;
 mod watch;
 
 pub use self::access::{ExplainAccessAnswer, ExplainAccessQuery};
+pub use self::access_check::{
+    AccessCheck, AccessCheckName, AccessCheckResult, AccessCheckState, apply_command,
+};
 pub use self::audit_records::{AuditRecordsPage, ListAuditRecordsQuery};
 pub use self::consumers::{ConsumerKind, ConsumerState, ConsumersAnswer, SecretConsumer};
 pub use self::deleted_secrets::{

@@ -32,7 +32,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 /// Carries out what the command line says.
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
     let out = Output::from_argument(arguments.output);
     if out.csv && !matches!(arguments.command, Command::Audit(_)) {
         let why = "`--output csv` is an output of `audit` alone; use `json`";
@@ -45,6 +45,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         && seal.is_offline()
     {
         return seal::offline(seal, arguments.cluster.namespace.as_deref(), &out);
+    }
+    if let Command::Explain(explain) = &mut arguments.command {
+        explain.take_account(&mut arguments.cluster);
     }
     let client = ApiClient {
         cluster: Cluster::from_arguments(&arguments.cluster).await?,

@@ -219,11 +219,9 @@ impl ClaimRefusal {
                 ProductRefusal::Suspended { .. } => Reason::ProductSuspended,
                 ProductRefusal::NamespaceNotSelected { .. } => Reason::NamespaceNotSelected,
                 ProductRefusal::KeyRequired { .. } => Reason::KeyRequired,
-                // Of listeners only a request is refused, never an object.
-                ProductRefusal::NotOffered { .. }
-                | ProductRefusal::DedicatedListener { .. }
-                | ProductRefusal::OtherGateway { .. }
-                | ProductRefusal::OrdinarySecret { .. } => Reason::HostingNotOffered,
+                ProductRefusal::NotOffered { .. } | ProductRefusal::DedicatedListener { .. } => {
+                    Reason::HostingNotOffered
+                }
                 ProductRefusal::Unknown { .. } => Reason::ProductUnknown,
                 ProductRefusal::Managed { .. } | ProductRefusal::NoSecretPolicies { .. } => {
                     Reason::NotManager

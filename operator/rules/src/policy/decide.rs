@@ -67,6 +67,19 @@ pub struct MissingPermission {
     pub policy: PolicyKind,
 }
 
+impl MissingPermission {
+    /// Which policy is not there, in words: `own` is the principal's namespace, `of_secret` the secret's.
+    #[must_use]
+    pub fn text(&self, own: &str, of_secret: &str) -> String {
+        let action = self.action;
+        match self.policy {
+            PolicyKind::Identity => format!("no identity policy in namespace `{own}` allows {action}"),
+            PolicyKind::Secret => format!("no secret policy in namespace `{of_secret}` allows {action}"),
+            PolicyKind::Either => format!("no policy in namespace `{of_secret}` allows {action}"),
+        }
+    }
+}
+
 /// The two kinds of policies, by what they are attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PolicyKind {

@@ -76,23 +76,9 @@ pub fn explain(request: &Request<'_>, decision: &Decision, reader: &str) -> Expl
     if decision.barred {
         let _ = writeln!(text, "{BARRED}");
     }
+    let own = request.principal.identity.namespace().unwrap_or_default();
     for missing in &decision.missing {
-        let where_ = match missing.policy {
-            PolicyKind::Identity => format!(
-                "no identity policy in namespace `{}` allows {}",
-                request.principal.identity.namespace().unwrap_or_default(),
-                missing.action
-            ),
-            PolicyKind::Secret => format!(
-                "no secret policy in namespace `{}` allows {}",
-                request.secret.namespace, missing.action
-            ),
-            PolicyKind::Either => format!(
-                "no policy in namespace `{}` allows {}",
-                request.secret.namespace, missing.action
-            ),
-        };
-        let _ = writeln!(text, "{where_}");
+        let _ = writeln!(text, "{}", missing.text(own, request.secret.namespace));
     }
     let yaml = [
         wanted(

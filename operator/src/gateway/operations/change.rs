@@ -56,7 +56,8 @@ impl NewSecretKey {
         Ok(Self { name, found })
     }
 
-    fn target(&self) -> TargetKey<'_> {
+    /// The key by which it is decided about the change.
+    pub(super) fn target(&self) -> TargetKey<'_> {
         TargetKey::named(self.name.as_deref(), self.found.as_ref())
     }
 

@@ -1,61 +1,82 @@
 //! ExplainAccess: `GET /v1/namespaces/{namespace}/secrets/{name}/access`: why a principal gets what it gets,
-//! and what is missing.
+//! and what is missing: the decision, and the checks of the troubleshooting list that the process can make.
 //!
 //! Without `principal` it is about the caller. Whoever may not see the secret may not explain it. Labels of
-//! pods and the address of another principal are not known here, and count so.
+//! pods and the address of another principal are not known here, and count so. Nothing is taken from the
+//! rates of whoever is asked about.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use jiff::Timestamp;
 use strongroom_api::v1::{ExplainAccessAnswer, ExplainAccessQuery};
-use strongroom_rules::policy::{Action, Identity, Principal, RequestFacts};
+use strongroom_model::Hosting;
+use strongroom_model::name::Stage;
+use strongroom_rules::policy::{Action, Decision, Identity, PolicySource, Principal, RequestFacts};
 use strongroom_store::audit::{self, AuditOutcome};
-use strongroom_store::vault::{AuditNote, KeyState, SecretState};
+use strongroom_store::vault::{AuditNote, DefaultSecretQuota, KeyState, KeyView, SecretState, SecretView};
 
+use super::access_checks::{AccessFacts, CallerProof, ExplainedSecret, KeyUse, checks, cost};
+use super::change::NewSecretKey;
 use super::shape::time;
 use crate::gateway::authenticate::Caller;
+use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::operation::Input;
 use crate::gateway::problem::{Code, Problem, invalid};
-use crate::gateway::request::authorise::{authorise, decide, explain_decision};
-use crate::gateway::request::{
-    AccessRequest, OperationContext, RequestContext, SecretPath, find, product, record,
-};
+use crate::gateway::request::authorise::{decide, explain_decision, permit, use_of_key, used_key};
+use crate::gateway::request::product::{self, MatrixEntry};
+use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find, record};
 use crate::gateway::{Gateway, blocking};
+
+/// What is asked about.
+struct AccessQuestion {
+    action: Action,
+    /// The key under which a secret would come.
+    key: NewSecretKey,
+    query: ExplainAccessQuery,
+}
 
 pub(super) async fn run(
     context: OperationContext,
     input: Input<SecretPath, ExplainAccessQuery>,
 ) -> Result<ExplainAccessAnswer, Problem> {
     let OperationContext { gateway, request, .. } = context;
-    let Input {
-        path,
-        query: question,
-        ..
-    } = input;
-    let action = match &question.action {
+    let Input { path, query, .. } = input;
+    let action = match &query.action {
         None => Action::GetSecretValue,
         Some(text) => Action::named(text)
             .or_else(|| Action::named(&format!("secrets:{text}")))
             .filter(|action| !action.uses_key())
             .ok_or_else(|| invalid("`action` is like `GetSecretValue`"))?,
     };
-    blocking(move || answer(&gateway, &request, &path, action, &question)).await
+    let question = AccessQuestion {
+        action,
+        key: NewSecretKey::find(&gateway, path.namespace(), query.encryption_key.clone()).await?,
+        query,
+    };
+    blocking(move || answer(&gateway, &request, &path, &question)).await
 }
 
 fn answer(
     gateway: &Gateway,
     request: &RequestContext,
     path: &SecretPath,
-    action: Action,
-    question: &ExplainAccessQuery,
+    question: &AccessQuestion,
 ) -> Result<ExplainAccessAnswer, Problem> {
+    let AccessQuestion { action, key, query } = question;
+    let action = *action;
     let namespace = path.namespace().name();
     let found = find::secret(gateway, path)?;
     let facts = request.facts();
     let sees = AccessRequest::of_found(Action::DescribeSecret, &found, &facts);
-    let authorised = authorise(gateway, request, &sees)?;
-    let (knows, view) = (authorised.decision(), authorised.secret());
-    let caller = &**request.caller();
-    let subject = match &question.principal {
-        None => caller.clone(),
-        Some(text) => named(text),
+    // Whoever may describe a secret knows when there is none, and may ask whether one can be made.
+    let can_be = found.view().is_some() || action == Action::CreateSecret;
+    let knows = permit(gateway, request, &sees, can_be)?;
+    let view = found.view();
+    let caller: &Caller = request.caller();
+    let subject = match &query.principal {
+        None => Arc::clone(request.caller()),
+        Some(text) => Arc::new(named(text)),
     };
     if knows.rbac && !asks_by_rbac(caller, &subject, namespace) {
         let why = format!(
@@ -71,9 +92,10 @@ fn answer(
             Problem::new(Code::PolicyDenied, why),
         )?);
     }
-    let stage = question.stage.as_deref().unwrap_or("Current");
+    let stage = query.stage.as_deref().unwrap_or("Current");
+    let version = version_with(view, stage);
     let known = request.facts();
-    let known = match question.principal {
+    let known = match query.principal {
         None => known,
         Some(_) => RequestFacts {
             pod_labels: None,
@@ -84,35 +106,83 @@ fn answer(
     };
     let facts = RequestFacts {
         stages: [stage.to_owned()].into(),
-        version: stage
-            .parse()
-            .ok()
-            .and_then(|stage| view.stages.get(&stage))
-            .map(ToString::to_string),
+        version: version.map(str::to_owned),
         ..known
     };
     let access = AccessRequest {
         action,
         facts: &facts,
+        new_key: key.target(),
         ..sees
     };
+    let via = query
+        .via
+        .as_deref()
+        .unwrap_or_else(|| gateway.shared().name().as_str());
+    let listener = listener(gateway, via);
+    let by = listener.map_or_else(|| request.listener().facts(), ListenerScope::facts);
     let decision = decide(gateway, &subject, action, &access)?;
-    let explanation = explain_decision(gateway, (caller, &subject), &access, (&decision, knows))?;
-    let matrix = product::check_for(gateway, &subject, request.listener().facts(), &access)?;
+    let explanation = explain_decision(gateway, (caller, &*subject), &access, (&decision, &knows))?;
+    let matrix = product::check_for(gateway, &subject, by, &access)?;
     let owner = product::describe(gateway, &subject, &access)?;
+    let entry = product::entry(gateway, &subject, by.kind(), &access)?;
+    let own_key = view.map(|view| gateway.key(view)).transpose()?.flatten();
+    let used = used_key(gateway, action, &access)?.map(|(_, key)| key);
+    let identity = &subject.principal.identity;
+    let is_own = is_own(caller, identity, namespace);
+    let rates = listener.filter(|_| is_own);
+    let rates = rates.map(|listener| listener.limits.levels(&subject, cost(action)));
+    let (_, reasons) = explanation.text.split_once('\n').unwrap_or_default();
+    let reasons = reasons.trim_end().replace('\n', "; ");
+    let missing_policies = if matrix.is_ok() {
+        explanation.yaml
+    } else {
+        Vec::new()
+    };
+    let checks = checks(&AccessFacts {
+        namespace,
+        name: path.name(),
+        subject: identity,
+        proof: proof(caller, query.principal.is_none()),
+        action,
+        stage,
+        via,
+        listener: listener.map(ListenerScope::facts),
+        now: request.now(),
+        decision: &decision,
+        reasons: &reasons,
+        policies: &missing_policies,
+        denied_by: denied_by(&decision, &explanation.statements),
+        secret: view.map(|view| ExplainedSecret {
+            until: match view.state {
+                SecretState::Live => None,
+                SecretState::PendingDeletion { until, .. } => Some(time(until).to_string()),
+            },
+            version,
+            object: view.object.as_ref().map(|object| object.name.as_str()),
+        }),
+        key: key_use(action, used.as_ref(), own_key.is_some(), key),
+        rates: rates.as_deref(),
+        last_read: view
+            .filter(|_| is_own)
+            .and_then(|view| last_read(gateway, view, identity)),
+        product: entry.as_ref().zip(owner.as_deref()),
+        matrix: matrix.as_ref().map(|&()| ()),
+        quota: quota(gateway, &access)?,
+    });
     let note = AuditNote {
         outcome: AuditOutcome::Done,
         namespace: path.namespace().parsed().cloned(),
-        secret: Some(view.name.clone()),
-        secret_id: Some(view.id),
-        detail: format!("{action} for {}", subject.principal.identity),
+        secret: path.parsed().cloned(),
+        secret_id: view.map(|view| view.id),
+        detail: format!("{action} for {identity}"),
         ..AuditNote::new(audit::Action::ExplainAccess)
     };
     record::now(gateway, note, &request.meta(&[]))?;
     Ok(ExplainAccessAnswer {
         allowed: decision.allowed && matrix.is_ok(),
-        principal: subject.principal.identity.to_string(),
-        action: action.as_str().into(),
+        principal: identity.to_string(),
+        action: Cow::Borrowed(action.as_str()),
         explanation: match &matrix {
             Ok(()) => explanation.text,
             // The matrix comes first: what policies say changes nothing of it.
@@ -124,34 +194,136 @@ fn answer(
         },
         statements: explanation.statements,
         by_rbac: decision.rbac,
-        missing_policies: if matrix.is_ok() {
-            explanation.yaml
-        } else {
-            Vec::new()
-        },
+        missing_policies,
         product: owner,
-        key: gateway.key(view)?.map(|key| {
-            let name = key.name;
-            match key.state {
-                KeyState::Enabled => format!("EncryptionKey `{name}` is enabled"),
-                KeyState::Disabled => format!(
-                    "EncryptionKey `{name}` is disabled, so no value under it can be read or written; set `spec.enabled: true`"
-                ),
-                KeyState::PendingDeletion { until } => format!(
-                    "the key `{name}` will be destroyed at {}, and no value under it can be read or written; apply the EncryptionKey again",
-                    time(until)
-                ),
-                KeyState::Destroyed => format!("the key `{name}` was destroyed, and with it everything encrypted under it"),
-            }
-        }),
-        secret: match view.state {
-            SecretState::Live => "it is live".to_owned(),
-            SecretState::PendingDeletion { until, .. } => format!(
-                "it is in its recovery window until {} and its value cannot be read; restore it",
-                time(until)
-            ),
-        },
+        key: own_key.as_ref().map(about_key),
+        secret: about_secret(view),
+        checks,
     })
+}
+
+/// The listener of the gateway of this name.
+fn listener<'a>(gateway: &'a Gateway, name: &str) -> Option<&'a ListenerScope> {
+    let mut listeners = gateway.listeners.iter().map(|listener| &**listener);
+    listeners.find(|listener| listener.name().as_str() == name)
+}
+
+/// The version that carries a stage.
+fn version_with<'a>(view: Option<&'a SecretView>, stage: &str) -> Option<&'a str> {
+    let stage: Stage = stage.parse().ok()?;
+    view?.stages.get(&stage).map(|version| version.as_str())
+}
+
+/// The policy that denies it, where its statement is among those that are shown.
+fn denied_by<'a>(decision: &'a Decision, shown: &[String]) -> Option<(&'a str, &'a str)> {
+    let mut statements = decision.statements.iter();
+    statements.find_map(|statement| match &statement.source {
+        PolicySource::Policy(policy) if shown.iter().any(|text| text == statement.text()) => {
+            Some((statement.namespace.as_str(), policy.as_str()))
+        }
+        _ => None,
+    })
+}
+
+/// How the subject of the question has proven who it is.
+const fn proof(caller: &Caller, asks_itself: bool) -> CallerProof {
+    match (asks_itself, caller.via_extension_api, caller.offline) {
+        (false, ..) => CallerProof::NotShown,
+        (true, true, _) => CallerProof::ExtensionApi,
+        (true, false, true) => CallerProof::EarlierToken,
+        (true, false, false) => CallerProof::Token,
+    }
+}
+
+/// What the action has to do with a customer's key: the one that it uses, or that the secret lies under.
+fn key_use<'a>(
+    action: Action,
+    used: Option<&'a KeyView>,
+    lies_under_one: bool,
+    wanted: &'a NewSecretKey,
+) -> KeyUse<'a> {
+    match (used, &wanted.name, &wanted.found) {
+        (Some(key), ..) => KeyUse::Customer(key.name.as_str(), key.state),
+        (None, Some(name), None) if use_of_key(action).is_some() => KeyUse::Missing(name),
+        (None, ..) if lies_under_one => KeyUse::Unused,
+        (None, ..) => KeyUse::Default,
+    }
+}
+
+/// Whether what somebody does at the gateway is for the caller to know: his own doings, those of his
+/// namespace, and of the secret's.
+fn is_own(caller: &Caller, subject: &Identity, namespace: &str) -> bool {
+    let home = subject.namespace();
+    let of_caller = caller.principal.identity.namespace();
+    *subject == caller.principal.identity
+        || home.is_some_and(|home| home == namespace || of_caller == Some(home))
+}
+
+/// When somebody read the secret over the API last, within a day.
+fn last_read(gateway: &Gateway, view: &SecretView, identity: &Identity) -> Option<Timestamp> {
+    let principal = identity.to_string();
+    let readers = gateway.consumers.readers().for_secret(view.id).into_iter();
+    let own = readers.filter(|reader| reader.principal == principal);
+    own.map(|reader| reader.last).max()
+}
+
+/// The quotas that a secret counts on which is made, or which moves to another hosting, with that hosting.
+fn quota(
+    gateway: &Gateway,
+    access: &AccessRequest<'_>,
+) -> Result<Option<(Hosting, DefaultSecretQuota)>, Problem> {
+    let path = access.path;
+    let (Some(id), Some(name)) = (path.namespace().id(), path.default_secret()) else {
+        return Ok(None);
+    };
+    let hosting = access.new_key.hosting();
+    let counts = match (access.action, access.secret) {
+        (Action::CreateSecret, secret) => secret.is_none(),
+        // Nobody but the tenant moves it back.
+        (Action::UpdateSecret, Some(secret)) => {
+            hosting == Hosting::Paid && Hosting::under(secret.key.customer().as_ref()) == Hosting::Free
+        }
+        _ => false,
+    };
+    let Ok(code) = name.product_code() else {
+        return Ok(None);
+    };
+    if counts {
+        let quota = gateway.store.product_quota(&code, hosting, id)?;
+        Ok(Some((hosting, quota)))
+    } else {
+        Ok(None)
+    }
+}
+
+/// What the key that a secret lies under says to every request, in words.
+fn about_key(key: &KeyView) -> String {
+    let name = &key.name;
+    match key.state {
+        KeyState::Enabled => format!("EncryptionKey `{name}` is enabled"),
+        KeyState::Disabled => format!(
+            "EncryptionKey `{name}` is disabled, so no value under it can be read or written; set `spec.enabled: true`"
+        ),
+        KeyState::PendingDeletion { until } => format!(
+            "the key `{name}` will be destroyed at {}, and no value under it can be read or written; apply the EncryptionKey again",
+            time(until)
+        ),
+        KeyState::Destroyed => {
+            format!("the key `{name}` was destroyed, and with it everything encrypted under it")
+        }
+    }
+}
+
+/// What the secret says to every request, in words.
+fn about_secret(view: Option<&SecretView>) -> String {
+    match view.map(|view| view.state) {
+        None => "it does not exist yet".to_owned(),
+        Some(SecretState::Live) => "it is live".to_owned(),
+        Some(SecretState::PendingDeletion { until, .. }) => format!(
+            "it is in its recovery window until {} and its value cannot be read; restore it",
+            time(until)
+        ),
+    }
 }
 
 /// Whether somebody who knows of the secret by RBAC alone may ask about this one: about oneself, and about

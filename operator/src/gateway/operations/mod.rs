@@ -2,8 +2,10 @@
 //! and its function, `run`, does its work with what the stations of a request leave it.
 //!
 //! No operation knows HTTP, and none another one. What several of them do is in files of its own: `change`,
-//! `default_secret`, `metadata`, `value_read` and those below them.
+//! `default_secret`, `metadata`, `value_read` and those below them. `access_checks` is what ExplainAccess
+//! makes of its facts.
 
+mod access_checks;
 mod batch_get_secret_value;
 mod bodies;
 mod change;

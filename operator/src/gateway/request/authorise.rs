@@ -275,7 +275,7 @@ fn decide_among(
 }
 
 /// The use that an action makes of the key that the secret lies under.
-const fn use_of_key(action: Action) -> Option<Action> {
+pub(in crate::gateway) const fn use_of_key(action: Action) -> Option<Action> {
     match action {
         Action::GetSecretValue => Some(Action::Decrypt),
         // What is updated uses a key only where it moves under it.
@@ -298,7 +298,7 @@ const fn use_of_key(action: Action) -> Option<Action> {
 }
 
 /// The customer's key that the action uses, with the use.
-fn used_key(
+pub(in crate::gateway) fn used_key(
     gateway: &Gateway,
     action: Action,
     access: &AccessRequest<'_>,

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use strongroom_model::{DefaultSecretName, Hosting, ProductCode};
 use strongroom_rules::policy::{Action, ProductContext};
 use strongroom_rules::product::{
-    ListenerFacts, ProductDirectory, ProductRefusal, Target, decide_product, offered,
+    ListenerFacts, ListenerKind, MatrixCell, ProductDirectory, ProductRefusal, ProductRole, Target, cell,
+    decide_product, offered,
 };
 
 use super::authorise::AccessRequest;
@@ -188,6 +189,50 @@ pub(in crate::gateway) fn describe(
         page.unwrap_or_default(),
         subject.principal.identity,
     )))
+}
+
+/// The cell of the matrix that a request about a default secret comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::gateway) struct MatrixEntry {
+    /// Name of the SecretProduct, whether or not there is one.
+    pub(in crate::gateway) code: String,
+    /// As it is, or will be.
+    pub(in crate::gateway) hosting: Hosting,
+    /// As whom somebody asks.
+    pub(in crate::gateway) role: ProductRole,
+    pub(in crate::gateway) cell: MatrixCell,
+}
+
+/// Where the matrix says what [`check_for`] refuses or leaves to policies; none: the secret is an ordinary
+/// one.
+///
+/// # Errors
+/// Those of [`snapshot`].
+pub(in crate::gateway) fn entry(
+    gateway: &Gateway,
+    subject: &Caller,
+    listener: ListenerKind,
+    access: &AccessRequest<'_>,
+) -> Result<Option<MatrixEntry>, Problem> {
+    let products = snapshot(gateway)?;
+    let Some(target) = target(access, hosting(access)) else {
+        return Ok(None);
+    };
+    let product = products.product(target.name.code());
+    let identity = &subject.principal.identity;
+    let acts =
+        product.is_some_and(|product| product.is_manager(identity) && product.acts_in(target.namespace));
+    let role = if acts {
+        ProductRole::Manager
+    } else {
+        ProductRole::User
+    };
+    Ok(Some(MatrixEntry {
+        code: target.name.code().to_owned(),
+        hosting: target.hosting,
+        role,
+        cell: cell(access.action, role, target.hosting, listener),
+    }))
 }
 
 /// A refusal of the matrix, as a caller who may know of the secret is told.

@@ -30,10 +30,9 @@ impl Dedicated {
 
 impl World {
     /// The same, asked at a dedicated gateway with this setting and no rates from now on.
-    pub(super) fn asked_at(mut self, setting: &str) -> Self {
+    pub(super) fn asked_at(self, setting: &str) -> Self {
         let Dedicated { service, .. } = Dedicated::new(&self, &format!("{setting},readRate=0,writeRate=0"));
-        self.service = service;
-        self
+        Self { service, ..self }
     }
 }
 

@@ -6,6 +6,7 @@ mod callers;
 mod deletions;
 mod delivery;
 mod document;
+mod explain;
 mod extension_api;
 mod full;
 mod history;

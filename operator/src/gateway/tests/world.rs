@@ -121,6 +121,28 @@ impl World {
         front_accounts: ExtensionApiAccounts,
         quota: Option<Quota>,
     ) -> Self {
+        Self::build_beside(
+            &DedicatedGateways::default(),
+            rate,
+            account,
+            front_accounts,
+            quota,
+        )
+    }
+
+    /// In which there is this dedicated gateway as well; it is the shared one that is asked.
+    pub(super) fn beside(gateway: &str) -> Self {
+        let dedicated = DedicatedGateways::new(vec![gateway.parse().unwrap()]).unwrap();
+        Self::build_beside(&dedicated, 0, None, ExtensionApiAccounts::Allow, None).loaded()
+    }
+
+    fn build_beside(
+        dedicated: &DedicatedGateways,
+        rate: u32,
+        account: Option<&str>,
+        front_accounts: ExtensionApiAccounts,
+        quota: Option<Quota>,
+    ) -> Self {
         let (store, keep) = store_within(quota);
         let api = FakeApiServer::default();
         let metrics = GatewayMetrics::default();
@@ -130,8 +152,7 @@ impl World {
             writes: rate,
             all: 0,
         };
-        let (dedicated, addresses) = (DedicatedGateways::default(), AddressShares::default());
-        let listeners = ListenerScopes::new(rates, &dedicated, &addresses, refusals);
+        let listeners = ListenerScopes::new(rates, dedicated, &AddressShares::default(), refusals);
         let shared = Arc::clone(&listeners.shared);
         let authenticator = Authenticator::new(
             api.client(),

@@ -3,9 +3,10 @@
 use strongroom_api::installation_status::{CheckName, StatusCheck};
 use strongroom_api::v1::{StoreLimit, StoreUsage};
 
-use super::facts::{API_SERVICE, ApiAnswer, Facts};
+use super::facts::{ApiAnswer, Facts};
 use super::judged::{Judged, ago, failing, in_place, known, of_item, ok, percent, warning};
 use super::report_checks;
+use crate::installation::API_SERVICE;
 use crate::output::bytes;
 
 /// A lease that was not renewed for so long has no living holder; clocks differ by some of it.

@@ -18,52 +18,12 @@ use strongroom_crds::v1alpha1::ManagedSecret;
 
 use crate::api_client::ApiClient;
 use crate::cluster::Cluster;
+use crate::fact::Fact;
 use crate::failure::Failure;
+use crate::installation::{self, Place};
 
-/// The APIService of people's API.
-pub(super) const API_SERVICE: &str = "v1.people.strongroom.dev";
 /// The Lease of the process with the store.
 const LEASE: &str = "strongroom";
-
-/// Something of the cluster.
-#[derive(Clone, Debug)]
-pub(super) enum Fact<T> {
-    Seen(T),
-    /// It does not exist.
-    Absent,
-    /// The person may not see it: what that takes.
-    Hidden(String),
-    /// Whoever was asked did not answer, or nothing that is understood.
-    Unreadable(String),
-}
-
-impl<T> Fact<T> {
-    /// What the API server answered; `right` is what it takes to see it.
-    fn from_answer(cluster: &Cluster, answer: Result<Option<T>, kube::Error>, right: String) -> Self {
-        match answer {
-            Ok(Some(seen)) => Self::Seen(seen),
-            Ok(None) => Self::Absent,
-            Err(kube::Error::Api(status)) if status.code == 403 => Self::Hidden(right),
-            Err(error) => Self::Unreadable(cluster.failure(error).to_string()),
-        }
-    }
-
-    pub(super) const fn seen(&self) -> Option<&T> {
-        match self {
-            Self::Seen(seen) => Some(seen),
-            _ => None,
-        }
-    }
-
-    /// What is known of something that is found by way of this, which was not.
-    fn missing<U>(&self) -> Fact<U> {
-        match self {
-            Self::Seen(_) | Self::Absent => Fact::Absent,
-            Self::Hidden(right) => Fact::Hidden(right.clone()),
-            Self::Unreadable(reason) => Fact::Unreadable(reason.clone()),
-        }
-    }
-}
 
 /// Whether people's API answers.
 #[derive(Clone, Debug)]
@@ -72,14 +32,6 @@ pub(super) enum ApiAnswer {
     Answers(String),
     /// It does not.
     Silent(String),
-}
-
-/// Where the installation is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) namespace: String,
-    /// Its name there.
-    pub(super) name: String,
 }
 
 /// Everything that is looked at.
@@ -131,7 +83,7 @@ impl Facts {
             Err(error) => ApiAnswer::Silent(error.to_string()),
         };
         let (installation, room, held_hours, secrets) = tokio::join!(
-            installation(&client.cluster),
+            of_installation(&client.cluster),
             room(client),
             client.audit_held_hours(),
             managed_secrets(&client.cluster, all_namespaces),
@@ -162,11 +114,9 @@ impl Facts {
     }
 }
 
-async fn installation(cluster: &Cluster) -> InstallationFacts {
-    let services: Api<APIService> = Api::all(cluster.client.clone());
-    let found = services.get_opt(API_SERVICE).await;
-    let service = Fact::from_answer(cluster, found, format!("`get` of APIService `{API_SERVICE}`"));
-    let Some(place) = service.seen().and_then(place) else {
+async fn of_installation(cluster: &Cluster) -> InstallationFacts {
+    let service = installation::service(cluster).await;
+    let Some(place) = service.seen().and_then(Place::of_service) else {
         return InstallationFacts {
             place: None,
             claim: service.missing(),
@@ -263,16 +213,6 @@ fn summary(object: &ManagedSecret) -> ManagedSecretSummary {
     }
 }
 
-/// Namespace and name of the installation: the Service of its extension API server is named after it.
-fn place(service: &APIService) -> Option<Place> {
-    let reference = service.spec.as_ref()?.service.as_ref()?;
-    let name = reference.name.as_deref()?.strip_suffix("-front")?;
-    Some(Place {
-        namespace: reference.namespace.clone()?,
-        name: name.to_owned(),
-    })
-}
-
 /// Whether Strongroom, or the API server in front of it, answered, if only with a refusal of what was asked.
 fn is_somebodys_answer(error: &Failure) -> bool {
     match error {
@@ -297,21 +237,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn an_installation_is_found_by_its_service() {
-        let service: APIService = serde_json::from_value(json!({
-            "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": API_SERVICE},
-            "spec": {"groupPriorityMinimum": 1000, "versionPriority": 15,
-                "service": {"namespace": "strongroom", "name": "vault-front"}},
-        }))
-        .unwrap();
-        let found = Place {
-            namespace: "strongroom".to_owned(),
-            name: "vault".to_owned(),
-        };
-        assert_eq!(place(&service), Some(found));
-    }
 
     #[test]
     fn what_the_config_map_holds_is_read_or_said_to_be_missing() {

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use strongroom_api::installation_status::{CheckName, CheckState, StatusCheck};
 
-use super::facts::{Fact, Facts};
+use super::facts::Facts;
+use crate::fact::Fact;
 
 /// A check, or why nothing can be said of it.
 pub(super) type Judged<T = StatusCheck> = Result<T, StatusCheck>;

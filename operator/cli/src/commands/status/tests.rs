@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use strongroom_api::process_report::{KindCount, NodesReport, PluginVersionCount, ProcessReport};
 
-use super::facts::{Fact, Place};
 use super::*;
+use crate::fact::Fact;
+use crate::installation::Place;
 
 const SERVER: &str = "https://10.0.0.1:6443";
 
