@@ -35,6 +35,16 @@ pub(super) fn exec() -> Result<PathBuf, ClusterError> {
     built(&["exec", "test"])
 }
 
+/// The image of an example product.
+pub(super) fn product(name: &str) -> Result<PathBuf, ClusterError> {
+    built(&[name, "test"])
+}
+
+/// Debian's PostgreSQL, with its `psql`.
+pub(super) fn postgres() -> Result<PathBuf, ClusterError> {
+    built(&["postgres"])
+}
+
 /// What the builder says last is the archive.
 fn built(arguments: &[&str]) -> Result<PathBuf, ClusterError> {
     let script = root().join("e2e/images/build");

@@ -307,6 +307,22 @@ impl Cluster {
         self.load(&images::exec()?)
     }
 
+    /// The same for an example product, by the name of its program.
+    ///
+    /// # Errors
+    /// As [`Cluster::load_strongroom`].
+    pub fn load_product(&self, name: &str) -> Result<(), ClusterError> {
+        self.load(&images::product(name)?)
+    }
+
+    /// Puts a PostgreSQL onto each node, and the `psql` of whoever logs in.
+    ///
+    /// # Errors
+    /// As [`Cluster::load_strongroom`].
+    pub fn load_postgres(&self) -> Result<(), ClusterError> {
+        self.load(&images::postgres()?)
+    }
+
     /// A command that runs where the nodes live, in all of their namespaces.
     ///
     /// # Errors

@@ -68,19 +68,25 @@ pub(super) fn read<T>(
         let access = AccessRequest::of_found(Action::GetSecretValue, &looked, &facts);
         let authorised = authorise(gateway, request, &access)?;
         let secret = authorised.secret();
+        let refuse = |refusal| {
+            let problem = StoreError::Refused(refusal).into();
+            let statements = &authorised.decision().statements;
+            record::refuse(gateway, request, &access, statements, problem)
+        };
         let get = match asked.opening(secret, found, gateway.durability) {
             Ok(get) => get,
             Err(refusal) => {
                 // A key that is off says so first, as it does of a version that is there.
-                let refusal = unusable(gateway, secret)?.unwrap_or(refusal);
-                let problem = StoreError::Refused(refusal).into();
-                let statements = &authorised.decision().statements;
-                return Err(record::refuse(gateway, request, &access, statements, problem)?);
+                return Err(refuse(unusable(gateway, secret)?.unwrap_or(refusal))?);
             }
         };
         if let Some(version) = found
             && held.iter().any(|id| id == version.id.as_str())
         {
+            // Nothing is opened, but whoever has the value is to stop using it where the key is off.
+            if let Some(refusal) = unusable(gateway, secret)? {
+                return Err(refuse(refusal)?);
+            }
             record_reader(gateway, request, path, secret.id, &version.id);
             return Ok(ReadOutcome::Unchanged(version.id.clone()));
         }

@@ -189,6 +189,15 @@ async fn disabling_the_key_stops_reads_and_enabling_brings_the_same_answer_back(
         let answer = world.get("shop/app", path).await;
         assert_eq!(answer.code(), (409, "KeyDisabled".to_owned()), "{path}");
     }
+    // Also for whoever has the newest version, and would go on with it.
+    let held = || {
+        let request = Request::builder()
+            .uri("/v1/namespaces/shop/secrets/card/value")
+            .header("authorization", "Bearer shop/app")
+            .header("if-none-match", "\"v-1\"");
+        world.send(request, Body::empty())
+    };
+    assert_eq!(held().await.code(), (409, "KeyDisabled".to_owned()));
     let told = world.get("shop/app", "/card/access").await.json();
     assert_eq!(told["allowed"], true);
     assert!(
@@ -201,4 +210,5 @@ async fn disabling_the_key_stops_reads_and_enabling_brings_the_same_answer_back(
     assert_eq!(world.get("shop/app", "/card").await.status, 200, "describe works");
     store.run(EnableKey { namespace, key }, meta()).unwrap();
     assert_eq!(world.get("shop/app", "/card/value").await.body, before.body);
+    assert_eq!(held().await.status, 304);
 }
