@@ -16,6 +16,7 @@ mod nodes;
 mod plugin;
 mod pods;
 mod policy;
+mod product;
 mod put;
 mod read;
 mod row;
@@ -68,7 +69,7 @@ struct Group {
     measure: fn(&Arguments) -> Outcome<Vec<Row>>,
 }
 
-const GROUPS: [Group; 14] = [
+const GROUPS: [Group; 16] = [
     Group {
         rows: &["store.put.single", "store.put.group64"],
         measure: |arguments| store::put(&arguments.dir),
@@ -97,6 +98,14 @@ const GROUPS: [Group; 14] = [
             "policy.decide.worst_us",
         ],
         measure: |_| policy::measure(),
+    },
+    Group {
+        rows: &["product.create.quota64"],
+        measure: |arguments| product::quota(&arguments.dir),
+    },
+    Group {
+        rows: &["product.matrix_us"],
+        measure: |_| product::matrix(),
     },
     Group {
         rows: &[

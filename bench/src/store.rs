@@ -42,7 +42,7 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(millis).unwrap_or(0))
 }
 
-fn meta() -> Outcome<Meta> {
+pub(crate) fn meta() -> Outcome<Meta> {
     Ok(Meta {
         actor: Actor::Controller("bench".into()),
         request: RequestId::generate()?,
@@ -51,7 +51,7 @@ fn meta() -> Outcome<Meta> {
     })
 }
 
-fn value(bytes: usize) -> Outcome<Value> {
+pub(crate) fn value(bytes: usize) -> Outcome<Value> {
     let key = "value".parse()?;
     Ok(Value::from_keys(BTreeMap::from([(
         key,

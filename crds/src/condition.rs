@@ -62,7 +62,8 @@ condition_types! {
     /// Whether what stands sealed in the object is sealed for the cluster's newest key. There for sealed
     /// sources.
     SealCurrent,
-    /// Whether all volumes show the version that they follow. There while the secret is in volumes.
+    /// Of a secret, whether all volumes show the version that they follow; there while it is in volumes. Of a
+    /// SecretProduct, whether its own audit sink has its records; there while it has one.
     Delivered,
     /// Whether the certificate of the current version is valid for a while yet, and from the authority that
     /// its source names. There for x509 sources.
@@ -193,7 +194,7 @@ reasons! {
     SealCurrent => Fine,
     /// Something is sealed for an older key, which still opens it.
     SealOld => Fine,
-    /// All volumes show the version that they follow.
+    /// All volumes show the version that they follow, or the product's audit sink has its records.
     Delivered => Fine,
     /// Some volumes show another version than the one that they follow.
     VolumesBehind => Retry,
@@ -303,6 +304,11 @@ reasons! {
     GatewayMissing => Person,
     /// The chart has no audit sink of the name in `spec.paid.auditSink` that is the product's.
     SinkMissing => Person,
+    /// The product's audit sink does not take records: they wait until its `maxLag` is over.
+    SinkLagging => Retry,
+    /// Audit records went by the product's sink, which did not take them in time. They are in the audit log,
+    /// and with the next records that the sink takes, one says which those were.
+    RecordsLost => Retry,
     /// The code `strongroom` belongs to Strongroom itself.
     CodeReserved => Person,
 

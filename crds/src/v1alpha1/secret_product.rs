@@ -197,7 +197,8 @@ pub struct SecretProductStatus {
     /// How many it may own in all: the sum of the totals of `spec.quota`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<i64>,
-    /// When each manager was last seen to act, to the hour.
+    /// When each manager last used the API for a secret of the product, to ten minutes. One that works by
+    /// objects alone is not seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub managers_seen: Vec<ManagerSighting>,
@@ -232,7 +233,7 @@ pub struct HostingUsage {
     pub namespaces: i64,
 }
 
-/// When a manager was last seen to act.
+/// When a manager last used the API for a secret of the product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagerSighting {
@@ -242,6 +243,6 @@ pub struct ManagerSighting {
     /// Name of the ServiceAccount.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// To the hour.
+    /// To ten minutes.
     pub last: Time,
 }

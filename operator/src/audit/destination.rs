@@ -14,6 +14,7 @@ use super::cursor::ReaderScope;
 use super::product_sink::ProductFilter;
 use super::sink::{FormError, Sink, SinkContext, SinkKind};
 use super::{event_sink, file, otlp, stdout, syslog, webhook};
+use crate::products::SinkBacklogHandle;
 
 /// Every kind of sink. A new one is its module and its row here.
 const KINDS: &[SinkKind] = &[
@@ -87,6 +88,8 @@ pub(crate) struct Destination {
     scope: ReaderScope,
     /// Of a product's own sink: what of the records is for it.
     product: Option<Arc<ProductFilter>>,
+    /// Likewise, what waits for it.
+    backlog: SinkBacklogHandle,
     open: Arc<dyn Fn() -> Box<dyn Sink> + Send + Sync>,
 }
 
@@ -209,6 +212,7 @@ impl Destination {
             cursor: cursor_name(cursor),
             scope,
             product: None,
+            backlog: SinkBacklogHandle::default(),
             open: Arc::new(move || -> Box<dyn Sink> { Box::new(open()) }),
         }
     }
@@ -228,10 +232,15 @@ impl Destination {
         self.product.as_ref()
     }
 
-    /// What people call it, and whose it is, where it is a product's own sink.
-    pub(crate) fn product_sink(&self) -> Option<(&str, &ProductCode)> {
+    /// What people call it, whose it is, and what waits for it, where it is a product's own sink.
+    pub(crate) fn product_sink(&self) -> Option<(&str, &ProductCode, &SinkBacklogHandle)> {
         let filter = self.product.as_deref()?;
-        Some((filter.name(), filter.code()))
+        Some((filter.name(), filter.code(), &self.backlog))
+    }
+
+    /// What waits for it, where it is a product's own sink.
+    pub(super) const fn backlog(&self) -> &SinkBacklogHandle {
+        &self.backlog
     }
 
     /// The way there; nothing is opened yet.

@@ -6,6 +6,8 @@ use parking_lot::RwLock;
 use strongroom_rules::product::ProductDirectory;
 use tokio::sync::watch;
 
+use super::sightings::ManagerSightings;
+
 /// The products in force; cheap to clone.
 ///
 /// A request takes one snapshot and decides all of its questions on it.
@@ -19,6 +21,7 @@ struct Inner {
     current: RwLock<Option<Arc<ProductDirectory>>>,
     /// Counts the directories.
     changed: watch::Sender<u64>,
+    sightings: ManagerSightings,
 }
 
 /// The lists that the directory is made of are not complete.
@@ -38,6 +41,11 @@ impl ProductDirectoryHandle {
     /// Says when the products may have changed.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changed.subscribe()
+    }
+
+    /// When managers were last seen, which requests tell.
+    pub(crate) fn sightings(&self) -> &ManagerSightings {
+        &self.inner.sightings
     }
 
     /// Puts a directory in force. Answers whether it is another one than before.

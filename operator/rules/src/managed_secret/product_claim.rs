@@ -219,9 +219,11 @@ impl ClaimRefusal {
                 ProductRefusal::Suspended { .. } => Reason::ProductSuspended,
                 ProductRefusal::NamespaceNotSelected { .. } => Reason::NamespaceNotSelected,
                 ProductRefusal::KeyRequired { .. } => Reason::KeyRequired,
-                ProductRefusal::NotOffered { .. } | ProductRefusal::DedicatedListener { .. } => {
-                    Reason::HostingNotOffered
-                }
+                // Of listeners only a request is refused, never an object.
+                ProductRefusal::NotOffered { .. }
+                | ProductRefusal::DedicatedListener { .. }
+                | ProductRefusal::OtherGateway { .. }
+                | ProductRefusal::OrdinarySecret { .. } => Reason::HostingNotOffered,
                 ProductRefusal::Unknown { .. } => Reason::ProductUnknown,
                 ProductRefusal::Managed { .. } | ProductRefusal::NoSecretPolicies { .. } => {
                     Reason::NotManager

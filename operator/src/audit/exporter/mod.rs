@@ -84,8 +84,10 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
             let round = match self.destination.product() {
                 None => self.round(cursor, sink.as_mut(), &mut repeated).await,
                 Some(product) => {
-                    self.product_round(product, cursor, sink.as_mut(), &mut backlog)
-                        .await
+                    let round = self.product_round(product, cursor, sink.as_mut(), &mut backlog);
+                    let round = round.await;
+                    self.destination.backlog().set(backlog.summary());
+                    round
                 }
             };
             let pause = match round {

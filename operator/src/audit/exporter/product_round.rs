@@ -17,6 +17,7 @@ use crate::audit::cursor::Cursor;
 use crate::audit::page::{AuditPage, AuditPosition, PageLimits, page_within};
 use crate::audit::product_sink::ProductFilter;
 use crate::audit::sink::Sink;
+use crate::products::SinkBacklog;
 use crate::store_handle::timestamp;
 
 /// What is known of a product's sink from one round to the next.
@@ -28,6 +29,18 @@ pub(super) struct ProductBacklog {
     repeated: Option<AuditPage>,
     /// What went by since it took records last.
     undelivered: UndeliveredRecords,
+    /// When the oldest record was made that waits, as of the last page.
+    oldest: Option<jiff::Timestamp>,
+}
+
+impl ProductBacklog {
+    /// What there is to say of it to people.
+    pub(super) fn summary(&self) -> SinkBacklog {
+        if !self.undelivered.is_empty() {
+            return SinkBacklog::PassedBy;
+        }
+        self.oldest.map_or(SinkBacklog::Empty, SinkBacklog::Waiting)
+    }
 }
 
 impl<N: Fn() -> Timestamp> AuditExporter<N> {
@@ -46,12 +59,14 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
             asked,
             repeated,
             undelivered,
+            oldest,
         } = backlog;
         let from = undelivered.place_after(delivered);
         let mut page = match repeated.take() {
             Some(failed) => failed,
             None if from.is_end(&self.store) => {
                 self.metrics.lag(0);
+                *oldest = None;
                 return Ok(idle(undelivered));
             }
             None => {
@@ -70,6 +85,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
             let passed = undelivered.pass_over(&mut page.lines, now, product.max_lag());
             self.metrics.lost(passed);
         }
+        *oldest = page.lines.first().map(|line| line.record.time);
         if page.lines.is_empty() {
             return self.skip(from, page.next, cursor, undelivered).await;
         }

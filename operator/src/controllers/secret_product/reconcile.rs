@@ -94,6 +94,7 @@ async fn attempt(kept: &CachedObject<SecretProduct>, ctx: &Ctx, now: Timestamp) 
         product: &product,
         recognition,
         endpoints: &ctx.options.endpoints,
+        sightings: ctx.products.sightings(),
     };
     status::write(ctx, kept, report, now).await?;
     Ok(Action::requeue(RECHECK_INTERVAL))

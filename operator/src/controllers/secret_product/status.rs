@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{Resource, ResourceExt};
 use strongroom_crds::condition::{ConditionStatus, ConditionType, Reason, condition};
 use strongroom_crds::v1alpha1::{
-    HostingUsage as HostingUsageStatus, ProductUsage as UsageStatus, SecretProduct, SecretProductStatus,
+    HostingUsage as HostingUsageStatus, ManagerSighting, ProductUsage as UsageStatus, SecretProduct,
+    SecretProductStatus,
 };
 use strongroom_model::Hosting;
 use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
@@ -20,7 +21,11 @@ use crate::controllers::cached_object::CachedObject;
 use crate::controllers::failure::Failure;
 use crate::controllers::metrics::ProductNumbers;
 use crate::controllers::runtime::status_writer::{self, StatusSubject};
-use crate::products::{EndpointMatch, ProductEndpoints, ProductRecognition};
+use crate::products::{EndpointMatch, ManagerSightings, ProductEndpoints, ProductRecognition, SinkBacklog};
+
+/// How old the oldest record is that waits for a sink of which that is said: a sink that is asked again and
+/// takes it is no news.
+const MAX_UNSAID_LAG: SignedDuration = SignedDuration::from_secs(60);
 
 /// What there is to say of a product.
 pub(super) enum ProductReport<'a> {
@@ -37,6 +42,8 @@ pub(super) enum ProductReport<'a> {
         usage: ProductUsage,
         /// What the process has for products.
         endpoints: &'a ProductEndpoints,
+        /// When the managers were last seen.
+        sightings: &'a ManagerSightings,
     },
 }
 
@@ -81,10 +88,14 @@ fn described(
         product,
         recognition,
         usage,
+        endpoints,
+        sightings,
         ..
     } = report
     {
         wanted.push(quota_condition(product, usage, generation, now));
+        wanted.extend(sink_condition(product, endpoints, generation, now));
+        status.managers_seen = managers_seen(&before.managers_seen, product, sightings);
         status.used = Some(used(product, usage));
         let totals = product.observed.hosting.values().map(|quota| quota.total);
         status.quota = Some(count(totals.fold(0, u64::saturating_add)));
@@ -222,6 +233,65 @@ fn quota_condition(
     };
     let type_ = ConditionType::QuotaAvailable;
     condition(type_, status, reason, message, generation, Time(now))
+}
+
+/// Whether the product's own sink has its audit records. None where it has no such sink; if it names one,
+/// Ready says so.
+fn sink_condition(
+    product: &ReadableProduct,
+    endpoints: &ProductEndpoints,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Condition> {
+    let name = product.spec.paid.as_ref()?.audit_sink.as_deref()?;
+    let (status, reason, message) = match endpoints.backlog(name, &product.observed.code)? {
+        SinkBacklog::Waiting(oldest) if now.duration_since(oldest) > MAX_UNSAID_LAG => (
+            ConditionStatus::False,
+            Reason::SinkLagging,
+            format!(
+                "the sink `{name}` does not take records: the oldest is of {oldest}, and when its `maxLag` is over they go by it; look at the \
+                 receiver, and at what the log of Strongroom says of the sink"
+            ),
+        ),
+        SinkBacklog::PassedBy => (
+            ConditionStatus::False,
+            Reason::RecordsLost,
+            format!(
+                "records went by the sink `{name}`, which did not take them in time; they are in the audit log (`kubectl strongroom audit`), and \
+                 once the sink takes records again, one says which it lacks; look at the receiver"
+            ),
+        ),
+        SinkBacklog::Waiting(_) | SinkBacklog::Empty => (
+            ConditionStatus::True,
+            Reason::Delivered,
+            format!("the sink `{name}` has the records about the product's secrets"),
+        ),
+    };
+    let type_ = ConditionType::Delivered;
+    Some(condition(type_, status, reason, message, generation, Time(now)))
+}
+
+/// When each manager was last seen: as requests tell, or as an earlier process wrote.
+fn managers_seen(
+    before: &[ManagerSighting],
+    product: &ReadableProduct,
+    sightings: &ManagerSightings,
+) -> Vec<ManagerSighting> {
+    let code = product.observed.code.as_str();
+    let managers = product.spec.managers.iter();
+    managers
+        .filter_map(|manager| {
+            let mut known = before.iter();
+            let known = known.find(|seen| seen.namespace == manager.namespace && seen.name == manager.name);
+            let last = sightings.last(code, (&manager.namespace, &manager.name));
+            let last = last.max(known.map(|seen| seen.last.0))?;
+            Some(ManagerSighting {
+                namespace: manager.namespace.clone(),
+                name: manager.name.clone(),
+                last: Time(last),
+            })
+        })
+        .collect()
 }
 
 /// What of a hosting is used up, in words.

@@ -1,10 +1,11 @@
 //! Products that come, go and come back.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use strongroom_rules::product::{NamespaceSelection, ProductState};
 
-use crate::controllers::testing::{ControllerFixture, says};
-use crate::products::ProductEndpoints;
+use crate::controllers::testing::{ControllerFixture, now, says};
+use crate::products::{ProductEndpoints, SinkBacklog, SinkBacklogHandle};
 
 const ACCOUNT: &str = "/api/v1/namespaces/pg-system/serviceaccounts/pg";
 
@@ -231,7 +232,11 @@ async fn what_the_installation_does_not_have_is_said() {
     let (pg, other) = ("pg".parse().unwrap(), "other".parse().unwrap());
     world.ctx.options.endpoints = ProductEndpoints::new(
         [("own".to_owned(), vec![pg]), ("theirs".to_owned(), vec![other])],
-        [("own".to_owned(), "pg".parse().unwrap())],
+        [(
+            "own".to_owned(),
+            "pg".parse().unwrap(),
+            SinkBacklogHandle::default(),
+        )],
     );
     for (name, expected) in [
         ("own", says("True", "Ready")),
@@ -256,6 +261,79 @@ async fn what_the_installation_does_not_have_is_said() {
     );
     let directory = world.ctx.products.current().unwrap();
     assert!(directory.product("strongroom").is_none());
+}
+
+#[tokio::test]
+async fn what_waits_for_the_sink_of_a_product_is_said() {
+    let mut world = with_product().await;
+    let backlog = SinkBacklogHandle::default();
+    world.ctx.options.endpoints =
+        ProductEndpoints::new([], [("siem".to_owned(), "pg".parse().unwrap(), backlog.clone())]);
+    let delivered = |world: &ControllerFixture| {
+        let conditions = world.product_status("pg")["conditions"].take();
+        let mut conditions = conditions.as_array().unwrap().iter();
+        let found = conditions.find(|condition| condition["type"] == "Delivered");
+        found.map(|condition| (condition["status"].clone(), condition["reason"].clone()))
+    };
+    assert_eq!(delivered(&world), None, "it names no sink");
+    let mut wanted = spec(&["pg"]);
+    wanted["hosting"] = json!(["Free", "Paid"]);
+    wanted["paid"] = json!({"auditSink": "siem"});
+    let old = SinkBacklog::Waiting(now() - SignedDuration::from_mins(2));
+    for (waits, status, reason) in [
+        (SinkBacklog::Empty, "True", "Delivered"),
+        (SinkBacklog::Waiting(now()), "True", "Delivered"),
+        (old, "False", "SinkLagging"),
+        (SinkBacklog::PassedBy, "False", "RecordsLost"),
+        (SinkBacklog::Empty, "True", "Delivered"),
+    ] {
+        backlog.set(waits);
+        world.product("pg", wanted.clone()).await;
+        assert_eq!(
+            delivered(&world),
+            Some((json!(status), json!(reason))),
+            "{waits:?}"
+        );
+        // It acts all the same.
+        assert_eq!(world.product_condition("pg", "Ready"), says("True", "Ready"));
+    }
+    wanted["paid"] = json!({"auditSink": "other"});
+    world.product("pg", wanted).await;
+    assert_eq!(delivered(&world), None, "there is none, which Ready says");
+}
+
+#[tokio::test]
+async fn when_managers_were_last_seen_is_written_in_steps_and_stays() {
+    let mut world = with_product().await;
+    let seen = |world: &ControllerFixture| -> Vec<(String, Timestamp)> {
+        let status = world.product_status("pg");
+        let seen = status["managersSeen"].as_array().cloned().unwrap_or_default();
+        let text = |value: &Json| value.as_str().unwrap().to_owned();
+        seen.iter()
+            .map(|seen| (text(&seen["name"]), text(&seen["last"]).parse().unwrap()))
+            .collect()
+    };
+    assert_eq!(seen(&world), []);
+    let manager = ("pg-system", "pg");
+    world.ctx.products.sightings().record("pg", manager, now());
+    world.ctx.products.sightings().record("other", manager, now());
+    world.look_at_product("pg").await;
+    let last = world.ctx.products.sightings().last("pg", manager).unwrap();
+    assert_eq!(seen(&world), [("pg".to_owned(), last)]);
+    // The next process has seen nobody, and nothing is written again.
+    world.ctx.products = <_>::default();
+    world.api.log();
+    world.look_at_product("pg").await;
+    let mut writes = world.api.log().into_iter();
+    assert_eq!(writes.find(|line| !line.starts_with("GET")), None);
+    assert_eq!(seen(&world), [("pg".to_owned(), last)]);
+    let later = last + SignedDuration::from_mins(10);
+    world.ctx.products.sightings().record("pg", manager, later);
+    world.look_at_product("pg").await;
+    assert_eq!(seen(&world), [("pg".to_owned(), later)]);
+    // Who is no manager any more is not told of.
+    world.product("pg", spec(&["second"])).await;
+    assert_eq!(seen(&world), []);
 }
 
 #[tokio::test]

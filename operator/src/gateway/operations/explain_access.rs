@@ -24,8 +24,9 @@ use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::operation::Input;
 use crate::gateway::problem::{Code, Problem, invalid};
 use crate::gateway::request::authorise::{decide, explain_decision, permit, use_of_key, used_key};
-use crate::gateway::request::product::{self, MatrixEntry};
-use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, find, record};
+use crate::gateway::request::{
+    AccessRequest, OperationContext, RequestContext, SecretPath, find, product, record,
+};
 use crate::gateway::{Gateway, blocking};
 
 /// What is asked about.

@@ -202,6 +202,7 @@ fn decide_both(
     let listener = request.listener().facts();
     let matrix = product::judge(&products, caller, listener, action, access);
     if exists && decision.allowed && matrix.is_ok() {
+        product::note_manager(gateway, &products, request, access);
         return Ok(Ok(decision));
     }
     let knows = decide_among(gateway, &products, caller, Action::DescribeSecret, access)?;

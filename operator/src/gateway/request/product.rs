@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use strongroom_model::{DefaultSecretName, Hosting, ProductCode};
-use strongroom_rules::policy::{Action, ProductContext};
+use strongroom_rules::policy::{Action, Identity, ProductContext};
 use strongroom_rules::product::{
     ListenerFacts, ListenerKind, MatrixCell, ProductDirectory, ProductRefusal, ProductRole, Target, cell,
     decide_product, offered,
@@ -103,6 +103,25 @@ pub(super) fn knows_own(
     }
     let product = products.product(code);
     action == Action::CreateSecret && product.is_some_and(|product| product.is_manager(identity))
+}
+
+/// Notes who acts for the product that owns the secret, where that is who asks.
+pub(super) fn note_manager(
+    gateway: &Gateway,
+    products: &ProductDirectory,
+    request: &RequestContext,
+    access: &AccessRequest<'_>,
+) {
+    let Some(secret) = access.path.default_secret() else {
+        return;
+    };
+    let identity = &request.caller().principal.identity;
+    if let Identity::ServiceAccount { namespace, name } = identity
+        && has_code(products.caller(identity).managed, secret.code())
+    {
+        let sightings = gateway.products.sightings();
+        sightings.record(secret.code(), (namespace, name), request.now());
+    }
 }
 
 fn has_code(managed: &[ProductCode], code: &str) -> bool {

@@ -30,9 +30,10 @@ impl Dedicated {
 
 impl World {
     /// The same, asked at a dedicated gateway with this setting and no rates from now on.
-    pub(super) fn asked_at(self, setting: &str) -> Self {
+    pub(super) fn asked_at(mut self, setting: &str) -> Self {
         let Dedicated { service, .. } = Dedicated::new(&self, &format!("{setting},readRate=0,writeRate=0"));
-        Self { service, ..self }
+        self.service = service;
+        self
     }
 }
 

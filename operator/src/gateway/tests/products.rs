@@ -783,6 +783,22 @@ fn check(explained: &Json, name: &str) -> (String, String) {
 }
 
 #[tokio::test]
+async fn a_manager_that_acts_for_its_product_is_seen() {
+    let world = World::with_product(facts());
+    let seen = |code, manager| world.gateway.products.sightings().last(code, manager);
+    let manager = ("system", "manager");
+    assert_eq!(world.get(USER, "/pg!free/value").await.status, 200);
+    // Refused, and about a secret of nobody's.
+    assert_eq!(world.get(MANAGER, "/aigw!free").await.code().0, 404);
+    world.get(MANAGER, "/db-main").await;
+    assert_eq!(seen("pg", manager), None);
+    assert_eq!(world.get(MANAGER, "/pg!free").await.status, 200);
+    assert!(seen("pg", manager).is_some());
+    assert_eq!(seen("pg", ("shop", "app")), None);
+    assert_eq!(seen("aigw", manager), None);
+}
+
+#[tokio::test]
 async fn an_explanation_of_a_creation_or_a_move_counts_the_quota() {
     let mut edited = facts();
     let full = QuotaLimits {

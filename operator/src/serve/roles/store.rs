@@ -207,7 +207,7 @@ impl StoreParts {
         let own_sinks = sinks.iter().filter_map(Destination::product_sink);
         let endpoints = ProductEndpoints::new(
             dedicated.map(|gateway| (gateway.name.to_string(), gateway.products.clone())),
-            own_sinks.map(|(name, product)| (name.to_owned(), product.clone())),
+            own_sinks.map(|(name, product, backlog)| (name.to_owned(), product.clone(), backlog.clone())),
         );
         let (bundle_sender, bundle) = watch::channel(String::new());
         let node_namespaces = gateway

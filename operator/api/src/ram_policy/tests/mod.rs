@@ -79,11 +79,11 @@ fn the_secret_policy_comes_in_and_goes_out_as_it_is() {
 
 #[test]
 fn an_edited_policy_goes_out_as_what_it_says_now() {
-    let mut policy = imported(SECRET, &secrets());
+    let mut policy = import(SECRET, "pay", &secrets(), &accounts()).unwrap();
     policy.spec.statements[0]
         .actions
         .push("secrets:PutSecretValue".to_owned());
-    let text = export("shop", &policy.spec, &policy.annotations).unwrap();
+    let text = export("pay", &policy.spec, &policy.annotations).unwrap();
     let expected = json!({"Version": "1", "Statement": [{
         "Effect": "Allow",
         "Principal": {"RAM": ["acs:ram::190325303126****:user/key_ramuser3"]},
@@ -178,7 +178,7 @@ fn what_cannot_be_said_here_is_refused_with_its_place() {
         ),
         (
             with("Principal", json!({"RAM": "acs:ram::1:root"})),
-            "$.Statement.Principal: a policy for ServiceAccounts has no principals",
+            "$.Statement.Principal.RAM: a policy for ServiceAccounts has no principals",
         ),
         (
             with("Effect", json!("allow")),

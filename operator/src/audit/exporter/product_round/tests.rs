@@ -53,6 +53,11 @@ impl Scene {
         std::fs::create_dir(self.folder()).unwrap();
     }
 
+    /// What is told of it to people.
+    fn backlog(&self) -> SinkBacklog {
+        self.destination.backlog().get()
+    }
+
     /// What the sink has.
     fn told(&self) -> Vec<serde_json::Value> {
         objects(&self.folder().join("audit.json"))
@@ -156,8 +161,11 @@ async fn what_waited_too_long_goes_by_and_is_said_in_the_chain_and_in_its_own_st
     scene.read_all(&[OWN, "db", OWN, OWN]);
     until("an attempt", || failures(&running) > 0).await;
     assert_eq!(lost(&running), 0);
+    let waiting = SinkBacklog::Waiting(timestamp(NOW));
+    until("it to be said", || scene.backlog() == waiting).await;
     scene.minutes.store(6, Ordering::SeqCst);
     until("them to go by", || lost(&running) == 3).await;
+    until("that to be said", || scene.backlog() == SinkBacklog::PassedBy).await;
     // A process that ends before it is said says it the next time.
     running.stop().await;
     let running = scene.start().await;
@@ -165,6 +173,7 @@ async fn what_waited_too_long_goes_by_and_is_said_in_the_chain_and_in_its_own_st
     scene.read_all(&["db", OWN, OWN]);
     scene.revive();
     until("what it lacks", || !scene.gaps().is_empty()).await;
+    until("nothing to wait", || scene.backlog() == SinkBacklog::Empty).await;
     running.stop().await;
 
     let own = |record: &mut strongroom_api::audit::AuditRecord| record.secret.as_deref() == Some(OWN);
