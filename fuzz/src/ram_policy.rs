@@ -19,7 +19,9 @@ fn targets() -> [PolicyTarget; 2] {
 }
 
 fn accounts() -> RamAccounts {
-    "123456789012****=shop,210987654321****=pay".parse().unwrap_or_default()
+    "123456789012****=shop,210987654321****=pay"
+        .parse()
+        .unwrap_or_default()
 }
 
 /// Reads a policy as it is for one of both, or says why it is for none.

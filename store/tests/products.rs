@@ -170,7 +170,7 @@ fn the_same_again_writes_nothing_and_other_managers_are_on_record_as_adopted() {
         ..again
     };
     keep(&f.store, of_others.clone());
-    assert_eq!(kept(&f.store), [of_others.clone()]);
+    assert_eq!(kept(&f.store), std::slice::from_ref(&of_others));
     let told: Vec<Action> = actions(&f.store)
         .into_iter()
         .filter(|action| matches!(action, Action::PutProduct | Action::AdoptProduct))
@@ -318,7 +318,7 @@ fn of_64_at_once_just_one_gets_the_last_place() {
         }
         // In any namespace, where the quota of all of them is what ends.
         let home = |number: usize| {
-            if total == 10 && number % 2 == 0 {
+            if total == 10 && number.is_multiple_of(2) {
                 other
             } else {
                 f.namespace
@@ -489,8 +489,8 @@ fn products_together_end_at_their_share_and_hinder_no_namespace() {
     }
     // By number: ten times what a namespace may have.
     let mut made = Vec::new();
-    for number in 0..10 {
-        let code = if number % 2 == 0 { "pg" } else { "aigw" };
+    for number in 0_usize..10 {
+        let code = if number.is_multiple_of(2) { "pg" } else { "aigw" };
         made.push(new(store, shop, &format!("{code}!{number}")).unwrap());
     }
     let refused = new(store, shop, "pg!more").unwrap_err();

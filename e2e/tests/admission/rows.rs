@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::Fixture;
+use crate::support::{Fixture, in_time};
 use crate::{CHART, TEMPLATES, TRIED, cluster, list, object, rendered, rows, text, user};
 
 /// A verb of the table in words, as the rules say it too.
@@ -131,11 +131,11 @@ fn each_row_takes_what_it_asks_and_no_less() {
         with_object(&f, row, || {
             // Rules and roles take a moment to be in force.
             let mut last = None;
-            let right = eventually_or(|| {
+            let right = in_time(|| {
                 last = wrong(&f, row);
-                last.is_none()
+                last.is_none().then_some(())
             });
-            assert!(right, "{last:?}");
+            assert!(right.is_some(), "{last:?}");
         });
     }
 }
@@ -177,7 +177,7 @@ fn a_row_taken_out_and_a_verb_exchanged_are_noticed() {
     let noticed = |row: &Value, what: &str, rules: &str| {
         // A policy that has lost its only rule is none, which the API server says.
         let noticed = match f.tried(&["apply", "-f", "-"], rules) {
-            Ok(()) => eventually_or(|| wrong(&f, row).is_some()),
+            Ok(()) => in_time(|| wrong(&f, row)).is_some(),
             Err(said) => said.contains("must contain at least one item"),
         };
         assert!(noticed, "{}: {what}, and nobody notices", row["id"]);
@@ -190,19 +190,5 @@ fn a_row_taken_out_and_a_verb_exchanged_are_noticed() {
                 noticed(row, &format!("verb {index} exchanged"), &rules);
             }
         });
-    }
-}
-
-/// Whether it comes out so within half a minute.
-fn eventually_or(mut ask: impl FnMut() -> bool) -> bool {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    loop {
-        if ask() {
-            return true;
-        }
-        if std::time::Instant::now() > deadline {
-            return false;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(200));
     }
 }

@@ -65,13 +65,14 @@ fn the_reference_of_troubleshooting_lists_every_check_and_result() {
          ```text\n\
          kubectl strongroom -n shop explain secret db-main --as serviceaccount/checkout\n\
          ```\n\n\
-         It shows the first check that fails, with a command that mends it, and then the others. The checks of Strongroom are for callers that \
-         may describe the secret ([who may do what](cli.md#who-may-do-what)). The checks of objects of the cluster are made with your own rights: \
+         It shows the first check that fails, with a command that mends it, and then the others. `--action PutSecretValue` asks about another \
+         operation than reading. The checks of Strongroom are for callers that may describe the secret ([who may do what](cli.md#who-may-do-what)). The checks of objects of the cluster are made with your own rights: \
          what you may not see is `unknown`, and says which right that takes. `--via GATEWAY` asks for another gateway than the shared one.\n\n\
          Exit codes: 0 if every check passes, 1 if one fails, 2 if Strongroom could not be asked or a check is unknown while none fails. \
          `-o json` prints `checks`, each with `check`, `item`, `state`, `result`, `detail` and `remedy`.\n\n\
-         In the commands below, words of capitals stand for names; `explain` fills them in. INSTALLATION is the namespace of Strongroom, \
-         and a SETTING or PATCH is printed with its numbers.\n"
+         The state of a result is `ok`, `failing`, `unknown`, or `-` where it says nothing about this request. In the commands below, words \
+         of capitals stand for names; `explain` fills them in. INSTALLATION is the namespace of Strongroom, and a SETTING or PATCH is \
+         printed with its numbers. POLICY, NETWORKPOLICY, ENCRYPTIONKEY and SECRETPRODUCT after `-f` are files with such an object.\n"
         .to_owned();
     for check in AccessCheckName::ALL {
         page.push_str(&format!(

@@ -122,10 +122,13 @@ mod tests {
         assert_eq!(format!("{borrowed:?}"), "BorrowedValue(Binary, 2 keys)");
     }
 
+    /// The code of a type, the pairs, and what is wrong with them.
+    type Refused<'a> = (u8, &'a [(&'a str, &'a [u8])], &'static str);
+
     #[test]
     fn what_no_value_writes_is_refused() {
         let large = vec![b'x'; VALUE_BYTES];
-        let cases: [(u8, &[(&str, &[u8])], &str); 7] = [
+        let cases: [Refused<'_>; 7] = [
             (1, &[], "value"),
             (1, &[("a", b"\xff")], "value"),
             (1, &[("a", &large)], "value"),

@@ -11,6 +11,7 @@ use strongroom_store::audit::{Action, CopiesReport, CopyFault, Durability, Reten
 use strongroom_store::vault::{AuditNote, Store};
 use strongroom_testing::clock;
 use strongroom_testing::store::{Fixture, meta};
+use strongroom_testing::wait::until;
 use tokio::sync::Notify;
 
 use super::scripted_bucket::{Fault, ScriptedBucket};
@@ -40,19 +41,12 @@ async fn read(store: &Store, count: usize) {
         store.record_request(note, &meta(), Durability::Batched).unwrap();
     }
     // The thread behind the log signs them within a second. What is signed last is no read.
-    let signed = async {
-        loop {
-            let copied = store.copy_active_reads().unwrap();
-            let end = copied.map_or(0, |copy| copy.span.end.sequence);
-            if end > before + count as u64 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), signed)
-        .await
-        .unwrap();
+    until("the reads to be signed", || {
+        let copied = store.copy_active_reads().unwrap();
+        let end = copied.map_or(0, |copy| copy.span.end.sequence);
+        end > before + count as u64
+    })
+    .await;
 }
 
 fn copier(
@@ -267,15 +261,7 @@ async fn a_round_that_fails_is_counted_and_waited_for_and_one_that_does_not_says
     let told = Arc::clone(&taken);
     let task = tokio::spawn(async move { copier.run(&told).await });
     let failed = "backup_failures_total{step=\"reads\"} 1";
-    let until = async |done: &dyn Fn() -> bool| {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let patience = Duration::from_secs(30);
-    tokio::time::timeout(patience, until(&|| counted(failed)))
-        .await
-        .unwrap();
+    until("the failed round to be counted", || counted(failed)).await;
     assert!(!missing.exists());
 
     // A backup was taken, so the folder is there: the next round does not wait.
@@ -288,7 +274,7 @@ async fn a_round_that_fails_is_counted_and_waited_for_and_one_that_does_not_says
             .find(|line| line.starts_with("backup_reads_copied_timestamp_seconds "));
         line.is_some_and(|line| !line.ends_with(" 0") && !line.ends_with(" 0.0"))
     };
-    tokio::time::timeout(patience, until(&copied)).await.unwrap();
+    until("a round that copies", copied).await;
     assert!(verified(&fixture.store, &missing).await.is_sound());
     task.abort();
 }

@@ -218,12 +218,12 @@ mod tests {
         let stages = ["Current", "Previous", "Pending", &stage];
         let large = vec![0xff; VALUE_BYTES - 253];
         let key = "k".repeat(253);
-        let cases: [(&[(&str, &[u8])], &[&str]); 3] = [
-            (&[("a", b"")], &[]),
-            (&[("a", b"1"), ("b", b"12"), ("c", b"123")], &stages),
-            (&[(&key, &large)], &stages[..1]),
+        let values: [&[(&str, &[u8])]; 3] = [
+            &[("a", b"")],
+            &[("a", b"1"), ("b", b"12"), ("c", b"123")],
+            &[(&key, &large)],
         ];
-        for (pairs, stages) in cases {
+        for (pairs, stages) in values.into_iter().zip([&[], &stages[..], &stages[..1]]) {
             let (body, room) = document(DataType::Binary, pairs, stages);
             assert!(body.len() <= room, "{} of {room}", body.len());
             let document: Json = serde_json::from_slice(&body).unwrap();

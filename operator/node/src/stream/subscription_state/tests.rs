@@ -1,4 +1,8 @@
-use strongroom_api::stream::proto::{self, Granted, Key, Moved, requested_secret};
+use strongroom_api::stream::SecretId;
+use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
+use strongroom_api::stream::proto::{
+    self, Denied, GatewayMessage, Granted, Key, Moved, OnRevoke, Pointer, Tombstone, requested_secret,
+};
 use strongroom_model::Value;
 use zeroize::Zeroizing;
 

@@ -3,6 +3,7 @@
 mod blocks;
 mod claims;
 mod renewal;
+mod rotation;
 mod steps;
 mod walks;
 

@@ -187,7 +187,7 @@ async fn what_waited_too_long_goes_by_and_is_said_in_the_chain_and_in_its_own_st
         "the sink `siem` of product `aigw` lacks 3 records: reads {} to {}",
         numbers[0], numbers[2]
     );
-    assert_eq!(scene.gaps(), [gap.clone()]);
+    assert_eq!(scene.gaps(), std::slice::from_ref(&gap));
     // It is that record of the chain.
     let said = told.iter().find(|line| line["detail"] == gap.as_str()).unwrap();
     let number = said["sequence"].as_u64().unwrap();
