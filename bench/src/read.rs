@@ -165,8 +165,8 @@ const OPEN: [(u32, [(&str, f64); 3]); 2] = [
     ),
 ];
 
-/// The same with the process on a processor of its own; the client and the control plane have another, and there
-/// the control plane gives way to the client. The last row is the client's own part.
+/// The same with the process on a processor of its own; the client and the control plane have another, and
+/// there the control plane gives way to the client. The last row is the client's own part.
 const OWN_PROCESSOR: [(&str, f64); 4] = [
     ("read.10k.own_processor.p50_ms", 0.5),
     ("read.10k.own_processor.p99_ms", 0.99),

@@ -1,6 +1,6 @@
 //! Kubernetes' programs: one binary from the Go module in `e2e/cluster`, CoreDNS, the firewall that enforces
-//! NetworkPolicies, a server of S3, kstatus, and the tools of `e2e/tools`; built once, and kept in the ordinary
-//! cache under the hash of what made them.
+//! NetworkPolicies, a server of S3, kstatus, and the tools of `e2e/tools`; built once, and kept in the
+//! ordinary cache under the hash of what made them.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! The promise: a flood at one gateway uses up what that one has. Who comes by another one is answered, be it
-//! the same caller, and each refusal is counted where it happened. A dedicated gateway serves the paid secrets
-//! of its product.
+//! the same caller, and each refusal is counted where it happened. A dedicated gateway serves the paid
+//! secrets of its product.
 
 #![allow(
     clippy::unwrap_used,

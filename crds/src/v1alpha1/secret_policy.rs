@@ -218,7 +218,7 @@ fn ram_principal(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "maxLength": RAM_PRINCIPAL_BYTES, "pattern": RAM_PRINCIPAL_PATTERN})
 }
 
-/// Code of a product.
+/// A DNS label in lower case, as SecretProducts are named.
 fn product_code(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"})
 }

@@ -17,6 +17,10 @@ const TENANT: &str = "apiVersion: strongroom.dev/v1alpha1\nkind: EncryptionKey\n
     apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: aigw-uses-keys, namespace: shop}\nspec:\n  \
     secrets: [\"aigw!*\"]\n  statements:\n  - {effect: Allow, principals: [{product: aigw}], actions: [\"keys:*\"]}\n";
 
+/// An owner that is not there, and a finalizer that nobody takes away.
+const OWNED: &str = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"7d1f8f0e-0000-4000-8000-000000000000"}]}}"#;
+const HELD: &str = r#"{"metadata":{"finalizers":["example.org/held"]}}"#;
+
 fn value(scene: &Scene, token: &str, name: &str) -> (u16, String) {
     scene.get(token, &format!("/{name}/value")).ended()
 }
@@ -108,6 +112,23 @@ fn two_products_own_secrets_in_a_tenants_namespace() {
     for arguments in [
         &["label", "managedsecret", "pg-orders-admin", "mine=yes"][..],
         &["delete", "managedsecret", "pg-orders-admin"],
+        // Of an owner that is not there the collector would delete it.
+        &[
+            "patch",
+            "managedsecret",
+            "pg-orders-admin",
+            "--type=merge",
+            "-p",
+            OWNED,
+        ],
+        &[
+            "patch",
+            "managedsecret",
+            "pg-orders-admin",
+            "--type=merge",
+            "-p",
+            HELD,
+        ],
     ] {
         let said = scene.try_as("jane", arguments).unwrap_err();
         assert!(

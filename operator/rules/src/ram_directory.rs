@@ -22,7 +22,7 @@ mod tests;
 const MAX_DENIED_NAMESPACES: usize = 4;
 /// Longest text of an annotation that counts, in bytes: no principal names a longer one.
 const ALIAS_BYTES: usize = 128;
-/// Everybody.
+/// The ServiceAccount pattern that every ServiceAccount of every namespace matches.
 const EVERYBODY: &str = "*/*";
 
 /// The account of a Namespace by its annotations. What can be no account's id counts for none.

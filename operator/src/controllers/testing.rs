@@ -11,11 +11,13 @@ use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::{ManagedSecret, SecretProduct};
 use strongroom_model::id::SecretId;
 use strongroom_process::WorkPool;
-use strongroom_store::vault::{Quota, SecretView};
+use strongroom_rules::declaration::{DeclarationScope, Digest};
+use strongroom_store::audit::{Actor, Author};
+use strongroom_store::vault::{Attest, ObjectChange, ObjectDigest, Quota, SecretView};
 use strongroom_testing::api_server::ApiServer;
 pub(crate) use strongroom_testing::api_server::{NS, SECRETS};
 pub(crate) use strongroom_testing::clock::now;
-use strongroom_testing::store::{reads, store_within};
+use strongroom_testing::store::{NOW, meta_by, reads, store_within};
 
 use super::cached_object::CachedObject;
 use super::cluster::ClusterCache;
@@ -134,6 +136,26 @@ impl ControllerFixture {
         object["metadata"]["annotations"][key] = json!(value);
         self.api.put(&Self::path(name), object);
         self.watch(name);
+    }
+
+    /// The webhook says that this user is about to write the object at this path as it is.
+    pub(crate) fn attest(&self, path: &str, user: &str) {
+        let object = self.api.get(path).unwrap();
+        let digest = Digest::from_object(DeclarationScope::All, &object);
+        let attest = Attest {
+            uid: object["metadata"]["uid"].as_str().unwrap().parse().unwrap(),
+            namespace: NS.parse().unwrap(),
+            change: ObjectChange::Written,
+            digest: ObjectDigest(*digest.bytes()),
+            author: Author {
+                user: user.to_owned(),
+                groups: Vec::new(),
+                uid: String::new(),
+            },
+            forget: Vec::new(),
+        };
+        let store = self.ctx.store.blocking();
+        store.run(attest, meta_by(Actor::System, NOW)).unwrap();
     }
 
     /// How many versions the secret of this name has.

@@ -39,7 +39,7 @@ pub(super) struct RateBuckets<K: Clone + Eq + Hash> {
     filling: Filling,
 }
 
-/// One bucket.
+/// Requests a second of all callers of a listener together.
 #[derive(Debug)]
 pub(super) struct RateBucket {
     limiter: RateLimiter<NotKeyed, SharedStates<InMemoryState>, DefaultClock>,

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use strongroom_model::id::{NamespaceId, SecretId};
 
-use super::product_quotas::ProductMoves;
-use super::usage_count::secret_of_row;
+use super::product_account::ProductMoves;
 use crate::crypto::{Keyring, StateDigest};
 use crate::engine::{Change, EngineError, Snapshot, Table};
 
@@ -17,6 +16,27 @@ pub(super) struct SecretOwners {
     pub(super) namespaces: BTreeMap<SecretId, NamespaceId>,
     /// Of default secrets, what each counts on afterwards.
     pub(super) products: ProductMoves,
+}
+
+/// Whether a row is one of those that are counted, and then of which secret.
+pub(super) fn secret_of_row(table: Table, key: &[u8]) -> Option<SecretId> {
+    match table {
+        Table::Head | Table::Version | Table::DataKey => {
+            key.first_chunk::<16>().copied().map(SecretId::from_bytes)
+        }
+        Table::Meta
+        | Table::Namespace
+        | Table::Name
+        | Table::Key
+        | Table::KeyVersion
+        | Table::Due
+        | Table::Audit
+        | Table::Cursor
+        | Table::Policy
+        | Table::Declaration
+        | Table::Attestation
+        | Table::Product => None,
+    }
 }
 
 /// The rows of a commit.

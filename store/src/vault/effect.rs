@@ -6,7 +6,7 @@ use strongroom_model::name::{CursorName, ExternalId, VersionId};
 use strongroom_model::time::Timestamp;
 
 use super::error::StoreError;
-use super::product_quotas::ProductAccount;
+use super::product_account::ProductAccount;
 use super::types::AttestationId;
 use super::view::{View, declaration_index, key_key, policy_index, product_index};
 use crate::audit::{Cut, Truncation};

@@ -42,6 +42,7 @@ mod namespace_quotas;
 mod new_file;
 mod open;
 mod open_error;
+mod product_account;
 mod product_quotas;
 mod quota;
 mod read;

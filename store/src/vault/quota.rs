@@ -6,7 +6,7 @@ use std::fmt;
 use strongroom_model::id::NamespaceId;
 
 use super::commit_changes::ChangedRow;
-use super::product_quotas::product_of;
+use super::product_account::product_of;
 use crate::engine::Table;
 use crate::format::{Head, Quota};
 

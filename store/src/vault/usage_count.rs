@@ -6,9 +6,11 @@ use std::ops::ControlFlow;
 
 use strongroom_model::id::{NamespaceId, SecretId};
 
+use super::commit_changes::secret_of_row;
 use super::error::StoreError;
 use super::heads::each_head;
-use super::product_quotas::{ProductAccount, ProductCounts};
+use super::product_account::ProductAccount;
+use super::product_quotas::ProductCounts;
 use super::quota::{Usage, row_bytes};
 use crate::crypto::Keyring;
 use crate::engine::{Snapshot, Table};
@@ -19,27 +21,6 @@ pub(super) struct StoreUsage {
     pub(super) namespaces: BTreeMap<NamespaceId, Usage>,
     /// Default secrets.
     pub(super) products: ProductCounts,
-}
-
-/// Whether a row is one of those that are counted, and then of which secret.
-pub(super) fn secret_of_row(table: Table, key: &[u8]) -> Option<SecretId> {
-    match table {
-        Table::Head | Table::Version | Table::DataKey => {
-            key.first_chunk::<16>().copied().map(SecretId::from_bytes)
-        }
-        Table::Meta
-        | Table::Namespace
-        | Table::Name
-        | Table::Key
-        | Table::KeyVersion
-        | Table::Due
-        | Table::Audit
-        | Table::Cursor
-        | Table::Policy
-        | Table::Declaration
-        | Table::Attestation
-        | Table::Product => None,
-    }
 }
 
 /// Visits every head, and every row of a version, once.

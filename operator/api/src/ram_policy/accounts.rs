@@ -17,7 +17,7 @@ pub enum RamAccountsError {
     /// It is not written as it should be.
     #[error("`{0}` does not say which account is which namespace; write it like `123456789012****=pay`")]
     Malformed(String),
-    /// It is two.
+    /// The same account is given with two namespaces.
     #[error("account `{account}` cannot be namespace `{one}` and `{other}`; leave one of them")]
     Two {
         /// As it is written.

@@ -8,11 +8,11 @@ use super::json::{JsonMember, JsonNode, JsonValue, Position, member_path};
 
 /// The only version of the language.
 const VERSION: &str = "1";
-/// Fields of a policy.
+/// All that a document may have.
 const POLICY_FIELDS: [&str; 2] = ["Version", "Statement"];
-/// Fields of a statement.
+/// All that one of its statements may have,
 const STATEMENT_FIELDS: [&str; 6] = ["Sid", "Effect", "Principal", "Action", "Resource", "Condition"];
-/// Fields of a statement about all but what they say.
+/// and what turns a statement into all but what it says: refused.
 const NEGATED_FIELDS: [&str; 3] = ["NotAction", "NotResource", "NotPrincipal"];
 
 /// Something that the document says, and where.

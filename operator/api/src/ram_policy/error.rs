@@ -93,7 +93,7 @@ pub enum RamPolicyReason {
     /// Not a principal.
     #[error(transparent)]
     Principal(RamPrincipalError),
-    /// Principals in a policy for identities.
+    /// Who is meant is said twice: by the target of the import, and by the document.
     #[error("a policy for ServiceAccounts has no principals; import it for secrets")]
     PrincipalOfIdentities,
     /// An action that there is not here.

@@ -346,8 +346,8 @@ results! {
     FreeOnDedicated = Failing, Some("kubectl strongroom -n NAMESPACE explain secret NAME --via shared");
     /// A secret that no product owns is at the shared gateway alone. Let the caller ask there.
     OrdinarySecret = Failing, Some("kubectl strongroom -n NAMESPACE explain secret NAME --via shared");
-    /// The gateway is for other products than that of the secret. Let the caller ask at the shared gateway, or
-    /// at one of the product.
+    /// The gateway is for other products than that of the secret. Let the caller ask at the shared gateway,
+    /// or at one of the product.
     OtherGateway = Failing, Some("kubectl strongroom -n NAMESPACE explain secret NAME --via shared");
     /// The gateway's Service does not exist.
     NoService = Failing, Some("kubectl -n INSTALLATION get services");

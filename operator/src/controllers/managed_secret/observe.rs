@@ -142,7 +142,7 @@ pub(super) async fn observe(
     observed.facts.object.recorded = recorded(ctx, object, observed.view.as_ref()).await?;
     content(ctx, &mut observed, look, now).await?;
     value_generation::observe(&mut observed);
-    rotation::observe(ctx, &mut observed, now);
+    rotation::observe(ctx, &mut observed, now)?;
     sealed::observe(ctx, &mut observed);
     certificate::observe(ctx, &mut observed).await?;
     Ok(observed)

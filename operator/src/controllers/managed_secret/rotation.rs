@@ -22,18 +22,25 @@ use crate::store_handle::store_time;
 /// The schedule that covers the object, and the rotation that somebody asks for and that was not done yet.
 ///
 /// What was asked before the secret existed is done: its value is as new as can be.
-pub(super) fn observe(ctx: &Ctx, observed: &mut ObservedSecret, now: Timestamp) {
+///
+/// # Errors
+/// Those of [`coverage::winner_for`], of an object that stays.
+pub(super) fn observe(ctx: &Ctx, observed: &mut ObservedSecret, now: Timestamp) -> Result<(), Failure> {
     let view = observed.view.as_ref();
-    let winner = ctx
-        .coverage
-        .winner(&observed.identity.namespace, &observed.identity.name);
+    let namespace = &observed.identity.namespace;
+    // Of what goes no product is asked.
+    let winner = if observed.facts.object.leaving || observed.facts.namespace.terminating {
+        ctx.coverage.winner(namespace, &observed.identity.name)
+    } else {
+        coverage::winner_for(ctx, namespace, &observed.object)?
+    };
     observed.facts.rotation = coverage::coverage(&winner, &observed.object, view, now);
     observed.schedule = match winner {
         ClaimWinner::One(schedule) => Some(schedule),
         ClaimWinner::Nobody | ClaimWinner::Conflict(_) => None,
     };
     let Ok(wanted) = &mut observed.facts.wanted else {
-        return;
+        return Ok(());
     };
     if let Some(view) = view {
         labels::keep_former_natives(&mut wanted.labels, &view.labels);
@@ -73,6 +80,7 @@ pub(super) fn observe(ctx: &Ctx, observed: &mut ObservedSecret, now: Timestamp) 
         }
     }
     (observed.facts.object.rotate_now, observed.requesters) = RotateNow::from_requests(requests);
+    Ok(())
 }
 
 /// Carries out one step.

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use strongroom_crds::v1alpha1::RotationSchedule;
+use strongroom_rules::policy::Identity;
+use strongroom_rules::rotation::claim;
+use strongroom_store::audit::Requester;
 
 use super::status;
 use crate::controllers::Ctx;
@@ -41,6 +45,7 @@ pub(crate) async fn reconcile_at(
     // it.
     let authorship = declarations::take(ctx, "RotationSchedule", kept).await?;
     ctx.declarations.settle(&authorship);
+    note_author(ctx, kept).await?;
     if let Extent::Nothing(why) = kept.extent() {
         if let Some(read) = left_out::look(ctx, &ctx.left_out.schedules, kept, why).await? {
             status::left_out(ctx, &read.object, why, now).await?;
@@ -66,4 +71,32 @@ pub(crate) async fn reconcile_at(
         RECHECK_INTERVAL.min(until + Duration::from_secs(2))
     });
     Ok(Action::requeue(wait))
+}
+
+/// Takes in who wrote the schedule, where there are default secrets, and has those looked at that it claims.
+async fn note_author(ctx: &Ctx, kept: &CachedObject<RotationSchedule>) -> Result<(), Failure> {
+    let namespace = kept.namespace().unwrap_or_default();
+    let theirs = ctx.product_index.secrets_in(&namespace);
+    if theirs.is_empty() {
+        return Ok(());
+    }
+    // What cannot be read rotates nothing.
+    let Ok(schedule) = kept.parse() else {
+        return Ok(());
+    };
+    let requester = ctx.store.requester_of(&kept.uid().unwrap_or_default()).await?;
+    let author = match requester {
+        Some(Requester::Attested(author)) => Some(Identity::from_username(&author.user)),
+        Some(Requester::Unattested) | None => None,
+    };
+    if !ctx.coverage.note_author(&namespace, &schedule, author) {
+        return Ok(());
+    }
+    for name in theirs {
+        let cached = ctx.managed_secrets.get(&ObjectRef::new(&name).within(&namespace));
+        if cached.is_some_and(|cached| claim(&schedule, &name, cached.labels()).is_some()) {
+            ctx.declared.notify_changed(&namespace, &name);
+        }
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ use strongroom_store::vault::SecretView;
 use super::events;
 use crate::controllers::Ctx;
 use crate::controllers::cached_object::{CachedObject, TooLarge};
-use crate::controllers::coverage::{ClaimedSecret, coverage};
+use crate::controllers::coverage::{coverage, product_code, winner_for};
 use crate::controllers::failure::Failure;
 use crate::controllers::runtime::status_writer::{self, StatusSubject, time};
 use crate::store_handle::timestamp;
@@ -133,6 +133,19 @@ struct Note {
 }
 
 impl Row {
+    /// Of one that it cannot have.
+    fn failed(name: &str, reason: Reason, message: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            last: None,
+            next: None,
+            version: None,
+            problem: Some((reason, message)),
+            note: None,
+            repeated: None,
+        }
+    }
+
     fn into_status(self, now: Timestamp) -> RotatedSecret {
         let overdue = self.next.filter(|next| now.duration_since(*next) > OVERDUE_AFTER);
         let overdue = overdue.map(|next| {
@@ -169,8 +182,9 @@ async fn rows(ctx: &Ctx, schedule: &RotationSchedule, now: Timestamp) -> Result<
     let (namespace, own_name) = (schedule.namespace().unwrap_or_default(), schedule.name_any());
     let record = ctx.store.namespace(&namespace).await?;
     let mut rows = Vec::new();
-    for ClaimedSecret { cached, winner } in ctx.coverage.claimed(&namespace, schedule) {
+    for cached in ctx.coverage.claimed(&namespace, schedule) {
         let Ok(object) = cached.parse() else { continue };
+        let winner = winner_for(ctx, &namespace, &object)?;
         let name = object
             .spec
             .store_name
@@ -189,23 +203,24 @@ async fn rows(ctx: &Ctx, schedule: &RotationSchedule, now: Timestamp) -> Result<
         });
         let asked = schedule.annotations().get(ROTATE_NOW);
         let coverage = coverage(&winner, &object, live.as_ref(), now);
-        rows.extend(row((&own_name, asked), &object, live.as_ref(), coverage));
+        let row = row((&own_name, asked), &object, live.as_ref(), coverage);
+        // What it names it would have, but for the product.
+        let is_kept_from = row.is_none()
+            && product_code(&object).is_some()
+            && schedule.spec.secrets.names(&object.name_any());
+        rows.extend(row.or_else(|| {
+            is_kept_from.then(|| {
+                let message = format!(
+                    "`{name}` is managed by a product, and no manager of it is known to have written this schedule: let the product rotate it"
+                );
+                Row::failed(&object.name_any(), Reason::NotManager, message)
+            })
+        }));
     }
     for name in schedule.spec.secrets.names.iter().flatten() {
         if !rows.iter().any(|row| row.name == *name) && !claimed_elsewhere(ctx, &namespace, name) {
-            let problem = (
-                Reason::NothingSelected,
-                "there is no ManagedSecret of this name".to_owned(),
-            );
-            rows.push(Row {
-                name: name.clone(),
-                last: None,
-                next: None,
-                version: None,
-                problem: Some(problem),
-                note: None,
-                repeated: None,
-            });
+            let message = "there is no ManagedSecret of this name".to_owned();
+            rows.push(Row::failed(name, Reason::NothingSelected, message));
         }
     }
     Ok(rows)

@@ -278,6 +278,15 @@ impl ProductIndex {
         });
     }
 
+    /// The names of the ManagedSecrets of a namespace that declare default secrets.
+    pub(crate) fn secrets_in(&self, namespace: &str) -> Vec<String> {
+        self.state(|state| {
+            let places = state.secrets.keys();
+            let here = places.filter(|(home, _)| home == namespace);
+            here.map(|(_, name)| name.clone()).collect()
+        })
+    }
+
     /// The ManagedSecrets that declare default secrets.
     pub(super) fn secrets(&self) -> HashSet<Place> {
         self.state(|state| state.secrets.keys().cloned().collect())

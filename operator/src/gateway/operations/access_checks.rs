@@ -60,7 +60,8 @@ pub(super) struct AccessFacts<'a> {
     /// What the matrix says, where a product owns the secret, and in words.
     pub(super) product: Option<(&'a MatrixEntry, &'a str)>,
     pub(super) matrix: Result<(), &'a Problem>,
-    /// The hosting that comes of what is asked for, and the quotas that this counts on; none: it makes nothing.
+    /// The hosting that comes of what is asked for, and the quotas that this counts on; none: it makes
+    /// nothing.
     pub(super) quota: Option<(Hosting, DefaultSecretQuota)>,
 }
 

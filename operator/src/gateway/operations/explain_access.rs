@@ -13,6 +13,7 @@ use strongroom_api::v1::{ExplainAccessAnswer, ExplainAccessQuery};
 use strongroom_model::Hosting;
 use strongroom_model::name::Stage;
 use strongroom_rules::policy::{Action, Decision, Identity, PolicySource, Principal, RequestFacts};
+use strongroom_rules::product::ProductRole;
 use strongroom_store::audit::{self, AuditOutcome};
 use strongroom_store::vault::{AuditNote, DefaultSecretQuota, KeyState, KeyView, SecretState, SecretView};
 
@@ -92,6 +93,13 @@ fn answer(
             &[],
             Problem::new(Code::PolicyDenied, why),
         )?);
+    }
+    if key.name.is_some() && !may_ask_about_keys(gateway, request, &sees)? {
+        let why = format!(
+            "ServiceAccounts of other namespaces are told nothing of the keys of namespace `{namespace}`: leave `encryptionKey` out"
+        );
+        let problem = Problem::new(Code::PolicyDenied, why);
+        return Err(record::refuse(gateway, request, &sees, &[], problem)?);
     }
     let stage = query.stage.as_deref().unwrap_or("Current");
     let version = version_with(view, stage);
@@ -201,6 +209,22 @@ fn answer(
         secret: about_secret(view),
         checks,
     })
+}
+
+/// Whether the caller may hear of a key that the secret does not lie under, which no right on the secret
+/// shows: he is no ServiceAccount of another namespace, or manages the product that owns the secret.
+fn may_ask_about_keys(
+    gateway: &Gateway,
+    request: &RequestContext,
+    access: &AccessRequest<'_>,
+) -> Result<bool, Problem> {
+    let caller: &Caller = request.caller();
+    let home = caller.principal.identity.namespace();
+    if home.is_none_or(|home| home == access.path.namespace().name()) {
+        return Ok(true);
+    }
+    let entry = product::entry(gateway, caller, request.listener().facts().kind(), access)?;
+    Ok(entry.is_some_and(|entry| entry.role == ProductRole::Manager))
 }
 
 /// The listener of the gateway of this name.

@@ -8,6 +8,9 @@ use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::http::Request;
+use parking_lot::Mutex;
+
 use super::refusals::{LimitScope, LimitedResource, RefusalMetrics, RefusalReason};
 use super::share::{Share, ShareExhausted, Shares};
 use super::tenant::{NamespaceKey, PrincipalKey};
@@ -16,8 +19,6 @@ use crate::gateway::limits;
 use crate::gateway::listen::{Admission, Connection, Peer};
 use crate::gateway::listener_capacity::ListenerCapacity;
 use crate::gateway::problem::{Code, Problem};
-use axum::http::Request;
-use parking_lot::Mutex;
 
 /// What a request without a proven caller counts for besides its head, in bytes: its answer, and what is kept
 /// of it.

@@ -150,3 +150,25 @@ async fn whoever_may_know_that_there_is_no_secret_asks_whether_one_can_be_made()
         .json();
     assert_eq!(failing(&taken), [pair("secret", "NameTaken")]);
 }
+
+#[tokio::test]
+async fn which_keys_a_namespace_has_is_told_to_nobody_of_another_one() {
+    let world = World::new(0);
+    world.key("pay");
+    world.allow("sees", "team-b/app", "secrets:*", "*");
+    let own = serde_json::from_value(json!({"identities": {"serviceAccounts": ["app"]}, "statements": [
+        {"effect": "Allow", "actions": ["secrets:*"], "resources": ["shop:secret/*"]}]}));
+    let policies = &world.gateway.policies;
+    policies.policy("team-b", "own", ObservedPolicy::first("own", own.unwrap()));
+    let ask = async |query: &str| {
+        let path = format!("/db-main/access?action=UpdateSecret{query}");
+        world.get("team-b/app", &path).await
+    };
+    assert_eq!(ask("").await.status, 200);
+    let refusals = [ask("&encryptionKey=pay").await, ask("&encryptionKey=gone").await];
+    for refused in &refusals {
+        assert_eq!(refused.code(), (403, "PolicyDenied".to_owned()));
+    }
+    let [there, absent] = refusals.map(|refused| refused.json()["detail"].clone());
+    assert_eq!(there, absent);
+}

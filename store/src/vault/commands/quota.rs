@@ -10,7 +10,7 @@ use strongroom_model::{DefaultSecretName, Hosting, PRODUCT_SEPARATOR, RESERVED_P
 use super::{Effect, Head, Refusal, StoreError, View, oldest_without_stage};
 use crate::format::{Namespace, Quota, StoredDataKey, StoredVersion, head_row_bytes};
 use crate::value::Value;
-use crate::vault::product_quotas::{ProductAccount, hosting_of};
+use crate::vault::product_account::{ProductAccount, hosting_of};
 use crate::vault::quota::{QuotaAccount, QuotaUse, Usage};
 
 /// Metadata of a secret never need room up to so many bytes of its head.

@@ -9,7 +9,7 @@ use crate::value::Value;
 use crate::vault::commands::check_any_default_secret;
 use crate::vault::error::StoreError;
 use crate::vault::indexed_record::each_indexed;
-use crate::vault::product_quotas::{ProductAccount, ProductMoves};
+use crate::vault::product_account::{ProductAccount, ProductMoves};
 use crate::vault::store::Store;
 use crate::vault::types::{
     DefaultSecretQuota, HostingUsage, KeyRef, ProductRecords, ProductUsage, ProductsShare, QuotaUsage,

@@ -3,10 +3,6 @@
 use std::collections::HashSet;
 
 use serde_json::{Value as Json, json};
-use strongroom_rules::declaration::{DeclarationScope, Digest};
-use strongroom_store::audit::{Actor, Author};
-use strongroom_store::vault::{Attest, ObjectChange, ObjectDigest};
-use strongroom_testing::store::{NOW, meta_by};
 
 use crate::controllers::declarations;
 use crate::controllers::testing::{ControllerFixture, NS, SECRETS, now, says};
@@ -62,22 +58,7 @@ fn generates(store_name: &str) -> Json {
 
 /// The webhook says that this user is about to write the object as it is.
 fn attest(world: &ControllerFixture, name: &str, user: &str) {
-    let object = world.api.get(&ControllerFixture::path(name)).unwrap();
-    let digest = Digest::from_object(DeclarationScope::All, &object);
-    let attest = Attest {
-        uid: object["metadata"]["uid"].as_str().unwrap().parse().unwrap(),
-        namespace: NS.parse().unwrap(),
-        change: ObjectChange::Written,
-        digest: ObjectDigest(*digest.bytes()),
-        author: Author {
-            user: user.to_owned(),
-            groups: Vec::new(),
-            uid: String::new(),
-        },
-        forget: Vec::new(),
-    };
-    let store = world.ctx.store.blocking();
-    store.run(attest, meta_by(Actor::System, NOW)).unwrap();
+    world.attest(&ControllerFixture::path(name), user);
 }
 
 /// This user applies an object, and it is reconciled.
