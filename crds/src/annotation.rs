@@ -47,8 +47,10 @@ pub const RAM_POLICY: &str = "strongroom.dev/ram-policy";
 /// `123456789012****=pay`, with commas between them.
 pub const RAM_ACCOUNTS: &str = "strongroom.dev/ram-accounts";
 
-/// On a ManagedSecret of a product: the product may move the secret from the EncryptionKey back to the
-/// namespace's default key, which takes the control of the key away from the tenant. The value is `true`.
+/// On a ManagedSecret of a product: the product may move the secret once from the EncryptionKey back to the
+/// namespace's default key, which takes the control of the key away from the tenant. The value is the name of
+/// the key and the object's `metadata.generation`, as in `payments/3`: after any change of the spec but that
+/// move it counts no more.
 pub const ALLOW_DEFAULT_KEY: &str = "strongroom.dev/allow-default-key";
 
 /// On a SecretProduct: accept it as it is now as owner of the secrets of its code. The value is its

@@ -93,6 +93,7 @@ fn two_products_own_secrets_in_a_tenants_namespace() {
         "strongroom.dev/product=aigw",
     ]);
     assert_eq!(objects["items"].as_array().unwrap().len(), 1);
+    let payments = objects["items"][0]["metadata"]["name"].as_str().unwrap();
     for name in ["pg!orders-admin", "aigw!payments"] {
         reads(&scene, &app, name, (200, ""));
     }
@@ -152,6 +153,18 @@ fn two_products_own_secrets_in_a_tenants_namespace() {
         said.contains("means nothing without spec.encryptionKey"),
         "{said}"
     );
+    let said = scene
+        .try_as(
+            "jane",
+            &[
+                "annotate",
+                "managedsecret",
+                payments,
+                "strongroom.dev/allow-default-key=true",
+            ],
+        )
+        .unwrap_err();
+    assert!(said.contains("its value must be `payments/1`"), "{said}");
     // Whoever may manage the product stands in for it.
     scene
         .try_as(

@@ -22,7 +22,8 @@ pub(crate) fn default_rotator() -> RotatorSpec {
     find_rotator(None).applied()
 }
 
-/// Why a rotation that a person asks for is not carried out, given the schedules of the namespace.
+/// Why a rotation that a person asks for is not carried out, given the schedules that count for
+/// the secret.
 pub(crate) fn refusal_on_request(
     object: &ManagedSecret,
     schedules: &[RotationSchedule],

@@ -57,6 +57,16 @@ impl StoreHandle {
             .await
     }
 
+    /// The key of this id.
+    pub(crate) async fn key_with_id(
+        &self,
+        namespace: NamespaceId,
+        key: KeyId,
+    ) -> Result<KeyView, StoreFailure> {
+        self.read(move |store| Ok(store.describe_key(namespace, key)?))
+            .await
+    }
+
     /// Every key with an object that is not destroyed and not to be, in any order.
     pub(crate) async fn owned_keys(&self) -> Result<Vec<OwnedKey>, StoreFailure> {
         self.read(|store| {

@@ -51,7 +51,8 @@ pub struct SecretAnswer {
 #[schemars(rename = "Page")]
 pub struct SecretsPage {
     pub secrets: Vec<SecretAnswer>,
-    /// What to send as `after` for the next page; absent on the last one.
+    /// What to send as `after` for the next page; absent on the last one. It is a name of this page, or a
+    /// text that tells no name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -63,7 +64,7 @@ pub struct ListSecretsQuery {
     /// Secrets a page, 1 to 100; 50 where absent.
     #[schemars(range(min = 1, max = 100))]
     pub limit: Option<u16>,
-    /// `next` of the page before; absent at the beginning.
+    /// `next` of the page before, or a name; absent at the beginning.
     pub after: Option<String>,
     /// A text that the name contains.
     pub name: Option<String>,

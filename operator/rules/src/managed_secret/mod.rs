@@ -3,6 +3,7 @@
 pub mod certificate_condition;
 pub mod conditions;
 pub mod facts;
+pub mod key_release;
 pub mod plan;
 pub mod product_claim;
 pub mod renewal;

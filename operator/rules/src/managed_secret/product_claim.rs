@@ -23,8 +23,11 @@ pub struct ClaimFacts<'a> {
     pub created: Timestamp,
     /// The EncryptionKey that `spec.encryptionKey` names.
     pub key: Option<&'a str>,
-    /// Policies let a manager of the product use that key; true where there is none.
+    /// Policies let a manager of the product encrypt under that key; true where there is none.
     pub key_granted: bool,
+    /// Policies let a manager of the product decrypt under the key that the secret leaves for that one; true
+    /// where it leaves none.
+    pub held_key_granted: bool,
     /// The product of the code, also one that was deleted.
     pub product: Option<&'a ProductFacts>,
     /// Who wrote what the object declares now.
@@ -33,7 +36,9 @@ pub struct ClaimFacts<'a> {
     pub held: bool,
     /// The hosting of the secret that the store has, in use or in its recovery window.
     pub held_hosting: Option<Hosting>,
-    /// Annotation `strongroom.dev/allow-default-key`, set by somebody who is not the product.
+    /// The EncryptionKey that that secret lies under.
+    pub held_key: Option<&'a str>,
+    /// The tenant lets the secret leave that key, by [`super::key_release::lets_leave`].
     pub allow_default_key: bool,
     /// How many secrets of the wanted hosting the product has in the namespace, and in all.
     pub used: SecretCount,
@@ -103,6 +108,8 @@ pub enum ClaimRefusal {
     KeyKept {
         /// Which product.
         product: ProductLabel,
+        /// Name of the EncryptionKey.
+        key: String,
     },
     /// The product has as many secrets as it may.
     QuotaExceeded {
@@ -137,13 +144,17 @@ pub fn claim(facts: &ClaimFacts<'_>) -> Result<(), ClaimRefusal> {
     }
     let hosting = Hosting::under(facts.key);
     if (facts.held_hosting, hosting) == (Some(Hosting::Paid), Hosting::Free) && !facts.allow_default_key {
-        return Err(ClaimRefusal::KeyKept { product: label() });
+        return Err(ClaimRefusal::KeyKept {
+            product: label(),
+            key: facts.held_key.unwrap_or_default().to_owned(),
+        });
     }
     if facts.held_hosting != Some(hosting) {
         offered(product, hosting).map_err(ClaimRefusal::Product)?;
         quota(facts, product, hosting)?;
     }
-    if let Some(key) = facts.key.filter(|_| !facts.key_granted) {
+    let ungranted = facts.key.filter(|_| !facts.key_granted);
+    if let Some(key) = ungranted.or(facts.held_key.filter(|_| !facts.held_key_granted)) {
         return Err(ClaimRefusal::KeyNotGranted {
             product: label(),
             key: key.to_owned(),
@@ -273,11 +284,11 @@ impl fmt::Display for ClaimRefusal {
                  [\"{code}{PRODUCT_SEPARATOR}*\"]`, `statements: [{{effect: Allow, principals: [{{product: {code}}}], actions: [\"keys:*\"]}}]`",
                 code = product.code
             ),
-            Self::KeyKept { product } => write!(
+            Self::KeyKept { product, key } => write!(
                 f,
-                "the secret lies under an EncryptionKey of this namespace, and {product} cannot take it from under that: name the key in \
-                 `spec.encryptionKey` again; to give the control of the key up, somebody of the namespace annotates this object with \
-                 `strongroom.dev/allow-default-key=true`"
+                "the secret lies under EncryptionKey `{key}` of this namespace, and {product} cannot take it from under that: name the key in \
+                 `spec.encryptionKey` again; to give the control of the key up for one move, somebody of the namespace annotates this object \
+                 then with `strongroom.dev/allow-default-key={key}/GENERATION`, where GENERATION is its `metadata.generation`"
             ),
             Self::QuotaExceeded {
                 product,

@@ -39,6 +39,20 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// The decision about two things of which both must be allowed.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self.allowed, other.allowed) {
+            (false, _) => self,
+            (true, false) => other,
+            (true, true) => Self {
+                statements: in_order([self.statements, other.statements].concat()),
+                rbac: self.rbac || other.rbac,
+                ..self
+            },
+        }
+    }
+
     /// The decision for a caller that may `get` the ManagedSecret by RBAC: DescribeSecret is allowed unless a
     /// statement denies it.
     #[must_use]

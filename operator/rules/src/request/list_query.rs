@@ -11,7 +11,7 @@ pub const LABELS: usize = 10;
 pub struct ListQuery {
     /// Secrets a page, 1 to [`PAGE_LIMIT`].
     pub limit: Option<usize>,
-    /// The last name of the page before; not parsed.
+    /// Where the page before ended; not parsed.
     pub after: Option<String>,
     /// What the name holds.
     pub name: String,

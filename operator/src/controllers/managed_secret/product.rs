@@ -6,8 +6,9 @@ use kube::ResourceExt;
 use strongroom_crds::annotation::ALLOW_DEFAULT_KEY;
 use strongroom_crds::condition::{ConditionStatus, ConditionType};
 use strongroom_crds::v1alpha1::Source;
-use strongroom_model::name::SecretName;
+use strongroom_model::name::{KeyName, SecretName};
 use strongroom_model::{DefaultSecretName, Hosting};
+use strongroom_rules::managed_secret::key_release;
 use strongroom_rules::managed_secret::product_claim::{
     ClaimAuthor, ClaimFacts, ClaimRefusal, SecretCount, claim,
 };
@@ -93,6 +94,12 @@ async fn refusal(
         held = owner.is_some_and(|owner| owner.uid.as_str() == observed.identity.uid);
         held_hosting = Some(Hosting::under(view.key.customer().as_ref()));
     }
+    let held_key = held_key(ctx, observed).await?;
+    let held_key = held_key.as_ref().map(KeyName::as_str);
+    let allows = observed.object.annotations().get(ALLOW_DEFAULT_KEY);
+    let allows = allows.map(String::as_str);
+    let allow_default_key = held_key
+        .is_some_and(|held| key_release::lets_leave(allows, held, (observed.identity.generation, key)));
     let author = author(
         ctx,
         observed,
@@ -106,15 +113,13 @@ async fn refusal(
         created: created(observed, now),
         key,
         key_granted: true,
-        allow_default_key: observed
-            .object
-            .annotations()
-            .get(ALLOW_DEFAULT_KEY)
-            .is_some_and(|value| value == "true"),
+        held_key_granted: true,
         product,
         author: author.facts(),
         held,
         held_hosting,
+        held_key,
+        allow_default_key,
         used: SecretCount::default(),
     };
     if let Some(product) = product {
@@ -122,10 +127,26 @@ async fn refusal(
             facts.used = used(ctx, product, namespace, hosting).await?;
         }
         if let Some(key) = key {
-            facts.key_granted = key_granted(ctx, &directory, &facts, (product, key), now)?;
+            let used = (Action::GenerateDataKey, key);
+            facts.key_granted = key_granted(ctx, &directory, &facts, (product, used), now)?;
+            if let Some(left) = held_key.filter(|held| *held != key) {
+                let used = (Action::Decrypt, left);
+                facts.held_key_granted = key_granted(ctx, &directory, &facts, (product, used), now)?;
+            }
         }
     }
     Ok(claim(&facts).err())
+}
+
+/// The name of the customer's key that the secret lies under.
+async fn held_key(ctx: &Ctx, observed: &ObservedSecret) -> Result<Option<KeyName>, Failure> {
+    let Some(view) = &observed.view else {
+        return Ok(None);
+    };
+    let Some(key) = view.key.customer() else {
+        return Ok(None);
+    };
+    Ok(Some(ctx.store.key_with_id(view.namespace, key).await?.name))
 }
 
 fn created(observed: &ObservedSecret, now: Timestamp) -> Timestamp {
@@ -196,13 +217,13 @@ async fn used(
     })
 }
 
-/// Whether the policies of the tenant let the product use the key. Whichever manager wrote the object is
-/// asked about; otherwise the first of them.
+/// Whether the policies of the tenant let the product make this use of the key. Whichever manager wrote the
+/// object is asked about; otherwise the first of them.
 fn key_granted(
     ctx: &Ctx,
     directory: &ProductDirectory,
     facts: &ClaimFacts<'_>,
-    (product, key): (&ProductFacts, &str),
+    (product, used): (&ProductFacts, (Action, &str)),
     now: Timestamp,
 ) -> Result<bool, Failure> {
     let first = || {
@@ -240,7 +261,7 @@ fn key_granted(
             namespace: facts.namespace,
             name: &name,
         },
-        key: Some((Action::GenerateDataKey, key)),
+        key: Some(used),
         owner: None,
         facts: &RequestFacts {
             now,

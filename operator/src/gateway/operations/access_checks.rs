@@ -12,7 +12,7 @@ use strongroom_api::v1::{AccessCheck, AccessCheckName as Name, AccessCheckResult
 use strongroom_model::{Hosting, ProductCode, visible};
 use strongroom_rules::policy::{Action, Decision, Identity, PolicyKind};
 use strongroom_rules::product::{ListenerFacts, ProductRole};
-use strongroom_store::vault::{DefaultSecretQuota, KeyState, QuotaUsage};
+use strongroom_store::vault::{KeyState, QuotaUsage};
 
 use super::shape::time;
 use crate::gateway::problem::{Code, Problem};
@@ -60,9 +60,18 @@ pub(super) struct AccessFacts<'a> {
     /// What the matrix says, where a product owns the secret, and in words.
     pub(super) product: Option<(&'a MatrixEntry, &'a str)>,
     pub(super) matrix: Result<(), &'a Problem>,
-    /// The hosting that comes of what is asked for, and the quotas that this counts on; none: it makes
-    /// nothing.
-    pub(super) quota: Option<(Hosting, DefaultSecretQuota)>,
+    /// The quotas that what is asked for counts on; none: it makes nothing.
+    pub(super) quota: Option<QuotaFacts>,
+}
+
+/// The quotas that another default secret would count on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct QuotaFacts {
+    /// As it would be hosted.
+    pub(super) hosting: Hosting,
+    pub(super) in_namespace: QuotaUsage,
+    /// In all namespaces; none: what other tenants have is not for the caller to know.
+    pub(super) total: Option<QuotaUsage>,
 }
 
 /// How it is known who somebody is.
@@ -100,6 +109,8 @@ pub(super) enum KeyUse<'a> {
     Customer(&'a str, KeyState),
     /// It would use the key of this name, and there is none.
     Missing(&'a str),
+    /// It uses one of which the caller hears nothing, not even whether there is one.
+    Untold,
 }
 
 /// Every check, in the order in which they are looked at.
@@ -331,23 +342,30 @@ fn not_served(facts: &AccessFacts<'_>, listener: ListenerFacts<'_>) -> Option<(O
 
 fn key(facts: &AccessFacts<'_>) -> AccessCheck {
     let check = |outcome, detail: String| AccessCheck::new(Name::Key, outcome, detail);
+    let ungranted = missing(facts, true);
+    // What the matrix refuses, no policy allows, and whoever is denied lacks more than the key.
+    let lacks_it = !ungranted.is_empty() && facts.matrix.is_ok();
     let (name, state) = match facts.key {
         KeyUse::Default => {
             let detail = "it lies under the default key of its namespace";
             return check(Outcome::NoKey, detail.to_owned());
         }
         KeyUse::Unused => return check(Outcome::KeyUnused, "this does not use its key".to_owned()),
-        KeyUse::Missing(name) => {
-            let detail = format!("there is no EncryptionKey `{}`", visible(name));
-            return check(Outcome::KeyAbsent, detail).mended_with(&[("NAMESPACE", facts.namespace)]);
+        KeyUse::Untold if !lacks_it => {
+            let detail = "you may not use a key of this name, so nothing is told of it";
+            return check(Outcome::KeyNotGranted, detail.to_owned());
         }
-        KeyUse::Customer(name, state) => (name, state),
+        KeyUse::Untold => ("", None),
+        KeyUse::Missing(name) => (name, None),
+        KeyUse::Customer(name, state) => (name, Some(state)),
     };
-    // What the matrix refuses, no policy allows, and whoever is denied lacks more than the key.
-    let ungranted = missing(facts, true);
-    if !ungranted.is_empty() && facts.matrix.is_ok() {
+    if lacks_it {
         return check(Outcome::KeyNotGranted, ungranted).mended_by(policies(facts));
     }
+    let Some(state) = state else {
+        let detail = format!("there is no EncryptionKey `{}`", visible(name));
+        return check(Outcome::KeyAbsent, detail).mended_with(&[("NAMESPACE", facts.namespace)]);
+    };
     let names = [("NAMESPACE", facts.namespace), ("KEY", name)];
     match state {
         KeyState::Enabled => check(
@@ -453,21 +471,28 @@ fn product(facts: &AccessFacts<'_>) -> AccessCheck {
 
 fn quota(facts: &AccessFacts<'_>) -> AccessCheck {
     let check = |outcome, detail: String| AccessCheck::new(Name::Quota, outcome, detail);
-    let (Some((hosting, counts)), Some((entry, _))) = (facts.quota, facts.product) else {
+    let (Some(counts), Some((entry, _))) = (facts.quota, facts.product) else {
         let detail = "it makes nothing that counts on a product's quota";
         return check(Outcome::NoQuota, detail.to_owned());
     };
-    let DefaultSecretQuota { in_namespace, total } = counts;
+    let QuotaFacts {
+        hosting,
+        in_namespace,
+        total,
+    } = counts;
     let hosting = hosting.as_str().to_lowercase();
     let used = |quota: QuotaUsage| format!("{} of {}", quota.used, quota.limit);
+    let in_all = total.map_or_else(
+        || "what it has in all is told to its managers".to_owned(),
+        |total| format!("and {} in all", used(total)),
+    );
     let detail = format!(
-        "product `{}` has {} {hosting} secrets in the namespace, and {} in all",
+        "product `{}` has {} {hosting} secrets in the namespace, {in_all}",
         entry.code,
         used(in_namespace),
-        used(total)
     );
     let is_full = |quota: QuotaUsage| quota.used >= quota.limit;
-    if !is_full(in_namespace) && !is_full(total) {
+    if !is_full(in_namespace) && !total.is_some_and(is_full) {
         return check(Outcome::Within, detail);
     }
     let raised = |quota: QuotaUsage| {
@@ -478,7 +503,10 @@ fn quota(facts: &AccessFacts<'_>) -> AccessCheck {
         }
     };
     let per_namespace = raised(in_namespace);
-    let limits = json!({"perNamespace": per_namespace, "total": raised(total).max(per_namespace)});
+    let limits = match total {
+        Some(total) => json!({"perNamespace": per_namespace, "total": raised(total).max(per_namespace)}),
+        None => json!({"perNamespace": per_namespace}),
+    };
     let patch = json!({"spec": {"quota": {hosting: limits}}}).to_string();
     check(Outcome::QuotaExceeded, detail)
         .mended_with(&[("CODE", entry.code.as_str()), ("PATCH", patch.as_str())])

@@ -15,16 +15,16 @@ use strongroom_model::name::Stage;
 use strongroom_rules::policy::{Action, Decision, Identity, PolicySource, Principal, RequestFacts};
 use strongroom_rules::product::ProductRole;
 use strongroom_store::audit::{self, AuditOutcome};
-use strongroom_store::vault::{AuditNote, DefaultSecretQuota, KeyState, KeyView, SecretState, SecretView};
+use strongroom_store::vault::{AuditNote, KeyState, KeyView, SecretState, SecretView};
 
-use super::access_checks::{AccessFacts, CallerProof, ExplainedSecret, KeyUse, checks, cost};
+use super::access_checks::{AccessFacts, CallerProof, ExplainedSecret, KeyUse, QuotaFacts, checks, cost};
 use super::change::NewSecretKey;
 use super::shape::time;
 use crate::gateway::authenticate::Caller;
 use crate::gateway::listener_scope::ListenerScope;
 use crate::gateway::operation::Input;
 use crate::gateway::problem::{Code, Problem, invalid};
-use crate::gateway::request::authorise::{decide, explain_decision, permit, use_of_key, used_key};
+use crate::gateway::request::authorise::{UsedKey, decide, explain_decision, permit, used_key};
 use crate::gateway::request::{
     AccessRequest, OperationContext, RequestContext, SecretPath, find, product, record,
 };
@@ -136,7 +136,8 @@ fn answer(
     let owner = product::describe(gateway, &subject, &access)?;
     let entry = product::entry(gateway, &subject, by.kind(), &access)?;
     let own_key = view.map(|view| gateway.key(view)).transpose()?.flatten();
-    let used = used_key(gateway, action, &access)?.map(|(_, key)| key);
+    let used = used_key(gateway, action, &access)?;
+    let hears = key.name.is_none() || hears_of_key(gateway, caller, &access)?;
     let identity = &subject.principal.identity;
     let is_own = is_own(caller, identity, namespace);
     let rates = listener.filter(|_| is_own);
@@ -170,14 +171,14 @@ fn answer(
             version,
             object: view.object.as_ref().map(|object| object.name.as_str()),
         }),
-        key: key_use(action, used.as_ref(), own_key.is_some(), key),
+        key: key_use(used.as_ref(), own_key.is_some(), hears),
         rates: rates.as_deref(),
         last_read: view
             .filter(|_| is_own)
             .and_then(|view| last_read(gateway, view, identity)),
         product: entry.as_ref().zip(owner.as_deref()),
         matrix: matrix.as_ref().map(|&()| ()),
-        quota: quota(gateway, &access)?,
+        quota: quota(gateway, request, &access)?,
     });
     let note = AuditNote {
         outcome: AuditOutcome::Done,
@@ -218,12 +219,21 @@ fn may_ask_about_keys(
     request: &RequestContext,
     access: &AccessRequest<'_>,
 ) -> Result<bool, Problem> {
-    let caller: &Caller = request.caller();
-    let home = caller.principal.identity.namespace();
+    let home = request.caller().principal.identity.namespace();
     if home.is_none_or(|home| home == access.path.namespace().name()) {
         return Ok(true);
     }
-    let entry = product::entry(gateway, caller, request.listener().facts().kind(), access)?;
+    is_manager(gateway, request, access)
+}
+
+/// Whether the caller manages the product that owns the secret.
+fn is_manager(
+    gateway: &Gateway,
+    request: &RequestContext,
+    access: &AccessRequest<'_>,
+) -> Result<bool, Problem> {
+    let kind = request.listener().facts().kind();
+    let entry = product::entry(gateway, request.caller(), kind, access)?;
     Ok(entry.is_some_and(|entry| entry.role == ProductRole::Manager))
 }
 
@@ -260,18 +270,26 @@ const fn proof(caller: &Caller, asks_itself: bool) -> CallerProof {
     }
 }
 
+/// Whether the caller is told how a key stands that he names: he is no ServiceAccount of another namespace,
+/// or may himself do with it what he asks about.
+fn hears_of_key(gateway: &Gateway, caller: &Caller, access: &AccessRequest<'_>) -> Result<bool, Problem> {
+    let home = caller.principal.identity.namespace();
+    if home.is_none_or(|home| home == access.path.namespace().name()) {
+        return Ok(true);
+    }
+    Ok(decide(gateway, caller, access.action, access)?.allowed)
+}
+
 /// What the action has to do with a customer's key: the one that it uses, or that the secret lies under.
-fn key_use<'a>(
-    action: Action,
-    used: Option<&'a KeyView>,
-    lies_under_one: bool,
-    wanted: &'a NewSecretKey,
-) -> KeyUse<'a> {
-    match (used, &wanted.name, &wanted.found) {
-        (Some(key), ..) => KeyUse::Customer(key.name.as_str(), key.state),
-        (None, Some(name), None) if use_of_key(action).is_some() => KeyUse::Missing(name),
-        (None, ..) if lies_under_one => KeyUse::Unused,
-        (None, ..) => KeyUse::Default,
+fn key_use(used: Option<&UsedKey>, lies_under_one: bool, hears: bool) -> KeyUse<'_> {
+    match used {
+        Some(_) if !hears => KeyUse::Untold,
+        Some(key) => match &key.found {
+            Some(found) => KeyUse::Customer(key.name(), found.state),
+            None => KeyUse::Missing(key.name()),
+        },
+        None if lies_under_one => KeyUse::Unused,
+        None => KeyUse::Default,
     }
 }
 
@@ -292,11 +310,12 @@ fn last_read(gateway: &Gateway, view: &SecretView, identity: &Identity) -> Optio
     own.map(|reader| reader.last).max()
 }
 
-/// The quotas that a secret counts on which is made, or which moves to another hosting, with that hosting.
+/// The quotas that a secret counts on which is made, or which moves to another hosting.
 fn quota(
     gateway: &Gateway,
+    request: &RequestContext,
     access: &AccessRequest<'_>,
-) -> Result<Option<(Hosting, DefaultSecretQuota)>, Problem> {
+) -> Result<Option<QuotaFacts>, Problem> {
     let path = access.path;
     let (Some(id), Some(name)) = (path.namespace().id(), path.default_secret()) else {
         return Ok(None);
@@ -313,12 +332,16 @@ fn quota(
     let Ok(code) = name.product_code() else {
         return Ok(None);
     };
-    if counts {
-        let quota = gateway.store.product_quota(&code, hosting, id)?;
-        Ok(Some((hosting, quota)))
-    } else {
-        Ok(None)
+    if !counts {
+        return Ok(None);
     }
+    let quota = gateway.store.product_quota(&code, hosting, id)?;
+    let manages = is_manager(gateway, request, access)?;
+    Ok(Some(QuotaFacts {
+        hosting,
+        in_namespace: quota.in_namespace,
+        total: Some(quota.total).filter(|_| manages),
+    }))
 }
 
 /// What the key that a secret lies under says to every request, in words.

@@ -1,14 +1,15 @@
 //! ListSecrets: `GET /v1/namespaces/{namespace}/secrets`: those that the caller may list, in order of their
 //! names, in pages.
 //!
-//! Each secret is decided by itself, so a page tells nothing of the others.
+//! Each secret is decided by itself, so a page tells nothing of the others: not where it ends either.
 
 use strongroom_api::v1::{ListSecretsQuery, SecretsPage};
+use strongroom_model::id::{NamespaceId, SecretId};
 use strongroom_model::name::SecretName;
 use strongroom_rules::policy::Action;
 use strongroom_rules::request::list_query::ListQuery;
 use strongroom_store::audit;
-use strongroom_store::vault::{AuditNote, SecretView};
+use strongroom_store::vault::{AuditNote, Refusal, SecretView, StoreError};
 
 use super::shape;
 use crate::gateway::operation::{Input, QueryInput, SchemaFn, schema_of};
@@ -26,21 +27,64 @@ const DEFAULT_PAGE_SIZE: usize = 50;
 /// one slow one.
 const MAX_EXAMINED: usize = 2_000;
 
+/// What a cursor begins with that is no name: no name has it.
+const ID_MARK: char = '~';
+
+/// Where the page before ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum ListCursor {
+    /// At this name.
+    Name(SecretName),
+    /// At the secret with this id, whose name is not told: its caller may not list it.
+    Secret(SecretId),
+}
+
+impl ListCursor {
+    fn parse(text: &str) -> Result<Self, Problem> {
+        match text.strip_prefix(ID_MARK) {
+            Some(id) => id.parse().map(Self::Secret).map_err(invalid),
+            None => text.parse().map(Self::Name).map_err(invalid),
+        }
+    }
+
+    /// After the secret that was looked at last, in text. `shown`: the last name that the caller was told.
+    fn after((name, id): (&SecretName, SecretId), shown: Option<&str>) -> String {
+        if shown == Some(name.as_str()) {
+            name.to_string()
+        } else {
+            format!("{ID_MARK}{id}")
+        }
+    }
+
+    /// The name after which the list of a namespace goes on.
+    fn name(&self, gateway: &Gateway, namespace: NamespaceId) -> Result<SecretName, Problem> {
+        let id = match self {
+            Self::Name(name) => return Ok(name.clone()),
+            Self::Secret(id) => *id,
+        };
+        match gateway.store.describe(id) {
+            Ok(secret) if secret.namespace == namespace => Ok(secret.name),
+            // It was destroyed in between, or never was here.
+            Ok(_) | Err(StoreError::Refused(Refusal::SecretNotFound)) => Err(invalid(
+                "`after` is the end of no page of this list any more; list from the start",
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 /// Which secrets are listed.
 #[derive(Debug)]
 pub(super) struct ListFilter {
     query: ListQuery,
-    after: Option<SecretName>,
+    after: Option<ListCursor>,
 }
 
 impl ListFilter {
     fn parse(query: &str) -> Result<Self, Problem> {
         let query = ListQuery::parse(query).map_err(invalid)?;
-        let after = query.after.as_deref().map(str::parse).transpose();
-        Ok(Self {
-            after: after.map_err(invalid)?,
-            query,
-        })
+        let after = query.after.as_deref().map(ListCursor::parse).transpose()?;
+        Ok(Self { query, after })
     }
 
     fn fits(&self, secret: &SecretView) -> bool {
@@ -103,17 +147,16 @@ fn page(
         return Ok(page);
     };
     let limit = filter.query.limit.unwrap_or(DEFAULT_PAGE_SIZE);
-    let after = filter.after.clone().map(|name| (id, name));
+    let after = filter.after.as_ref().map(|cursor| cursor.name(gateway, id));
+    let after = after.transpose()?.map(|name| (id, name));
     let found = gateway.store.list(Some(id), after.as_ref(), MAX_EXAMINED)?;
     let all = found.len() < MAX_EXAMINED;
     let facts = request.facts();
-    let mut last = None;
     for secret in &found {
         if page.secrets.len() == limit {
-            page.next = last;
+            page.next = page.secrets.last().map(|shown| shown.name.clone());
             return Ok(page);
         }
-        last = Some(secret.name.to_string());
         if !filter.fits(secret) {
             continue;
         }
@@ -134,7 +177,9 @@ fn page(
                 .push(shape::secret(namespace.name(), secret, key.as_ref()));
         }
     }
-    page.next = last.filter(|_| !all);
+    let shown = page.secrets.last().map(|shown| shown.name.as_str());
+    let last = found.last().filter(|_| !all);
+    page.next = last.map(|last| ListCursor::after((&last.name, last.id), shown));
     Ok(page)
 }
 
@@ -146,9 +191,23 @@ mod tests {
     fn filters_are_read_or_refused() {
         let filter = ListFilter::parse("limit=2&after=a%2Fb").unwrap();
         assert_eq!(filter.query.limit, Some(2));
-        assert_eq!(filter.after.unwrap().as_str(), "a/b");
-        for bad in ["limit=0", "after=", "after=a%00b"] {
+        assert_eq!(filter.after, Some(ListCursor::Name("a/b".parse().unwrap())));
+        for bad in ["limit=0", "after=", "after=a%00b", "after=~", "after=~a"] {
             assert!(ListFilter::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_ends_at_a_name_that_was_told_or_at_none() {
+        let (name, id) = ("payroll".parse().unwrap(), SecretId::from_bytes([7; 16]));
+        assert_eq!(ListCursor::after((&name, id), Some("payroll")), "payroll");
+        for shown in [None, Some("app")] {
+            let next = ListCursor::after((&name, id), shown);
+            assert!(
+                !next.contains("payroll") && !SecretName::is_legal(&next),
+                "{next}"
+            );
+            assert_eq!(ListCursor::parse(&next).unwrap(), ListCursor::Secret(id));
         }
     }
 }

@@ -247,7 +247,7 @@ impl NewKey {
         match self {
             Self::Default | Self::Required(_) => TargetKey::Default,
             Self::Customers(key) => TargetKey::Customer(key),
-            Self::Missing(_) => TargetKey::Missing,
+            Self::Missing(name) => TargetKey::Missing(name),
         }
     }
 }

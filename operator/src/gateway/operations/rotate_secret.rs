@@ -12,9 +12,12 @@ use serde_json::json;
 use strongroom_api::v1::{RotateSecretAnswer, RotateSecretRequest};
 use strongroom_crds::annotation::ROTATE_NOW;
 use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule, ScheduledSecrets};
+use strongroom_model::DefaultSecretName;
+use strongroom_model::name::ExternalId;
 use strongroom_rules::cause::Cause;
-use strongroom_rules::policy::{Action, StatementRef};
+use strongroom_rules::policy::{Action, Identity, StatementRef};
 use strongroom_rules::rotation::claim;
+use strongroom_store::audit::Requester;
 use strongroom_store::vault::{AuditNote, KeyState, Refusal, SecretState, SecretView, StoreError};
 
 use crate::gateway::objects::{ObjectClient, kube_problem};
@@ -22,7 +25,9 @@ use crate::gateway::operation::{Input, NoQuery, Succeeded, Success};
 use crate::gateway::problem::{Code, Problem, invalid};
 use crate::gateway::request::authorise::authorise;
 use crate::gateway::request::record::{self, audit_action};
-use crate::gateway::request::{AccessRequest, OperationContext, RequestContext, SecretPath, TargetKey, find};
+use crate::gateway::request::{
+    AccessRequest, OperationContext, RequestContext, SecretPath, TargetKey, find, product,
+};
 use crate::gateway::{Gateway, blocking};
 use crate::kube::field_manager;
 use crate::rotation::refusal_on_request;
@@ -133,10 +138,45 @@ fn claiming(mut schedule: RotationSchedule, object: &ManagedSecret) -> Option<Ro
     };
     schedule.metadata = ObjectMeta {
         name: schedule.metadata.name,
+        uid: schedule.metadata.uid,
         ..ObjectMeta::default()
     };
     schedule.status = None;
     Some(schedule)
+}
+
+/// Of the schedules that claim a secret, those that count for it: of a default secret those that a manager of
+/// its product wrote, as the controllers have it.
+async fn counting(
+    gateway: &Gateway,
+    view: &SecretView,
+    schedules: Vec<RotationSchedule>,
+) -> Result<Vec<RotationSchedule>, Problem> {
+    let Some(name) = DefaultSecretName::split(&view.name).ok().flatten() else {
+        return Ok(schedules);
+    };
+    let (products, code) = (product::snapshot(gateway)?, name.code().to_owned());
+    let store = gateway.store.clone();
+    blocking(move || {
+        let Some(product) = products.product(&code) else {
+            return Ok(Vec::new());
+        };
+        let mut counting = Vec::new();
+        for schedule in schedules {
+            let uid = schedule.metadata.uid.as_deref();
+            let author = match uid.and_then(|uid| ExternalId::new(uid).ok()) {
+                Some(uid) => store.requester_of(&uid)?,
+                None => None,
+            };
+            if let Some(Requester::Attested(author)) = author
+                && product.is_manager(&Identity::from_username(&author.user))
+            {
+                counting.push(schedule);
+            }
+        }
+        Ok(counting)
+    })
+    .await
 }
 
 /// Asks for the rotation where the controller looks. The write carries the object's UID: one that was made
@@ -157,6 +197,7 @@ async fn annotate(gateway: &Gateway, namespace: &str, view: &SecretView, token: 
     let schedules = ObjectClient::<RotationSchedule>::new(gateway, namespace)
         .list_filtered(|schedule| claiming(schedule, &found))
         .await?;
+    let schedules = counting(gateway, view, schedules).await?;
     if let Some(refusal) = refusal_on_request(&found, &schedules) {
         return Err(not_rotatable(&refusal.to_string()));
     }

@@ -3,8 +3,8 @@
 //!
 //! The product of a default secret may change its key as well: from the default key to a customer's, which is
 //! from free hosting to paid, or to another customer's. Back to the default key it moves only where the
-//! tenant allows it by an annotation. The object is written first: where the process ends in between, the
-//! controller carries it out. Name, versions and policies stay.
+//! tenant allows it by an annotation, which counts for one move. The object is written first: where the
+//! process ends in between, the controller carries it out. Name, versions and policies stay.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use strongroom_api::v1::{SecretAnswer, UpdateSecretRequest};
 use strongroom_crds::annotation::ALLOW_DEFAULT_KEY;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_model::Hosting;
+use strongroom_rules::managed_secret::key_release;
 use strongroom_rules::policy::Action;
 use strongroom_store::vault::{KeyRef, KeyState, Refusal, SecretState, SecretView, UpdateSecret};
 
@@ -157,8 +158,8 @@ async fn declared(
         }
         if let Some(key) = moved {
             refuse_other_owner(&object, &["spec", "encryptionKey"])?;
-            if key.name.is_none() && !allows_default_key(&object) {
-                return Err(keeps_key(&object).into());
+            if key.name.is_none() {
+                may_leave(change, secret, &object).await?;
             }
             spec.insert("encryptionKey".to_owned(), Json::from(key.name.clone()));
         }
@@ -174,17 +175,26 @@ async fn declared(
     Err(Problem::new(Code::ClusterUnavailable, why).retry_after(1).into())
 }
 
-/// Whether the tenant gives the control of the key away.
-fn allows_default_key(object: &ManagedSecret) -> bool {
-    object.annotations().get(ALLOW_DEFAULT_KEY).map(String::as_str) == Some("true")
-}
-
-fn keeps_key(object: &ManagedSecret) -> Problem {
-    Problem::new(
-        Code::HostingRefused,
-        format!(
-            "the secret stays under its EncryptionKey, by which the tenant controls it; the tenant gives that up with the annotation `{ALLOW_DEFAULT_KEY}=true` on ManagedSecret `{}`",
-            object.name_any()
-        ),
-    )
+/// Refuses where the tenant does not give the control of the key away.
+async fn may_leave(
+    change: &SecretChange,
+    secret: &SecretView,
+    object: &ManagedSecret,
+) -> Result<(), ChangeError> {
+    let (gateway, secret) = (Arc::clone(&change.gateway), secret.clone());
+    let Some(held) = blocking(move || gateway.key(&secret)).await? else {
+        return Ok(());
+    };
+    let (held, generation) = (held.name.as_str(), object.metadata.generation.unwrap_or_default());
+    let allows = object.annotations().get(ALLOW_DEFAULT_KEY);
+    let key = object.spec.encryption_key.as_deref();
+    if key_release::lets_leave(allows.map(String::as_str), held, (generation, key)) {
+        return Ok(());
+    }
+    let why = format!(
+        "the secret stays under EncryptionKey `{held}`, by which the tenant controls it; the tenant gives that up for one move with the annotation `{ALLOW_DEFAULT_KEY}={}` on ManagedSecret `{}`",
+        key_release::leave(held, generation),
+        object.name_any()
+    );
+    Err(Problem::new(Code::HostingRefused, why).into())
 }

@@ -11,7 +11,7 @@ use strongroom_rules::policy::{
     Action, Decision, Explanation, ProductContext, Request, RequestFacts, SecretRef, denial, explain,
 };
 use strongroom_rules::product::{ProductDirectory, ProductRefusal};
-use strongroom_store::vault::{KeyView, Meta, SecretView};
+use strongroom_store::vault::{KeyRef, KeyView, Meta, SecretView};
 
 use super::context::RequestContext;
 use super::find::{FoundSecret, SecretPath};
@@ -29,16 +29,16 @@ pub(in crate::gateway) enum TargetKey<'a> {
     Default,
     /// A customer's key.
     Customer(&'a KeyView),
-    /// A customer's key that is not there.
-    Missing,
+    /// A customer's key of this name, which is not there.
+    Missing(&'a str),
 }
 
 impl<'a> TargetKey<'a> {
     /// The key of this name that was looked for; no name is the default key.
-    pub(in crate::gateway) const fn named(name: Option<&str>, found: Option<&'a KeyView>) -> Self {
+    pub(in crate::gateway) const fn named(name: Option<&'a str>, found: Option<&'a KeyView>) -> Self {
         match (name, found) {
             (_, Some(key)) => Self::Customer(key),
-            (Some(_), None) => Self::Missing,
+            (Some(name), None) => Self::Missing(name),
             (None, None) => Self::Default,
         }
     }
@@ -47,15 +47,49 @@ impl<'a> TargetKey<'a> {
     pub(in crate::gateway) const fn hosting(self) -> Hosting {
         match self {
             Self::Default => Hosting::Free,
-            Self::Customer(_) | Self::Missing => Hosting::Paid,
+            Self::Customer(_) | Self::Missing(_) => Hosting::Paid,
         }
     }
 
-    const fn view(self) -> Option<&'a KeyView> {
+    /// What comes under it makes this use of it.
+    fn used(self, use_of_key: Action) -> Option<UsedKey> {
         match self {
-            Self::Customer(key) => Some(key),
-            Self::Default | Self::Missing => None,
+            Self::Customer(key) => Some(UsedKey::found(use_of_key, key.clone())),
+            Self::Missing(name) => Some(UsedKey {
+                use_of_key,
+                found: None,
+                wanted: name.to_owned(),
+            }),
+            Self::Default => None,
         }
+    }
+}
+
+/// A customer's key that an action uses. It is decided about by its name, whether or not there is one: who
+/// is not granted it learns nothing of that.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct UsedKey {
+    /// What is done with it.
+    pub(in crate::gateway) use_of_key: Action,
+    /// None: there is none of the name.
+    pub(in crate::gateway) found: Option<KeyView>,
+    /// Its name, where there is none.
+    wanted: String,
+}
+
+impl UsedKey {
+    const fn found(use_of_key: Action, key: KeyView) -> Self {
+        Self {
+            use_of_key,
+            found: Some(key),
+            wanted: String::new(),
+        }
+    }
+
+    pub(in crate::gateway) fn name(&self) -> &str {
+        self.found
+            .as_ref()
+            .map_or(self.wanted.as_str(), |key| key.name.as_str())
     }
 }
 
@@ -257,13 +291,20 @@ fn decide_among(
     action: Action,
     access: &AccessRequest<'_>,
 ) -> Result<Decision, Problem> {
-    let key = used_key(gateway, action, access)?;
     let of_products = product::context(products, caller, action, access);
-    let request = policy_request(caller, action, access, key.as_ref(), of_products);
-    let decision = gateway.policies.decide(&request).map_err(|error| match error {
-        DecisionError::NotLoaded => Problem::new(Code::PoliciesUnavailable, error.to_string()).retry_after(1),
-        DecisionError::EvaluationError(_) => Problem::new(Code::PolicyDenied, error.to_string()),
-    })?;
+    let by_policies = |key: Option<&UsedKey>| {
+        let request = policy_request(caller, action, access, key, of_products);
+        gateway.policies.decide(&request).map_err(|error| match error {
+            DecisionError::NotLoaded => {
+                Problem::new(Code::PoliciesUnavailable, error.to_string()).retry_after(1)
+            }
+            DecisionError::EvaluationError(_) => Problem::new(Code::PolicyDenied, error.to_string()),
+        })
+    };
+    let mut decision = by_policies(used_key(gateway, action, access)?.as_ref())?;
+    if let Some(left) = left_key(gateway, action, access)? {
+        decision = decision.and(by_policies(Some(&left))?);
+    }
     let by_rbac = access.secret.is_some_and(|secret| {
         let may_get = caller.may_get.as_ref();
         may_get.is_some_and(|may_get| may_get.covers(access.path.namespace().name(), secret))
@@ -276,7 +317,7 @@ fn decide_among(
 }
 
 /// The use that an action makes of the key that the secret lies under.
-pub(in crate::gateway) const fn use_of_key(action: Action) -> Option<Action> {
+const fn use_of_key(action: Action) -> Option<Action> {
     match action {
         Action::GetSecretValue => Some(Action::Decrypt),
         // What is updated uses a key only where it moves under it.
@@ -303,22 +344,62 @@ pub(in crate::gateway) fn used_key(
     gateway: &Gateway,
     action: Action,
     access: &AccessRequest<'_>,
-) -> Result<Option<(Action, KeyView)>, Problem> {
+) -> Result<Option<UsedKey>, Problem> {
     let Some(use_of_key) = use_of_key(action) else {
         return Ok(None);
     };
-    let key = match access.secret {
-        Some(secret) if action != Action::UpdateSecret => gateway.key(secret)?,
-        Some(_) | None => access.new_key.view().cloned(),
+    Ok(match access.secret {
+        Some(secret) if action != Action::UpdateSecret => {
+            let key = gateway.key(secret)?;
+            key.map(|key| UsedKey::found(use_of_key, key))
+        }
+        Some(_) | None => access.new_key.used(use_of_key),
+    })
+}
+
+/// The customer's key that a secret leaves for another one: what lies under it is decrypted for that. Where
+/// it leaves it for the default key, the tenant's annotation says so.
+fn left_key(
+    gateway: &Gateway,
+    action: Action,
+    access: &AccessRequest<'_>,
+) -> Result<Option<UsedKey>, Problem> {
+    let Some(secret) = access.secret.filter(|_| action == Action::UpdateSecret) else {
+        return Ok(None);
     };
-    Ok(key.map(|key| (use_of_key, key)))
+    let leaves = match access.new_key {
+        TargetKey::Default => false,
+        TargetKey::Customer(key) => secret.key != KeyRef::Customer(key.id),
+        TargetKey::Missing(_) => true,
+    };
+    if !leaves {
+        return Ok(None);
+    }
+    let left = gateway.key(secret)?;
+    Ok(left.map(|key| UsedKey::found(Action::Decrypt, key)))
+}
+
+/// The key to speak of: the one that the secret leaves, where its use is what is missing.
+fn decided_key(
+    gateway: &Gateway,
+    access: &AccessRequest<'_>,
+    decision: &Decision,
+) -> Result<Option<UsedKey>, Problem> {
+    let lacks = |key: &UsedKey| {
+        let mut missing = decision.missing.iter();
+        missing.any(|missing| missing.action == key.use_of_key)
+    };
+    match left_key(gateway, access.action, access)?.filter(lacks) {
+        Some(left) => Ok(Some(left)),
+        None => used_key(gateway, access.action, access),
+    }
 }
 
 fn policy_request<'a>(
     caller: &'a Caller,
     action: Action,
     access: &AccessRequest<'a>,
-    key: Option<&'a (Action, KeyView)>,
+    key: Option<&'a UsedKey>,
     products: ProductContext<'a>,
 ) -> Request<'a> {
     Request {
@@ -328,7 +409,7 @@ fn policy_request<'a>(
             namespace: access.path.namespace().name(),
             name: access.path.name(),
         },
-        key: key.map(|(use_of_key, key)| (*use_of_key, key.name.as_str())),
+        key: key.map(|key| (key.use_of_key, key.name())),
         owner: access
             .secret
             .and_then(|secret| secret.object.as_ref())
@@ -362,7 +443,7 @@ pub(in crate::gateway) fn explain_decision(
     access: &AccessRequest<'_>,
     (decision, knows): (&Decision, &Decision),
 ) -> Result<Explanation, Problem> {
-    let key = used_key(gateway, access.action, access)?;
+    let key = decided_key(gateway, access, decision)?;
     let products = product::snapshot(gateway)?;
     let of_products = product::context(&products, subject, access.action, access);
     Ok(explain(
@@ -380,7 +461,7 @@ pub(in crate::gateway) fn short_denial(
     decision: &Decision,
     object: &str,
 ) -> Result<(String, Vec<String>), Problem> {
-    let key = used_key(gateway, access.action, access)?;
+    let key = decided_key(gateway, access, decision)?;
     let products = product::snapshot(gateway)?;
     let of_products = product::context(&products, caller, access.action, access);
     let request = policy_request(caller, access.action, access, key.as_ref(), of_products);

@@ -24,7 +24,7 @@ use crate::gateway::state::Gateway;
 ///
 /// # Errors
 /// [`Code::PoliciesUnavailable`] until they are loaded: a statement about a product may be a Deny.
-pub(super) fn snapshot(gateway: &Gateway) -> Result<Arc<ProductDirectory>, Problem> {
+pub(in crate::gateway) fn snapshot(gateway: &Gateway) -> Result<Arc<ProductDirectory>, Problem> {
     let products = gateway.products.current();
     products.map_err(|error| Problem::new(Code::PoliciesUnavailable, error.to_string()).retry_after(1))
 }

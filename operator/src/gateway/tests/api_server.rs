@@ -154,6 +154,10 @@ impl FakeApiServer {
                     assert_eq!(body["metadata"]["uid"], object["metadata"]["uid"]);
                     let mut after = object.clone();
                     merged(&mut after, body);
+                    if after["spec"] != object["spec"] {
+                        let before = object["metadata"]["generation"].as_i64();
+                        after["metadata"]["generation"] = json!(before.unwrap_or_default() + 1);
+                    }
                     *object = managed_fields::updated(object, after, write);
                     (200, object.clone())
                 }

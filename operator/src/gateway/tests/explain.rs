@@ -134,11 +134,13 @@ async fn whoever_may_know_that_there_is_no_secret_asks_whether_one_can_be_made()
         let caller = format!("serviceaccount {account}");
         assert_eq!(world.last(), record(&caller, "ExplainAccess", "Done"));
     }
-    let under = world
-        .get("shop/maker", "/new/access?action=CreateSecret&encryptionKey=gone")
-        .await
-        .json();
-    assert_eq!(failing(&under), [pair("key", "KeyAbsent")]);
+    let under = async || {
+        let path = "/new/access?action=CreateSecret&encryptionKey=gone";
+        failing(&world.get("shop/maker", path).await.json())
+    };
+    assert_eq!(under().await, [pair("key", "KeyNotGranted")]);
+    world.allow("uses", "maker", "keys:*", "*");
+    assert_eq!(under().await, [pair("key", "KeyAbsent")]);
     // Of what is not there nothing else is told, and strangers hear nothing at all.
     for (account, path) in [("shop/owner", "/new/access"), ("shop/spy", path)] {
         let refused = world.get(account, path).await;

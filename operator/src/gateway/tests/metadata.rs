@@ -122,6 +122,22 @@ async fn a_list_shows_what_the_caller_may_list_in_pages() {
         ["app-3"]
     );
     assert!(names(&world.get("shop/app", "?label=tier=lead").await.json()).is_empty());
+    // After one that it may not list, which is told by its id.
+    let hidden = world.secret("shop", "app_hidden", "x");
+    world.secret("shop", "app-z", "x");
+    let after = async |id: SecretId| world.get("shop/app", &format!("?after=~{id}")).await;
+    let db = world.stored("db-main").id;
+    assert!(names(&after(db).await.json()).is_empty());
+    assert!(names(&after(hidden).await.json()).is_empty());
+    let all = world.get("shop/app", "").await.json();
+    world.secret("shop", "aaa", "x");
+    assert_eq!(names(&after(world.stored("aaa").id).await.json()), names(&all));
+    // One of another namespace, or of none, is the end of no page.
+    world.namespace("other");
+    let elsewhere = world.secret("other", "db", "x");
+    for id in [elsewhere, SecretId::from_bytes([7; 16])] {
+        assert_eq!(after(id).await.code(), (400, "InvalidRequest".to_owned()));
+    }
 }
 
 #[tokio::test]

@@ -225,7 +225,10 @@ async fn under_a_customers_key_the_right_to_use_it_is_asked_for() {
     world.allow("p", "app", "secrets:*", "*");
     world.declare("partner", Some("pay"));
     let path = "/partner/versions/v-1";
+    assert_eq!(world.put("shop/app", path, "x").await, says(403, "PolicyDenied"));
+    world.allow("k", "app", "keys:GenerateDataKey", "*");
     assert_eq!(world.put("shop/app", path, "x").await, says(409, "KeyNotFound"));
+    world.gateway.policies.remove_policy("shop", "k");
     let shop = "shop".parse().unwrap();
     let key = CreateKey {
         id: KeyId::generate().unwrap(),

@@ -43,10 +43,12 @@ fn said(product: &ProductFacts, change: impl FnOnce(&mut ClaimFacts<'_>)) -> Opt
         created: at(0),
         key: None,
         key_granted: true,
+        held_key_granted: true,
         product: Some(product),
         author: ClaimAuthor::Attested(&controller),
         held: false,
         held_hosting: None,
+        held_key: None,
         allow_default_key: false,
         used: SecretCount::default(),
     };
@@ -132,10 +134,12 @@ fn a_name_is_made_by_a_manager_or_by_whoever_manages_the_product() {
             created: at(0),
             key: None,
             key_granted: true,
+            held_key_granted: true,
             product: Some(&product),
             author,
             held,
             held_hosting: None,
+            held_key: None,
             allow_default_key: false,
             used: SecretCount::default(),
         };
@@ -197,11 +201,29 @@ fn a_product_takes_no_secret_from_under_the_tenants_key() {
         said(&product, |facts| {
             facts.held = true;
             facts.held_hosting = Some(Hosting::Paid);
+            facts.held_key = Some("payments");
             facts.allow_default_key = allow_default_key;
         })
     };
     assert_eq!(moved(false), Some(Reason::KeyRequired));
     assert_eq!(moved(true), None);
+}
+
+#[test]
+fn a_secret_leaves_one_key_for_another_where_both_are_granted() {
+    let product = product();
+    let moved = |granted: (bool, bool)| {
+        said(&product, |facts| {
+            facts.held = true;
+            facts.held_hosting = Some(Hosting::Paid);
+            facts.held_key = Some("payments");
+            facts.key = Some("other");
+            (facts.held_key_granted, facts.key_granted) = granted;
+        })
+    };
+    assert_eq!(moved((true, true)), None);
+    assert_eq!(moved((false, true)), Some(Reason::KeyNotGranted));
+    assert_eq!(moved((true, false)), Some(Reason::KeyNotGranted));
 }
 
 #[test]

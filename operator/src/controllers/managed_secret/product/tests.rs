@@ -230,20 +230,73 @@ async fn a_secret_under_a_key_waits_until_the_tenant_lets_the_product_use_it() {
     assert_eq!(world.ready("card"), says("False", "KeyNotGranted"));
     let message = world.message("card", "Ready");
     assert!(message.contains("principals: [{product: pg}]"), "{message}");
-    let grant = serde_json::from_value(json!({
-        "secrets": ["pg!*"],
-        "statements": [{"effect": "Allow", "principals": [{"product": "pg"}], "actions": ["keys:*"]}],
-    }))
-    .unwrap();
-    world
-        .ctx
-        .policies
-        .policy(NS, "grant", ObservedPolicy::first("u-grant", grant));
+    grant_keys(&world, json!(["keys:*"]));
     world.reconcile("card").await;
     assert_eq!(world.ready("card"), says("True", "Ready"));
     world.look_at_product("pg").await;
     let used = world.product_status("pg")["used"].clone();
     assert_eq!(used["paid"], json!({"secrets": 1, "namespaces": 1}));
+}
+
+/// The tenant lets the product make these uses of its keys.
+fn grant_keys(world: &ControllerFixture, actions: Json) {
+    let grant = serde_json::from_value(json!({
+        "secrets": ["pg!*"],
+        "statements": [{"effect": "Allow", "principals": [{"product": "pg"}], "actions": actions}],
+    }))
+    .unwrap();
+    let policies = &world.ctx.policies;
+    policies.policy(NS, "grant", ObservedPolicy::first("u-grant", grant));
+}
+
+#[tokio::test]
+async fn a_secret_leaves_the_tenants_key_once_for_each_leave() {
+    let mut world = world(paid()).await;
+    world.key("pay", json!({})).await;
+    grant_keys(&world, json!(["keys:*"]));
+    let free = generates("pg!card");
+    let mut under = free.clone();
+    under["encryptionKey"] = json!("pay");
+    let allows = "strongroom.dev/allow-default-key";
+    apply_as(&mut world, MANAGER, "card", under.clone()).await;
+    world.annotate("card", allows, "pay/1");
+    attest(&world, "card", "jane");
+    world.reconcile("card").await;
+    assert_eq!(world.ready("card"), says("True", "Ready"));
+    apply_as(&mut world, MANAGER, "card", free.clone()).await;
+    assert_eq!(world.ready("card"), says("True", "Ready"));
+    assert_eq!(world.view("pg!card").await.unwrap().key.customer(), None);
+    apply_as(&mut world, MANAGER, "card", under).await;
+    assert_eq!(world.ready("card"), says("True", "Ready"));
+    apply_as(&mut world, MANAGER, "card", free).await;
+    assert_eq!(world.ready("card"), says("False", "KeyRequired"));
+    let message = world.message("card", "Ready");
+    assert!(message.contains("allow-default-key=pay/GENERATION"), "{message}");
+    assert!(world.view("pg!card").await.unwrap().key.customer().is_some());
+}
+
+#[tokio::test]
+async fn a_secret_leaves_one_key_for_another_where_it_may_be_decrypted() {
+    let mut world = world(paid()).await;
+    for key in ["pay", "other"] {
+        world.key(key, json!({})).await;
+    }
+    grant_keys(&world, json!(["keys:GenerateDataKey"]));
+    let mut spec = generates("pg!card");
+    spec["encryptionKey"] = json!("pay");
+    apply_as(&mut world, MANAGER, "card", spec.clone()).await;
+    assert_eq!(world.ready("card"), says("True", "Ready"));
+    let before = world.view("pg!card").await.unwrap().key;
+    spec["encryptionKey"] = json!("other");
+    apply_as(&mut world, MANAGER, "card", spec).await;
+    assert_eq!(world.ready("card"), says("False", "KeyNotGranted"));
+    let message = world.message("card", "Ready");
+    assert!(message.contains("EncryptionKey `pay`"), "{message}");
+    assert_eq!(world.view("pg!card").await.unwrap().key, before);
+    grant_keys(&world, json!(["keys:*"]));
+    world.reconcile("card").await;
+    assert_eq!(world.ready("card"), says("True", "Ready"));
+    assert_ne!(world.view("pg!card").await.unwrap().key, before);
 }
 
 #[tokio::test]

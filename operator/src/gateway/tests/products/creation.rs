@@ -140,6 +140,29 @@ async fn a_paid_secret_takes_the_tenants_grant_of_the_key_and_its_key_stops_ever
 }
 
 #[tokio::test]
+async fn a_key_that_is_not_granted_is_refused_alike_whether_or_not_there_is_one() {
+    let world = World::with_product(facts());
+    world.grant_key(false);
+    let value = json!({"password": data_encoding::BASE64.encode(b"x")});
+    let create = async |key: &str| {
+        let body = json!({"name": "pg!new", "versionId": "v-1", "data": value, "encryptionKey": key});
+        let answer = world.create(MANAGER, &body).await;
+        (answer.code(), answer.json())
+    };
+    let (code, there) = create("pay").await;
+    assert_eq!(code, says(403, "PolicyDenied"));
+    let policy = there["missingPolicies"][0].as_str().unwrap();
+    assert!(policy.contains(r#"principals: [{product: "pg"}]"#), "{policy}");
+    let (code, absent) = create("nothing").await;
+    assert_eq!(code, says(403, "PolicyDenied"));
+    for field in ["detail", "missingPolicies"] {
+        assert_eq!(absent[field], there[field]);
+    }
+    world.grant_key(true);
+    assert_eq!(create("nothing").await.0, says(409, "KeyNotFound"));
+}
+
+#[tokio::test]
 async fn an_object_that_was_there_first_never_gets_the_products_first_value() {
     let world = World::with_product(facts());
     let body = json!({"data": {"password": data_encoding::BASE64.encode(b"x")}}).to_string();

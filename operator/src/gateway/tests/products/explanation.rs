@@ -38,6 +38,26 @@ async fn an_explanation_says_the_matrix_before_policies() {
     );
 }
 
+#[tokio::test]
+async fn a_manager_hears_of_a_key_once_it_is_granted() {
+    let world = World::with_product(facts());
+    let explain = async |key: &str, principal: &str| {
+        let path = format!("/pg!new/access?action=CreateSecret&encryptionKey={key}{principal}");
+        let explained = world.get(MANAGER, &path).await.json();
+        let mut checks = explained["checks"].as_array().unwrap().iter();
+        checks.find(|check| check["check"] == "key").unwrap().clone()
+    };
+    world.grant_key(false);
+    for principal in ["", "&principal=shop/app"] {
+        let there = explain("pay", principal).await;
+        assert_eq!(there["result"], "KeyNotGranted", "{there}");
+        assert_eq!(there, explain("nothing", principal).await);
+    }
+    world.grant_key(true);
+    assert_eq!(explain("pay", "").await["result"], "KeyUsable");
+    assert_eq!(explain("nothing", "").await["result"], "KeyAbsent");
+}
+
 /// Result and state of a check.
 fn check(explained: &Json, name: &str) -> (String, String) {
     let mut checks = explained["checks"].as_array().unwrap().iter();
@@ -71,5 +91,16 @@ async fn an_explanation_of_a_creation_or_a_move_counts_the_quota() {
         let explained = world.get(MANAGER, path).await.json();
         let expected = (expected.0.to_owned(), expected.1.to_owned());
         assert_eq!(check(&explained, "quota"), expected, "{path}");
+    }
+    // How many other tenants have is for the product to know.
+    for (account, tells) in [(MANAGER, true), (USER, false)] {
+        let explained = world
+            .get(account, "/pg!new/access?action=CreateSecret")
+            .await
+            .json();
+        let mut checks = explained["checks"].as_array().unwrap().iter();
+        let quota = checks.find(|check| check["check"] == "quota").unwrap();
+        let detail = quota["detail"].as_str().unwrap();
+        assert_eq!(detail.contains("of 500 in all"), tells, "{detail}");
     }
 }

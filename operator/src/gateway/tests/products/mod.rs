@@ -4,6 +4,7 @@ mod creation;
 mod explanation;
 mod matrix;
 mod moves;
+mod rotations;
 
 use std::collections::BTreeSet;
 
@@ -207,6 +208,14 @@ impl World {
         };
         let path = format!("/{name}{rest}");
         self.write(method, account, &path, &body.to_string()).await.code()
+    }
+
+    /// The tenant annotates the object so, to let its secret leave its key.
+    fn let_leave(&self, object: &str, value: &str) {
+        let place = ("managedsecrets".to_owned(), object.to_owned());
+        let mut objects = self.api.objects.lock();
+        objects.get_mut(&place).unwrap()["metadata"]["annotations"] =
+            json!({"strongroom.dev/allow-default-key": value});
     }
 
     /// Asks for another key of the secret, or for none of its own.

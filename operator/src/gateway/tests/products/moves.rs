@@ -51,16 +51,78 @@ async fn a_free_secret_becomes_paid_and_back_only_as_the_tenant_allows() {
         world.move_to(MANAGER, "pg!free", Json::Null).await,
         says(403, "HostingRefused")
     );
-    {
-        let mut objects = world.api.objects.lock();
-        let place = ("managedsecrets".to_owned(), object.clone());
-        objects.get_mut(&place).unwrap()["metadata"]["annotations"] =
-            json!({"strongroom.dev/allow-default-key": "true"});
-    }
+    world.let_leave(&object, "pay/1");
     assert_eq!(world.move_to(MANAGER, "pg!free", Json::Null).await, says(200, ""));
     assert_eq!(world.stored("pg!free").key, KeyRef::Default);
     let kept = world.kept("managedsecrets", &object).unwrap();
     assert_eq!(kept["spec"].get("encryptionKey"), None);
+}
+
+#[tokio::test]
+async fn the_tenants_leave_counts_for_one_move_from_under_one_key() {
+    let world = World::with_product(facts());
+    world.key("other");
+    let object = object_name("pg!free");
+    let back = async || world.move_to(MANAGER, "pg!free", Json::Null).await;
+    let under = async |key: &str| {
+        let moved = world.move_to(MANAGER, "pg!free", json!(key)).await;
+        assert_eq!(moved, says(200, ""), "{key}");
+    };
+    under("pay").await;
+    for value in ["true", "pay", "other/1", "pay/0", "pay/2"] {
+        world.let_leave(&object, value);
+        assert_eq!(back().await, says(403, "HostingRefused"), "{value}");
+    }
+    world.let_leave(&object, "pay/1");
+    assert_eq!(back().await, says(200, ""));
+    under("pay").await;
+    assert_eq!(back().await, says(403, "HostingRefused"));
+    let body = json!({"encryptionKey": null}).to_string();
+    let told = world
+        .write(Method::PATCH, MANAGER, "/pg!free", &body)
+        .await
+        .json();
+    let detail = told["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("strongroom.dev/allow-default-key=pay/3"),
+        "{detail}"
+    );
+    // It is not another key's.
+    world.let_leave(&object, "pay/3");
+    under("other").await;
+    assert_eq!(back().await, says(403, "HostingRefused"));
+    world.let_leave(&object, "other/4");
+    assert_eq!(back().await, says(200, ""));
+}
+
+#[tokio::test]
+async fn a_secret_leaves_one_key_for_another_where_it_may_be_decrypted() {
+    let world = World::with_product(facts());
+    world.key("other");
+    let grant = |actions: Json| {
+        let statement = json!({"effect": "Allow", "principals": [{"product": "pg"}], "actions": actions});
+        world.shop_policy("grant", json!({"secrets": ["pg!*"], "statements": [statement]}));
+    };
+    grant(json!(["keys:GenerateDataKey"]));
+    let before = world.stored("pg!paid").key;
+    let body = json!({"encryptionKey": "other"}).to_string();
+    let told = world.write(Method::PATCH, MANAGER, "/pg!paid", &body).await;
+    assert_eq!(told.code(), says(403, "PolicyDenied"));
+    let told = told.json();
+    assert!(
+        told["detail"].as_str().unwrap().contains("keys:Decrypt"),
+        "{told}"
+    );
+    let policy = told["missingPolicies"][0].as_str().unwrap();
+    assert!(policy.contains(r#"principals: [{product: "pg"}]"#), "{policy}");
+    assert_eq!(world.stored("pg!paid").key, before);
+    // Its description is changed as ever.
+    let describe = world.operate(MANAGER, Action::UpdateSecret, Hosting::Paid);
+    assert_eq!(describe.await, says(200, ""));
+    grant(json!(["keys:*"]));
+    let moved = world.move_to(MANAGER, "pg!paid", json!("other")).await;
+    assert_eq!(moved, says(200, ""));
+    assert_ne!(world.stored("pg!paid").key, before);
 }
 
 #[tokio::test]

@@ -403,8 +403,17 @@ fn a_key_is_granted_before_its_state_counts() {
             KeyUse::Customer("pay", KeyState::Disabled),
             &lacks,
             Outcome::KeyNotGranted,
-            apply,
+            apply.clone(),
         ),
+        // Whether there is one is told to whom it is granted.
+        (
+            KeyUse::Missing("pay"),
+            &lacks,
+            Outcome::KeyNotGranted,
+            apply.clone(),
+        ),
+        (KeyUse::Untold, &lacks, Outcome::KeyNotGranted, apply),
+        (KeyUse::Untold, &all, Outcome::KeyNotGranted, None),
     ] {
         let facts = AccessFacts {
             key,

@@ -116,13 +116,11 @@ fn a_quota_is_full_in_the_namespace_or_in_all_and_is_raised_where_it_is() {
     ] {
         let facts = AccessFacts {
             product: Some((&entry, "product `pg` owns it")),
-            quota: Some((
-                Hosting::Free,
-                DefaultSecretQuota {
-                    in_namespace: of(in_namespace),
-                    total: of(total),
-                },
-            )),
+            quota: Some(QuotaFacts {
+                hosting: Hosting::Free,
+                in_namespace: of(in_namespace),
+                total: Some(of(total)),
+            }),
             ..facts(&subject, &decision)
         };
         let check = quota(&facts);
@@ -142,4 +140,35 @@ fn a_quota_is_full_in_the_namespace_or_in_all_and_is_raised_where_it_is() {
         );
     }
     assert_eq!(outcome(Name::Quota, |_| {}), (Outcome::NoQuota, None));
+}
+
+#[test]
+fn whoever_is_not_told_of_other_namespaces_is_told_of_this_one() {
+    let (subject, decision) = (account("app"), allowed());
+    let entry = entry(Hosting::Free, ProductRole::User);
+    for (used, expected) in [(19, Outcome::Within), (20, Outcome::QuotaExceeded)] {
+        let facts = AccessFacts {
+            product: Some((&entry, "product `pg` owns it")),
+            quota: Some(QuotaFacts {
+                hosting: Hosting::Free,
+                in_namespace: QuotaUsage { used, limit: 20 },
+                total: None,
+            }),
+            ..facts(&subject, &decision)
+        };
+        let check = quota(&facts);
+        assert_eq!(check.result, expected);
+        assert_eq!(
+            check.detail,
+            format!(
+                "product `pg` has {used} of 20 free secrets in the namespace, what it has in all is told to its managers"
+            )
+        );
+        if let Some(remedy) = check.remedy {
+            assert!(
+                remedy.ends_with(r#"'{"spec":{"quota":{"free":{"perNamespace":40}}}}'"#),
+                "{remedy}"
+            );
+        }
+    }
 }
