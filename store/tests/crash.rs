@@ -144,7 +144,13 @@ fn make_image(image: &Path) -> Result<(), String> {
 }
 
 /// Whether all that was acknowledged before the cut is there after it.
+///
+/// The images are new files each time. A container that starts meanwhile, in a test beside this one, has a copy of the
+/// mount in its own mount namespace, so `umount` here does not end the file system; and `mount -o loop` of the same file
+/// would find its loop device, and with it the file system of the round before.
 fn cut_power(work: &Path, number: usize, lie: bool) -> Result<(), String> {
+    let round = tempfile::tempdir_in(work).unwrap();
+    let work = round.path();
     let (image, cut) = (work.join("live.img"), work.join("cut.img"));
     make_image(&image).expect("a file system");
     let live = Mount::image(&image, &work.join("live")).expect("a loop mount");

@@ -17,7 +17,7 @@ use crate::volume::Volume;
 #[test]
 fn a_file_system_that_turns_read_only_stops_everything_and_loses_nothing() {
     let f = Fixture::new();
-    let Some(volume) = Volume::on_a_disk(&f, 160) else {
+    let Some(mut volume) = Volume::on_a_disk(&f, 160) else {
         return;
     };
     let (mut strongroom, server) = scene(&f);

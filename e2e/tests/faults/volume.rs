@@ -98,10 +98,23 @@ impl Volume {
 
     /// Checks the file system, as after a disk was mended, and mounts it again: `ro` or `rw`. Nobody may have
     /// a file of it open.
-    pub(crate) fn mend(&self, how: &str) {
+    ///
+    /// The check is of a copy, which is mounted then: a container that started meanwhile has the mount in its own
+    /// mount namespace, so that `umount` here does not end the file system in the image.
+    pub(crate) fn mend(&mut self, how: &str) {
+        // Fails where the disk did.
+        let _ = run("sync", &["-f", self.path()]);
         run("umount", &[self.path()]).unwrap();
-        let image = self.image.as_deref().and_then(Path::to_str).unwrap();
-        let checked = Command::new("e2fsck").args(["-f", "-y", image]).output().unwrap();
+        let image = self.image.take().unwrap();
+        let copy = image.with_extension("mended.img");
+        fs::copy(&image, &copy).unwrap();
+        fs::remove_file(&image).unwrap();
+        let checked = Command::new("e2fsck")
+            .args(["-f", "-y"])
+            .arg(&copy)
+            .output()
+            .unwrap();
+        self.image = Some(copy);
         // 1: errors were corrected.
         assert!(
             checked.status.code().is_some_and(|code| code <= 1),
