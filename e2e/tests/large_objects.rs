@@ -17,8 +17,9 @@ use strongroom_e2e::Strongroom;
 use support::{Fixture, condition, eventually};
 
 const OBJECTS: usize = 300;
-/// Objects that kubectl sends at once.
+/// Objects that one kubectl sends, and how many of those run at the same time.
 const BATCH: usize = 20;
+const SENDERS: usize = 2;
 /// What the process may have resident at any time, in bytes; the chart's limit is 512 MiB.
 const MOST: usize = 200 << 20;
 
@@ -73,6 +74,14 @@ impl Fixture {
         ]);
     }
 
+    /// Creates objects of these names.
+    fn create(&self, names: &[String]) {
+        let items: Vec<Value> = names.iter().map(|name| meaningless(name)).collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+        let (created, _, said) = self.piped(&["create", "-f", "-"], &list.to_string());
+        assert!(created, "{said}");
+    }
+
     /// What the columns say of the objects; the objects themselves stay where they are.
     fn reasons(&self) -> String {
         self.kubectl(&["-n", "shop", "get", "managedsecrets"])
@@ -105,12 +114,13 @@ fn the_largest_objects_kill_nobody_and_hold_nobody_up() {
     });
     f.kubectl(&["-n", "shop", "delete", "managedsecret", "first"]);
     let names: Vec<String> = (0..OBJECTS).map(|number| format!("large-{number:03}")).collect();
-    for names in names.chunks(BATCH) {
-        let items: Vec<Value> = names.iter().map(|name| meaningless(name)).collect();
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-        let (created, _, said) = f.piped(&["create", "-f", "-"], &list.to_string());
-        assert!(created, "{said}");
-    }
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let batches = names.chunks(BATCH).skip(sender).step_by(SENDERS);
+            let f = &f;
+            scope.spawn(move || batches.for_each(|names| f.create(names)));
+        }
+    });
     f.kinds_of(&kinds);
     // Such an object is not let in any more; what is there stays, and may be changed in other ways.
     eventually("another one to be refused", || {

@@ -14,7 +14,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom_e2e::Size;
-use support::{Fixture, eventually};
+use support::{Fixture, eventually, in_time};
 
 /// Where the API server is for every pod.
 const API_SERVER: &str = "10.96.0.1";
@@ -63,7 +63,7 @@ const STRANGER: &str = "shop/stranger";
 const NEIGHBOUR: &str = "strongroom/neighbour";
 
 /// What is tried. A pod `like-…` has the labels of the component, so that its policies hold for the pod.
-const CONNECTIONS: [Connection; 24] = [
+static CONNECTIONS: [Connection; 24] = [
     // Readers prove who they are, so anybody may come to the API; metrics are for the release's namespace.
     works("strongroom Ingress", STRANGER, "serve", 8443),
     works("strongroom Ingress", NEIGHBOUR, "serve", 8080),
@@ -141,9 +141,8 @@ fn address_of(f: &Fixture, component: &str) -> String {
     pods["items"][0]["status"]["podIP"].as_str().unwrap().to_owned()
 }
 
-/// Runs a pod; its address once its container runs.
-fn run(f: &Fixture, namespace: &str, name: &str, component: Option<&str>) -> String {
-    f.apply(&pod(namespace, name, component));
+/// The address of a pod, once its container runs.
+fn running(f: &Fixture, namespace: &str, name: &str) -> String {
     eventually(&format!("{namespace}/{name} to run"), || {
         let pod = f.json(&["-n", namespace, "get", "pod", name]);
         pod["status"]["containerStatuses"][0]["state"]["running"].as_object()?;
@@ -157,13 +156,41 @@ fn sh(f: &Fixture, pod: &str, script: &str) -> String {
     f.kubectl(&["-n", namespace, "exec", pod, "--", "sh", "-c", script])
 }
 
-/// Whether a pod comes through to a port. A peer that does not hang up has been reached too.
-fn is_open(f: &Fixture, from: &str, address: &str, port: u16) -> bool {
-    let connect = format!(
-        "timeout 5 nc -w 2 {address} {port} < /dev/null > /dev/null 2>&1; \
-         case $? in 0|124|143) echo open;; *) echo closed;; esac"
-    );
-    sh(f, from, &connect).trim() == "open"
+/// Tries the connections of a pod; those that do not end as they should. A peer that does not hang up has
+/// been reached too.
+fn wrong_from(f: &Fixture, from: &str, addresses: &BTreeMap<&str, String>) -> Vec<String> {
+    let tried: Vec<&Connection> = CONNECTIONS.iter().filter(|it| it.from == from).collect();
+    let connect = |it: &&Connection| {
+        format!(
+            "timeout 5 nc -w 2 {} {} < /dev/null > /dev/null 2>&1; \
+             case $? in 0|124|143) echo open;; *) echo closed;; esac\n",
+            addresses[it.to], it.port
+        )
+    };
+    let script: String = tried.iter().map(connect).collect();
+    let said = sh(f, from, &script);
+    let said: Vec<&str> = said.lines().collect();
+    assert_eq!(said.len(), tried.len(), "{from}: {said:?}");
+    let ended = tried.into_iter().zip(said);
+    ended
+        .filter(|(it, said)| (*said == "open") != it.works)
+        .map(|(it, said)| format!("{from} to {}, port {}: {said}", it.to, it.port))
+        .collect()
+}
+
+/// Tries all connections, those of different pods at the same time; those that do not end as they should.
+fn wrong(f: &Fixture, addresses: &BTreeMap<&str, String>) -> Vec<String> {
+    let pods: BTreeSet<&str> = CONNECTIONS.iter().map(|it| it.from).collect();
+    std::thread::scope(|scope| {
+        let tries: Vec<_> = pods
+            .into_iter()
+            .map(|from| scope.spawn(move || wrong_from(f, from, addresses)))
+            .collect();
+        tries
+            .into_iter()
+            .flat_map(|tried| tried.join().unwrap())
+            .collect()
+    })
 }
 
 #[test]
@@ -193,42 +220,32 @@ fn every_policy_of_the_chart_lets_through_what_it_says_and_nothing_else() {
         .map(|component| (component, address_of(&f, component)))
         .into();
     addresses.insert("API server", API_SERVER.to_owned());
-    addresses.insert("stranger", run(&f, "shop", "stranger", None));
-    run(&f, "strongroom", "neighbour", None);
-    for (name, component) in [
-        ("like-serve", "serve"),
-        ("like-front", "front"),
-        ("like-webhook", "webhook"),
-    ] {
-        run(&f, "strongroom", name, Some(component));
+    let pods = [
+        ("shop", "stranger", None),
+        ("strongroom", "neighbour", None),
+        ("strongroom", "like-serve", Some("serve")),
+        ("strongroom", "like-front", Some("front")),
+        ("strongroom", "like-webhook", Some("webhook")),
+    ];
+    for (namespace, name, component) in pods {
+        f.apply(&pod(namespace, name, component));
+    }
+    for (namespace, name, _) in pods {
+        let address = running(&f, namespace, name);
+        if name == "stranger" {
+            addresses.insert(name, address);
+        }
     }
 
-    // Rules follow pods and their addresses a moment later.
-    for Connection {
-        from,
-        to,
-        port,
-        works,
-        ..
-    } in &CONNECTIONS
-    {
-        let word = if *works { "work" } else { "be refused" };
-        eventually(&format!("{from} to {to}, port {port}, to {word}"), || {
-            (is_open(&f, from, &addresses[to], *port) == *works).then_some(())
-        });
-    }
-    // And all of it holds at the same time.
-    for Connection {
-        from,
-        to,
-        port,
-        works,
-        ..
-    } in &CONNECTIONS
-    {
-        let open = is_open(&f, from, &addresses[to], *port);
-        assert_eq!(open, *works, "{from} to {to}, port {port}");
-    }
+    // Rules follow pods and their addresses a moment later. Then all of it holds at the same time.
+    let mut failed = Vec::new();
+    let settled = in_time(|| {
+        failed = wrong(&f, &addresses);
+        failed.is_empty().then_some(())
+    });
+    assert!(settled.is_some(), "{failed:?}");
+    // And goes on holding.
+    assert_eq!(wrong(&f, &addresses), Vec::<String>::new());
     // Names are resolved for those too whom a policy keeps from everything else.
     for from in ["like-serve", "like-front", "like-webhook"] {
         let ask = "nslookup strongroom-gateway.strongroom.svc.cluster.local";

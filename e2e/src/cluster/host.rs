@@ -1,8 +1,9 @@
 //! Where the cluster's programs run, and where they find each other.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::sandbox::Sandbox;
 use crate::error::ClusterError;
@@ -73,6 +74,12 @@ impl ClusterHost {
         self.sandbox
             .as_ref()
             .map_or(Ipv4Addr::LOCALHOST, |sandbox| sandbox.network().node(0))
+    }
+
+    /// Whether the API server's port is open.
+    pub(super) fn api_listens(&self) -> bool {
+        let address = SocketAddr::from((self.api_address(), self.ports.api));
+        TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
     }
 
     /// A file of the folder `pki`.

@@ -1,4 +1,5 @@
-//! Images for the nodes, built here and never pulled.
+//! Images for the nodes, built here and never pulled. Of those that `.ci/run-tests` built for all tests the
+//! builder only says where they are; each has to be in its list `IMAGES`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -27,10 +27,10 @@ use self::host::ClusterHost;
 use self::node::Node;
 use self::sandbox::Sandbox;
 use crate::error::{ClusterError, trying};
-use crate::process::{all, is_running, log_of, mark, stop, stop_all};
+use crate::process::{all, is_running, kill, log_of, mark, stop, stop_all};
 use crate::programs::{Program, Programs};
 
-/// What ends when asked, in the order of its start. Nodes end with their sandbox.
+/// What every cluster has, in the order of its start. Nodes end with their sandbox.
 const CONTROL_PLANE: [Program; 3] = [Program::Etcd, Program::ApiServer, Program::ControllerManager];
 
 /// How long a program may take to become ready.
@@ -200,7 +200,8 @@ impl Cluster {
             node.make_mounts(&host)?;
             node.start_containerd(&host)?;
         }
-        self.wait_ready(Program::ApiServer.name(), || self.is_ready())?;
+        // Until its port is open it needs the processors itself: a kubectl would only take from them.
+        self.wait_ready(Program::ApiServer.name(), || host.api_listens() && self.is_ready())?;
         // The controller manager and the scheduler end at once where this is missing.
         let authentication = [
             "-n",
@@ -259,14 +260,13 @@ impl Cluster {
             ])?;
             node::start_proxy(&self.programs, host, first)?;
         }
-        let objects = [
+        let [names, volumes, policies] = [
             dns::start(host)?,
             storage::objects(&self.state)?,
             network_policies::rights(&self.state)?,
-        ];
-        for file in &objects {
-            self.kubectl_must(&["apply", "-f", &file.display().to_string()])?;
-        }
+        ]
+        .map(|file| format!("--filename={}", file.display()));
+        self.kubectl_must(&["apply", &names, &volumes, &policies])?;
         self.wait_ready(dns::NAME, || dns::answers(sandbox))?;
         for node in nodes {
             let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
@@ -492,12 +492,12 @@ fn lock(state: &Path) -> Result<File, ClusterError> {
 /// Ends what runs of a cluster, whatever its size and however far it came.
 fn end(state: &Path) -> Result<(), ClusterError> {
     if !state.join("network").exists() && sandbox::is_absent(state) {
+        // Nothing of their state outlives them, and an API server that is asked waits for its clients.
         for program in CONTROL_PLANE.iter().rev() {
-            stop(program.name(), state)?;
+            kill(program.name(), state)?;
         }
         return stop_all(state);
     }
-    // Nothing of a sandbox's state outlives it: there is nobody to ask.
     sandbox::end(state)?;
     cgroups::remove(state)
 }

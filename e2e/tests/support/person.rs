@@ -26,10 +26,13 @@ impl Fixture {
     pub fn with_chart(size: Size, values: &[&str]) -> Self {
         let f = Self::bare(size);
         f.cluster.load_strongroom().unwrap();
-        f.cluster.load_node_plugin().unwrap();
+        let has_plugin = values.contains(&"node.enabled=true");
+        if has_plugin {
+            f.cluster.load_node_plugin().unwrap();
+        }
         f.kubectl(&["create", "namespace", "strongroom"]);
         f.install(values);
-        if values.contains(&"node.enabled=true") {
+        if has_plugin {
             f.rolled_out("strongroom", "daemonset/strongroom-node");
         }
         if values.contains(&"env.enabled=true") {
