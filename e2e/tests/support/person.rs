@@ -1,6 +1,7 @@
 //! People with `kubectl strongroom`, and a cluster with everything of the chart for them.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -100,7 +101,20 @@ impl Fixture {
         arguments: &[&str],
         stdin: &str,
     ) -> Output {
-        let mut command = Command::new(Strongroom::binary().with_file_name("kubectl-strongroom"));
+        let program = Strongroom::binary().with_file_name("kubectl-strongroom");
+        self.by_program(&program, namespace, user, arguments, stdin)
+    }
+
+    /// The same by another build of `kubectl strongroom`.
+    pub fn by_program(
+        &self,
+        program: &Path,
+        namespace: &str,
+        user: Option<&str>,
+        arguments: &[&str],
+        stdin: &str,
+    ) -> Output {
+        let mut command = Command::new(program);
         command
             .env("KUBECONFIG", self.cluster.kubeconfig())
             .args(["--namespace", namespace])
