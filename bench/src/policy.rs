@@ -100,9 +100,9 @@ fn decided(book: &PolicySet, policies: usize, count: u32) -> Outcome<f64> {
 
 /// Repetitions of compiling and deciding.
 struct PolicyTimings {
-    /// Milliseconds.
+    /// Milliseconds of each compilation.
     compile: Vec<f64>,
-    /// Microseconds.
+    /// Microseconds of each decision.
     decide: Vec<f64>,
 }
 

@@ -185,6 +185,7 @@ fn facts(code: &str, known: &RequestFacts) -> Outcome<ProductFacts> {
             name: "manager".to_owned(),
             namespace_uid: None,
         }],
+        managers_before: Vec::new(),
         namespaces: NamespaceSelection::All,
         hosting: BTreeMap::from([(Hosting::Paid, limits)]),
         secret_policies: true,

@@ -24,7 +24,7 @@ use crate::row::Row;
 use crate::{Outcome, fresh};
 
 const CACHE: usize = 16 << 20;
-/// Repetitions.
+/// How often each measurement is repeated.
 pub(crate) const ROUNDS: usize = 5;
 /// Writers at the same time.
 pub(crate) const WRITERS: usize = 64;

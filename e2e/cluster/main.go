@@ -1,5 +1,6 @@
-// Command cluster is Kubernetes' own programs in one: the first argument names the one to run, the rest are its arguments.
-// The local cluster of Strongroom's tests runs on it, so that they meet the real API server, kubelet and etcd.
+// Command cluster is Kubernetes' own programs in one: the first argument names the one to run, the rest are
+// its arguments. The local cluster of Strongroom's tests runs on it, so that they meet the real API server,
+// kubelet and etcd.
 package main
 
 import (
@@ -24,7 +25,8 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"
 )
 
-// programs builds a command only when it is asked for: each one registers flags and metrics of its own on the way.
+// programs builds a command only when it is asked for: each one registers flags and metrics of its own on the
+// way.
 var programs = map[string]func() *cobra.Command{
 	"kube-apiserver":          apiserver.NewAPIServerCommand,
 	"kube-controller-manager": controllermanager.NewControllerManagerCommand,

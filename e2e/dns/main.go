@@ -1,4 +1,5 @@
-// Command coredns answers names for the local cluster. It has the four plugins that the cluster's Corefile uses, and no others.
+// Command coredns answers names for the local cluster. It has the four plugins that the cluster's Corefile
+// uses, and no others.
 package main
 
 import (

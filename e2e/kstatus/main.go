@@ -1,5 +1,5 @@
-// Command kstatus says what kstatus makes of objects: one a line as JSON on standard input, one answer a line on standard output.
-// What Flux uses, github.com/fluxcd/cli-utils, is a copy with the same code.
+// Command kstatus says what kstatus makes of objects: one a line as JSON on standard input, one answer a line
+// on standard output. What Flux uses, github.com/fluxcd/cli-utils, is a copy with the same code.
 package main
 
 import (

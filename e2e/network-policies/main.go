@@ -1,7 +1,8 @@
-// Command network-policies enforces NetworkPolicies in the local cluster: the firewall of kube-router, and nothing else of it.
+// Command network-policies enforces NetworkPolicies in the local cluster: the firewall of kube-router, and
+// nothing else of it.
 //
-// All nodes of the local cluster share one network namespace, so one process serves them all: every pod counts as one of the
-// node that it is started for.
+// All nodes of the local cluster share one network namespace, so one process serves them all: every pod
+// counts as one of the node that it is started for.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Command collector is the OpenTelemetry Collector with what the tests need of it: OTLP in, the records on standard error out.
+// Command collector is the OpenTelemetry Collector with what the tests need of it: OTLP in, the records on
+// standard error out.
 package main
 
 import (

@@ -13,7 +13,7 @@ use crate::error::{ClusterError, trying};
 /// One of Kubernetes' programs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Program {
-    /// The database.
+    /// `etcd`, which keeps what the API server is told.
     Etcd,
     /// `kube-apiserver`, which all others talk to.
     ApiServer,

@@ -147,7 +147,7 @@ impl Strongroom {
         Ok(it)
     }
 
-    /// Its process.
+    /// Process id of `strongroom`, for signals and `/proc`.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -1,7 +1,7 @@
 //! The lists of claims and the tree agree: what a line or a cell says, tests show that exist. Links between
 //! the pages of the repository lead somewhere, and the index of docs lists all of them.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -3,12 +3,6 @@
 //! has stays with it while Strongroom is away; it may ask its volume's socket, and hears of a change. On the
 //! real kubelet, from the chart.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot set up must stop"
-)]
-
 mod support;
 
 use serde_json::Value;

@@ -10,10 +10,9 @@
 //!
 //! `<!-- not played: REASON -->` on the line before the fence leaves a block out.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a test that cannot set up must stop, and says how far it came"
 )]

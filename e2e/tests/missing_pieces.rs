@@ -1,11 +1,7 @@
 //! The promise: beside a cluster that uses it, a lost volume, key or anchor stops the start with what is
 //! missing and what helps; nothing is generated and no native Secret changes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot set up must stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

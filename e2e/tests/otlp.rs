@@ -1,11 +1,7 @@
 //! The promise: audit records reach an OpenTelemetry Collector, each of them, also those that were made while
 //! it was away.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot set up must stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

@@ -1,11 +1,5 @@
 //! The promise: what was deleted comes back as it was, and a rotation leaves the version before within reach.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot set up must stop"
-)]
-
 mod support;
 
 use support::{Fixture, condition, eventually, generated};

@@ -2,11 +2,7 @@
 //! them. On the real kubelet, with the plugin as the chart installs it; above it a gateway's peer of the
 //! test's own.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot set up must stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

@@ -123,7 +123,7 @@ impl Writer {
         self
     }
 
-    /// The record.
+    /// The bytes written so far, which are wiped when they are dropped.
     #[must_use]
     pub fn finish(self) -> Zeroizing<Vec<u8>> {
         self.0

@@ -1,6 +1,6 @@
 //! The audit of a whole store within its limits: what goes, what holds it back, what stops at the bound, and
 //! that the rest verifies with the public key alone, over restarts, backups, damage and kills.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a test that cannot set up must stop"

@@ -1,6 +1,6 @@
 //! A store whose file is written anew: it holds what it held, its anchor fits, and nothing is left in the
 //! file of what was destroyed.
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

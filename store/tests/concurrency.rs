@@ -1,6 +1,5 @@
 //! Writers at the same time: what they leave is what some order of them one after the other leaves, and that
 //! order is on record.
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

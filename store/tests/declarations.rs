@@ -1,9 +1,10 @@
 //! Who wrote what an object declares: joined by the object and what it declares, on record, and known to the
 //! next process. What nobody attested says so.
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 
+use strongroom_model::name::ExternalId;
 use strongroom_model::time::Timestamp;
 use strongroom_store::audit::{Action, Author, Requester};
 use strongroom_store::vault::*;
@@ -56,9 +57,14 @@ fn take(f: &Fixture, uid: &str, digest: u8) -> DeclarationOutcome {
 }
 
 fn withdraw(f: &Fixture, uid: &str, digest: Option<u8>) -> DeclarationOutcome {
+    withdraw_awaited(f, uid, digest, false)
+}
+
+fn withdraw_awaited(f: &Fixture, uid: &str, digest: Option<u8>, awaited: bool) -> DeclarationOutcome {
     let withdraw = WithdrawDeclaration {
         object: object(uid),
         digest: digest.map(|digest| ObjectDigest([digest; 32])),
+        awaited,
     };
     f.store.run(withdraw, meta()).unwrap()
 }
@@ -104,6 +110,48 @@ fn a_change_is_joined_with_its_author_once_and_the_next_process_knows_it() {
     assert_eq!(told(&f), [expected]);
 }
 
+fn approve(f: &Fixture, uid: &str, digest: u8) {
+    let approve = ApproveDeclaration {
+        uid: uid.parse().unwrap(),
+        digest: ObjectDigest([digest; 32]),
+    };
+    f.store.run(approve, meta()).unwrap();
+}
+
+fn is_approved(f: &Fixture, uid: &str, digest: u8) -> bool {
+    let uid = uid.parse().unwrap();
+    f.store.is_approved(&uid, ObjectDigest([digest; 32])).unwrap()
+}
+
+#[test]
+fn what_was_approved_stays_so_until_something_else_is_or_the_object_is_gone() {
+    let f = Fixture::new();
+    f.store.run(BeginAttestations, meta()).unwrap();
+    // Of what was never taken in nothing is.
+    approve(&f, "a", 1);
+    assert!(!is_approved(&f, "a", 1));
+    for uid in ["a", "b"] {
+        take(&f, uid, 1);
+    }
+    let told_before = told(&f).len();
+    approve(&f, "a", 7);
+    assert!(is_approved(&f, "a", 7) && !is_approved(&f, "a", 1) && !is_approved(&f, "b", 7));
+    let f = f.reopen();
+    let counter = f.store.anchor().counter;
+    approve(&f, "a", 7);
+    assert_eq!(f.store.anchor().counter, counter, "nothing is written");
+    assert_eq!(told(&f).len(), told_before);
+    // Whatever it declares since.
+    assert!(take(&f, "a", 2).changed);
+    assert!(!take(&f, "a", 2).changed);
+    assert!(is_approved(&f, "a", 7));
+    approve(&f, "a", 8);
+    assert!(is_approved(&f, "a", 8) && !is_approved(&f, "a", 7));
+    withdraw(&f, "a", Some(2));
+    take(&f, "a", 2);
+    assert!(!is_approved(&f, "a", 8));
+}
+
 #[test]
 fn what_was_refused_lends_its_author_to_nobody_else() {
     let f = Fixture::new();
@@ -146,6 +194,71 @@ fn a_deletion_is_joined_by_what_the_object_declared_last() {
     attest(&f, "jane", "short", ObjectChange::Deleted, 5);
     assert_eq!(withdraw(&f, "short", Some(5)).requester, jane());
     assert!(f.store.pending_attestations().unwrap().is_empty());
+}
+
+#[test]
+fn who_deleted_an_object_is_kept_until_what_follows_is_done() {
+    let f = Fixture::new();
+    f.store.run(BeginAttestations, meta()).unwrap();
+    attest(&f, "jim", "a", ObjectChange::Written, 1);
+    take(&f, "a", 1);
+    attest(&f, "jane", "a", ObjectChange::Deleted, 1);
+    assert_eq!(withdraw_awaited(&f, "a", Some(1), true).requester, jane());
+    let uid: ExternalId = "a".parse().unwrap();
+    let f = f.reopen();
+    assert_eq!(f.store.withdrawer_of(&uid).unwrap(), jane());
+    assert_eq!(f.store.requester_of(&uid).unwrap(), None, "nobody wrote it now");
+    assert_eq!(f.store.withdrawn_objects().unwrap(), [object("a")]);
+    let listed = f.store.declarations_without_object("ManagedSecret", |_| true);
+    assert!(listed.unwrap().is_empty(), "its end is on record");
+    // Again is nothing new, and says who it was.
+    let again = withdraw_awaited(&f, "a", Some(1), true);
+    assert!(!again.changed && again.requester == jane());
+    assert_eq!(told(&f).len(), 2);
+    // One that is there is not forgotten with those that are gone.
+    take(&f, "b", 1);
+    let there: ExternalId = "b".parse().unwrap();
+    let forget = ForgetWithdrawn(vec![uid.clone(), there.clone(), "never".parse().unwrap()]);
+    f.store.run(forget, meta()).unwrap();
+    assert_eq!(f.store.withdrawer_of(&uid).unwrap(), None);
+    assert!(f.store.withdrawn_objects().unwrap().is_empty());
+    assert_eq!(f.store.requester_of(&there).unwrap(), Some(Requester::Unattested));
+    let too_many = ForgetWithdrawn(vec![uid; 257]);
+    assert!(f.store.run(too_many, meta()).is_err());
+}
+
+#[test]
+fn who_deleted_a_policy_is_kept_until_it_is_removed() {
+    let f = Fixture::new();
+    f.store.run(BeginAttestations, meta()).unwrap();
+    let uid: ExternalId = "p".parse().unwrap();
+    let policy = EnforcedPolicy {
+        uid: uid.clone(),
+        namespace: "shop".parse().unwrap(),
+        name: "name-of-p".to_owned(),
+        generation: 1,
+        statements: b"{}".to_vec(),
+    };
+    f.store.run(EnforcePolicy(policy), meta()).unwrap();
+    take(&f, "p", 1);
+    attest(&f, "jane", "p", ObjectChange::Deleted, 1);
+    assert_eq!(withdraw(&f, "p", Some(1)).requester, jane());
+    let f = f.reopen();
+    assert_eq!(f.store.withdrawer_of(&uid).unwrap(), jane());
+    f.store.run(RemovePolicy(uid.clone()), meta()).unwrap();
+    assert_eq!(f.store.withdrawer_of(&uid).unwrap(), None);
+}
+
+#[test]
+fn an_object_that_is_there_again_is_seen_for_the_first_time() {
+    let f = Fixture::new();
+    f.store.run(BeginAttestations, meta()).unwrap();
+    take(&f, "a", 1);
+    withdraw_awaited(&f, "a", Some(1), true);
+    // Such as after a restore of the outside's own backup.
+    attest(&f, "jane", "a", ObjectChange::Written, 1);
+    assert_eq!(take(&f, "a", 1).requester, jane());
+    assert!(f.store.withdrawn_objects().unwrap().is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Writers and what their engine answers: of two that hold the same epoch one goes on, a former one commits
 //! nothing, and what the engine cannot hold is refused alone.
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

@@ -3,7 +3,7 @@
 //!
 //! `STRONGROOM_GOLDEN=write` makes the store anew, and is for a new format version alone: whoever needs it
 //! for version 1 has broken it.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a test that cannot set up must stop"

@@ -1,10 +1,6 @@
 //! The store's rules, one test each, numbered as the list that the store is built to. Those about damage,
 //! backup, audit and crashes have files of their own.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot set up must stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Access policies in force: the next process knows what the last one knew of them, and a start that changes
 //! nothing writes nothing.
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

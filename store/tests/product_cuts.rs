@@ -4,7 +4,7 @@
 //!
 //! `STRONGROOM_MODEL_STEPS` sets the number of steps, 600 if unset; `STRONGROOM_SEED` repeats a run;
 //! `STRONGROOM_KILLS` sets the number of kills, 8 if unset.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a test that cannot set up must stop, and helpers of tests fail as tests do"

@@ -1,8 +1,7 @@
 //! What one namespace may have of the store: what is refused when it is full, what never is, and what an
 //! upgrade finds.
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test that cannot set up must stop, and helpers of tests fail as tests do"
 )]

@@ -1,6 +1,6 @@
 //! Reads that need no look at the engine see every change as soon as it is acknowledged, and none that was
 //! not.
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

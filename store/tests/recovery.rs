@@ -1,10 +1,6 @@
 //! Secrets that are made where nothing is kept: what destroys them, what keeps them after all, and when the
 //! name of their namespace is free.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot set up must stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

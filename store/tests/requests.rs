@@ -1,5 +1,5 @@
 //! A request that is sent again because its answer got lost is carried out once.
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

@@ -114,7 +114,7 @@ pub struct PasswordClasses {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1024))]
     pub digits: Option<i32>,
-    /// Symbols.
+    /// Characters of `symbolSet`, or of the default symbols.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1024))]
     pub symbols: Option<i32>,

@@ -374,7 +374,7 @@ pub struct VersionStatus {
     pub seq: i64,
     /// When it was made.
     pub created: Time,
-    /// Its stages.
+    /// Stages that label the version, such as `Current`; absent if it has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 64)))]
     pub stages: Vec<String>,

@@ -32,7 +32,8 @@ const NAMESPACE_NAME: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
         .message("the name of a SecretProduct is its code: up to 63 lower-case letters, digits and `-`"),
     validation = Rule::new("self.metadata.name != 'strongroom'")
         .message("the code `strongroom` is reserved for Strongroom's own secrets: choose another name"),
-    printcolumn(name = "Hosting", type_ = "string", json_path = ".spec.hosting"),
+    printcolumn(name = "Free", type_ = "integer", json_path = ".status.used.free.secrets"),
+    printcolumn(name = "Paid", type_ = "integer", json_path = ".status.used.paid.secrets"),
     printcolumn(name = "Used", type_ = "integer", json_path = ".status.used.secrets"),
     printcolumn(name = "Quota", type_ = "integer", json_path = ".status.quota"),
     printcolumn(name = "Gateway", type_ = "string", json_path = ".spec.paid.gateway"),
@@ -96,10 +97,10 @@ pub struct SecretProductSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceAccountRef {
-    /// Its namespace.
+    /// Namespace that the ServiceAccount is in; the product need not serve it.
     #[schemars(length(min = 1, max = 63), regex(pattern = NAMESPACE_NAME))]
     pub namespace: String,
-    /// Its name.
+    /// `metadata.name` of the ServiceAccount, without `system:serviceaccount:`.
     #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub name: String,
 }
@@ -197,8 +198,8 @@ pub struct SecretProductStatus {
     /// How many it may own in all: the sum of the totals of `spec.quota`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<i64>,
-    /// When each manager last used the API for a secret of the product, to ten minutes. One that works by
-    /// objects alone is not seen.
+    /// When each manager last used the API for a secret of the product, or wrote the object of one, to ten
+    /// minutes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub managers_seen: Vec<ManagerSighting>,
@@ -233,7 +234,7 @@ pub struct HostingUsage {
     pub namespaces: i64,
 }
 
-/// When a manager last used the API for a secret of the product.
+/// When a manager last used the API for a secret of the product, or wrote the object of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagerSighting {

@@ -201,7 +201,9 @@ impl Cluster {
             node.start_containerd(&host)?;
         }
         // Until its port is open it needs the processors itself: a kubectl would only take from them.
-        self.wait_ready(Program::ApiServer.name(), || host.api_listens() && self.is_ready())?;
+        self.wait_ready(Program::ApiServer.name(), || {
+            host.api_listens() && self.is_ready()
+        })?;
         // The controller manager and the scheduler end at once where this is missing.
         let authentication = [
             "-n",

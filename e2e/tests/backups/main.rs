@@ -1,9 +1,7 @@
 //! The promise: a backup is taken by itself, read back and opened, and comes back on the day that it is for.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
     reason = "a test that cannot set up must stop, and helpers of tests fail as tests do"
 )]
 

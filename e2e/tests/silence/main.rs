@@ -2,7 +2,7 @@
 //! everything it does is made to do everything; then its log, its Events, the objects, its metrics, its files
 //! and its backup are searched for what people wrote.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,

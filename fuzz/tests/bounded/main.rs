@@ -5,7 +5,7 @@
 //! from is printed with a failure and taken from `STRONGROOM_FUZZ_SEED`. The input that failed is kept where
 //! `cargo fuzz run` takes it.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,

@@ -46,7 +46,7 @@ pub struct NewestBackup {
     pub name: String,
     /// When it was taken.
     pub taken: Timestamp,
-    /// Its size in bytes.
+    /// Bytes of the backup at its destination.
     pub bytes: u64,
     /// Secrets in it, those in a recovery window included.
     pub secrets: u64,

@@ -44,7 +44,7 @@ pub struct InstallationStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusCheck {
-    /// What it is about.
+    /// Name of the check.
     pub check: CheckName,
     /// Which of several: a sink, a certificate, a namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,11 +151,11 @@ impl CheckState {
 /// What a namespace has of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceRoom {
-    /// Its name in the cluster.
+    /// `metadata.name` of the Namespace.
     pub namespace: String,
-    /// What it has.
+    /// Secrets and bytes that count for it now.
     pub used: StoreUsage,
-    /// What it may have.
+    /// Most secrets and bytes that it may have.
     pub limit: StoreLimit,
 }
 
@@ -165,7 +165,7 @@ pub struct NamespaceRoom {
 pub struct ManagedSecretSummary {
     /// Where it is.
     pub namespace: String,
-    /// Its name there.
+    /// `metadata.name` of the ManagedSecret.
     pub name: String,
     /// Status of its condition Ready: `True`, `False`, `Unknown`.
     pub ready: Option<String>,

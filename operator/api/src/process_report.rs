@@ -151,7 +151,7 @@ pub struct KindCount {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceShareReport {
-    /// Its name in the cluster.
+    /// `metadata.name` of the Namespace.
     pub namespace: String,
     /// Secrets, those in recovery windows included.
     pub secrets: u64,

@@ -50,7 +50,7 @@ pub struct VersionContext<'a> {
 
 /// What a text is bound to: its parts, in their order.
 pub(crate) trait SealContext {
-    /// The parts.
+    /// In the order in which they are bound.
     fn parts(&self) -> Vec<&str>;
 }
 

@@ -1,7 +1,7 @@
 //! The messages of the stream in the tree are those of `proto/stream.proto`, the page of errors lists the
 //! codes, and the page of troubleshooting the checks. `UPDATE_GENERATED=1` writes them.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 use std::path::Path;
 

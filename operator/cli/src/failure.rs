@@ -12,7 +12,7 @@ pub(crate) enum Failure {
     /// The API server.
     #[error("the API server at {server} cannot be reached: {why}")]
     Unreachable {
-        /// Its address.
+        /// URL of the API server in the kubeconfig.
         server: String,
         /// Why, in our words.
         why: &'static str,
@@ -22,9 +22,9 @@ pub(crate) enum Failure {
         "the API server at {server} cannot reach Strongroom's extension API server: {said}; see `kubectl get apiservice v1.people.strongroom.dev`"
     )]
     Extension {
-        /// Its address.
+        /// URL of the API server in the kubeconfig.
         server: String,
-        /// What it says.
+        /// Message of the API server's answer.
         said: String,
     },
     /// RBAC.
@@ -37,15 +37,15 @@ pub(crate) enum Failure {
         "the API server at {server} does not serve people.strongroom.dev; install the chart with `people.enabled=true`"
     )]
     NoSuchApi {
-        /// Its address.
+        /// URL of the API server in the kubeconfig.
         server: String,
     },
     /// The API server has an answer of its own.
     #[error("the API server at {server} says: {said}")]
     Cluster {
-        /// Its address.
+        /// URL of the API server in the kubeconfig.
         server: String,
-        /// What it says.
+        /// Message of its answer.
         said: String,
     },
     /// Strongroom has.

@@ -1,8 +1,6 @@
 //! Conformance: csi-sanity, Kubernetes' own test of CSI drivers, against the plugin with a gateway's peer
 //! above it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
-
 mod support;
 
 use std::fs;

@@ -1,7 +1,5 @@
 //! The messages of kubelet in the tree are those of `proto/`. `UPDATE_GENERATED=1` writes them.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
-
 use std::path::Path;
 
 use strongroom_testing::assert_generated;

@@ -1,11 +1,7 @@
 //! The promise: a key store in a volume opens with the secret's password, follows its certificate, and is not
 //! written again for the sake of its random bytes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot set up must stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

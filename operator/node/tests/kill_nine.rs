@@ -1,8 +1,6 @@
 //! The plugin killed between every two steps: no pod ever sees half a volume, no mount is stacked, and
 //! nothing is left in the end.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
-
 mod support;
 
 use strongroom_testing::wait::eventually;

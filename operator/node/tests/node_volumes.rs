@@ -1,12 +1,6 @@
 //! Volumes on the real kernel, from publish to unpublish, with a real stream above: files, changes, refusals,
 //! restarts.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot set up must stop"
-)]
-
 mod support;
 
 use std::fs;

@@ -1,11 +1,7 @@
 //! The promise: a pod that asks for it is told of each change of its volume at its own address, after the
 //! files are new; nothing waits for it, and what came of it is counted and told.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot set up must stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

@@ -1,11 +1,7 @@
 //! The promise: a node plugin of this version goes on with a gateway of an earlier one. What that gateway
 //! said was recorded (`e2e/golden/<version>/make`), and is said again here at the same places of the
 //! conversation.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot set up must stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! Two plugins on a node, as while the plugin moves to another namespace: the second waits, and takes over
 //! what the first leaves.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
 

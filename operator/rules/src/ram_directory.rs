@@ -3,7 +3,8 @@
 //!
 //! A Namespace has the account of its annotation, or else the one that is called as it is. In it a
 //! ServiceAccount is the user and the role of its annotations; a user or role that none is annotated with is
-//! the ServiceAccount of its name.
+//! the ServiceAccount of its name. A number is the account of somebody elsewhere, until an annotation says
+//! whose: a namespace is soon called by it, and its annotation takes a right of its own.
 //!
 //! INVARIANT: an Allow is for somebody only where there is one whom it can mean. A Deny is for all whom it
 //! can mean, so that nobody gets away from one by an annotation. Ids and names are compared as text.
@@ -76,7 +77,7 @@ impl UnresolvedReason {
 pub struct UnresolvedPrincipal {
     /// The principal, as the policy has it.
     pub principal: RamPrincipal,
-    /// Why not.
+    /// What is missing, or there several times.
     pub reason: UnresolvedReason,
 }
 
@@ -309,6 +310,7 @@ impl RamDirectory {
             .map(|(name, _)| name);
         let candidates: BTreeSet<&String> = annotated.into_iter().flatten().chain(named).collect();
         let denied = self.denied(&candidates, principal.subject());
+        let named = named.filter(|_| !is_number(principal.account()));
         let mut annotated = annotated.into_iter().flatten();
         let meant = match (annotated.next(), annotated.next(), named) {
             (Some(_), Some(_), _) => Err(UnresolvedReason::SeveralNamespaces),
@@ -439,6 +441,10 @@ impl RamDirectory {
             ..statement.clone()
         }
     }
+}
+
+fn is_number(account: &str) -> bool {
+    account.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn everybody_in(namespace: &str) -> String {

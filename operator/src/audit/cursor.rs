@@ -19,7 +19,7 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Which chains a reader takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReaderScope {
-    /// Both.
+    /// The mutation chain and the read chain.
     All,
     /// The mutation chain alone: it counts as having all of the other one.
     Changes,

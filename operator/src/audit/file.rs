@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::destination::Destination;
 use super::line::json_lines;
+use super::one_write::OneWrite;
 use super::sink::{Batch, FormError, Sink, SinkError, SinkKind};
 
 /// How it is named.
@@ -25,7 +26,10 @@ fn destination(path: &str) -> Result<Destination, FormError> {
     }
     let path = PathBuf::from(path);
     Ok(Destination::new(format!("file:{}", path.display()), move || {
-        File::new(path.clone())
+        FileSink {
+            file: File::new(path.clone()),
+            write: OneWrite::default(),
+        }
     }))
 }
 
@@ -34,8 +38,15 @@ const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Files that are kept beside the newest.
 const MAX_ROTATED_FILES: u32 = 8;
 
-/// A file that is rotated.
+/// Records on their way to a file.
 #[derive(Debug)]
+struct FileSink {
+    file: File,
+    write: OneWrite,
+}
+
+/// A file that is rotated.
+#[derive(Clone, Debug)]
 struct File {
     path: PathBuf,
     largest: u64,
@@ -49,7 +60,7 @@ impl File {
         }
     }
 
-    async fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+    async fn append(&self, lines: &[u8]) -> io::Result<()> {
         let written = match fs::metadata(&self.path).await {
             Ok(found) => found.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -92,9 +103,11 @@ impl File {
     }
 }
 
-impl Sink for File {
+impl Sink for FileSink {
     fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), SinkError>> {
-        Box::pin(async move { self.append(&json_lines(batch.lines)).await.map_err(SinkError::Io) })
+        let (file, lines) = (self.file.clone(), json_lines(batch.lines));
+        let append = async move { file.append(&lines).await };
+        Box::pin(async move { self.write.run(append).await.map_err(SinkError::Io) })
     }
 }
 
@@ -113,7 +126,7 @@ mod tests {
     async fn a_file_that_has_grown_makes_room_and_the_oldest_goes() {
         let keep = tempfile::tempdir().unwrap();
         let path = keep.path().join("audit.json");
-        let mut file = File {
+        let file = File {
             path: path.clone(),
             largest: 10,
         };
@@ -130,7 +143,7 @@ mod tests {
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
         // A folder that is not there is an error, and nothing else.
-        let mut nowhere = File::new(keep.path().join("no/audit.json"));
+        let nowhere = File::new(keep.path().join("no/audit.json"));
         assert!(nowhere.append(b"x\n").await.is_err());
     }
 }

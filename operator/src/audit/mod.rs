@@ -9,6 +9,7 @@
 //! | [`cursor`] | how far a reader has come |
 //! | [`destination`] | where records go: every kind of sink has a row there |
 //! | [`sink`] | what a sink is to the exporter |
+//! | [`one_write`] | a write of a sink that may never return |
 //! | [`product_sink`] | a product's own sink: which records, and how long they wait for it |
 //! | [`exporter`] | the chains to one destination |
 //! | [`stdout`], [`mod@file`], [`syslog`], [`otlp`], [`webhook`], [`event_sink`] | the kinds of sinks |
@@ -40,6 +41,7 @@ mod held_hours;
 mod http_endpoint;
 mod line;
 mod metrics;
+mod one_write;
 mod otlp;
 mod page;
 mod product_sink;

@@ -151,7 +151,7 @@ impl ProductFilter {
         &self.name
     }
 
-    /// The product.
+    /// Code of the product whose records pass.
     pub(super) const fn code(&self) -> &ProductCode {
         &self.code
     }
@@ -171,6 +171,15 @@ impl ProductFilter {
     /// The words of a record that says what the sink lacks.
     pub(super) fn gap(&self, lacks: &impl fmt::Display) -> String {
         format!("{}{lacks}", self.gap_start())
+    }
+
+    /// The words of a record that says what the sink has not taken so far. It is for others: were it for the
+    /// sink, it would be the next that the sink lacks.
+    pub(super) fn gap_so_far(&self, lacks: &impl fmt::Display) -> String {
+        format!(
+            "the sink `{}` of product `{}` has not taken {lacks}",
+            self.name, self.code
+        )
     }
 
     fn is_own_gap(&self, record: &AuditRecord) -> bool {

@@ -33,7 +33,7 @@ pub(crate) struct BootstrapFacts {
     /// A new store that a former start made whole but did not put in place: its id, and whether the key opens
     /// it.
     pub(crate) prepared: Option<(StoreId, bool)>,
-    /// The key.
+    /// Who provides the key that opens the seal, and whether it is there.
     pub(crate) slot: SealKeyPresence,
     /// What ConfigMap `strongroom-anchor` holds; none: nothing, or a person accepts what cannot be read.
     pub(crate) anchor: Option<Anchor>,

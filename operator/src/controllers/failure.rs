@@ -24,7 +24,7 @@ pub(crate) enum Failure {
     /// A value could not be made.
     #[error("{message}")]
     Make {
-        /// The cause.
+        /// Reason of the condition Ready.
         reason: Reason,
         /// The cause in words.
         message: String,
@@ -32,7 +32,7 @@ pub(crate) enum Failure {
     /// As its spec is, no value can be made.
     #[error("{message}")]
     Refused {
-        /// The cause.
+        /// Reason of the condition Ready.
         reason: Reason,
         /// The cause in words.
         message: String,
@@ -67,7 +67,7 @@ impl Failure {
         }
     }
 
-    /// Its row in the table of retries.
+    /// How it is tried again, by the table in `strongroom_rules::retry`.
     pub(crate) fn class(&self) -> ErrorClass {
         match self {
             Self::Api(_) if self.namespace_goes() => ErrorClass::Gone,

@@ -128,7 +128,7 @@ impl ProductNumbers {
 /// What is told of the certificate of a ManagedSecret.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CertificateTimes<'a> {
-    /// Its key in the value.
+    /// Key of the value that the certificate is under.
     pub(crate) key: &'a str,
     /// When it ends.
     pub(crate) ends: Timestamp,

@@ -9,7 +9,7 @@ use strongroom_crds::condition::Reason;
 /// What a value was refused for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GenerationRefusal {
-    /// The cause.
+    /// Reason of the condition.
     pub(crate) reason: Reason,
     /// The cause in words.
     pub(crate) message: String,

@@ -356,6 +356,14 @@ impl ControllerFixture {
                 serde_json::from_value(json!({"metadata": metadata})).unwrap()
             })
             .collect();
+        for (name, uid) in namespaces {
+            let path = format!("/api/v1/namespaces/{name}");
+            let found = self.api.get(&path);
+            if found.is_none_or(|found| found["metadata"]["uid"] != *uid) {
+                self.api
+                    .put(&path, json!({"metadata": {"name": name, "uid": uid}}));
+            }
+        }
         index.namespace_change(&WatchChange::Listed(made.iter().collect()));
         for namespace in made {
             index.namespace_change(&WatchChange::applied(namespace));

@@ -60,6 +60,8 @@ pub(super) enum ReviewBudget<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
     pub(super) principal: Principal,
+    /// UID of the ServiceAccount, where a token says it.
+    pub(super) account_uid: Option<String>,
     /// The pod that the token is bound to: name and UID.
     pub(super) pod: Option<(String, String)>,
     /// The node that the pod runs on.
@@ -314,6 +316,7 @@ fn accepted(status: TokenReviewStatus, audience: &str) -> Option<Caller> {
             identity: Identity::from_username(&username),
             groups: user.groups.unwrap_or_default(),
         },
+        account_uid: user.uid.filter(|uid| !uid.is_empty()),
         pod: one("pod-name").zip(one("pod-uid")),
         node: one("node-name"),
         offline: false,

@@ -115,6 +115,7 @@ impl Forwarded {
                 identity: Identity::from_username(&self.user),
                 groups: self.groups,
             },
+            account_uid: None,
             pod: self.pod,
             node: self.node,
             offline: false,

@@ -23,7 +23,7 @@ pub(in crate::gateway) enum GatewayKind {
     Shared,
     /// Some products: their paid secrets alone are served.
     Dedicated {
-        /// Their codes.
+        /// Names of their SecretProducts.
         products: Vec<ProductCode>,
     },
 }

@@ -32,6 +32,7 @@ mod listener;
 mod listener_capacity;
 mod listener_name;
 mod listener_scope;
+mod manager_homes;
 mod may_get;
 mod metrics;
 mod namespaces;

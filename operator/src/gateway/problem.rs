@@ -19,7 +19,7 @@ pub(crate) struct Problem {
     detail: String,
     /// SecretPolicies that would allow it, as YAML.
     missing: Vec<String>,
-    /// Seconds.
+    /// Seconds until another try makes sense: the header `Retry-After`.
     retry_after: Option<u64>,
 }
 

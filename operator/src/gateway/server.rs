@@ -23,6 +23,7 @@ use super::limits::Rates;
 use super::listen;
 use super::listener::{CertificateIssuer, CertificateSource, GatewayListener};
 use super::listener_scope::ListenerScopes;
+use super::manager_homes::ManagerHomes;
 use super::metrics::GatewayMetrics;
 use super::namespaces::Namespaces;
 use super::protocols::{ATTESTATIONS, OWN};
@@ -80,7 +81,7 @@ pub(crate) enum GatewayError {
         address: SocketAddr,
         source: std::io::Error,
     },
-    /// The certificate.
+    /// The certificate that it serves with cannot be made or read.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
@@ -191,6 +192,7 @@ pub(crate) async fn run(
         namespaces: Namespaces::new(client.clone(), store.clone()),
         store,
         labels: LabelCache::new(client.clone()),
+        manager_homes: ManagerHomes::new(client.clone()),
         pods: PodClient::new(client.clone()),
         client,
         listeners,
@@ -298,5 +300,6 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
         gateway.namespaces.forget();
         gateway.nodes.presence().forget();
         gateway.labels.forget();
+        gateway.manager_homes.forget();
     }
 }

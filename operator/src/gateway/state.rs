@@ -14,6 +14,7 @@ use super::delivery::{Nodes, PodClient};
 use super::forwarded::ExtensionApiAccounts;
 use super::labels::LabelCache;
 use super::listener_scope::{ListenerScope, ListenerScopes};
+use super::manager_homes::ManagerHomes;
 use super::metrics::GatewayMetrics;
 use super::namespaces::Namespaces;
 use super::problem::{Code, Problem};
@@ -48,6 +49,7 @@ pub(super) struct Gateway {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) namespaces: Namespaces,
     pub(super) labels: LabelCache,
+    pub(super) manager_homes: ManagerHomes,
     pub(super) listeners: ListenerScopes,
     pub(super) sealing_keys: SealingKeys,
     pub(super) puts: RecentPuts,

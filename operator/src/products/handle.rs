@@ -43,7 +43,7 @@ impl ProductDirectoryHandle {
         self.inner.changed.subscribe()
     }
 
-    /// When managers were last seen, which requests tell.
+    /// When managers were last seen, which requests and objects tell.
     pub(crate) fn sightings(&self) -> &ManagerSightings {
         &self.inner.sightings
     }

@@ -1,5 +1,5 @@
 //! Which products there are, shared by the watches that bring them and the requests that ask; and what
-//! requests and audit sinks tell of them.
+//! requests, objects and audit sinks tell of them.
 //!
 //! What a product may is decided in `strongroom_rules::product`, on a [`ProductDirectory`] that never
 //! changes: a newer one takes its place. Until the first lists of SecretProducts and Namespaces are complete

@@ -1,5 +1,5 @@
-//! When the managers of products were last seen at the API, as requests tell. It is kept in memory; the
-//! statuses of products keep what an earlier process saw.
+//! When the managers of products were last seen, as requests and the objects that they write tell. It is kept
+//! in memory; the statuses of products keep what an earlier process saw.
 
 use std::collections::HashMap;
 

@@ -7,8 +7,8 @@ use strongroom_model::name::ExternalId;
 use strongroom_rules::declaration::Digest;
 use strongroom_store::audit::Requester;
 use strongroom_store::vault::{
-    AcceptDeclaration, BeginAttestations, DeclarationOutcome, DeclaredObject, ObjectDigest,
-    WithdrawDeclaration,
+    AcceptDeclaration, ApproveDeclaration, BeginAttestations, DeclarationOutcome, DeclaredObject,
+    ForgetWithdrawn, ObjectDigest, WithdrawDeclaration,
 };
 
 use super::{StoreFailure, StoreHandle, store_time};
@@ -39,16 +39,19 @@ impl StoreHandle {
         self.change(&kind, command).await
     }
 
-    /// Puts on record that an object is gone; with its last state, where that was seen.
+    /// Puts on record that an object is gone; with its last state, where that was seen. `awaited`: something
+    /// may belong to it that goes later.
     pub(crate) async fn withdraw_declaration(
         &self,
         object: DeclaredObject,
         digest: Option<Digest>,
+        awaited: bool,
     ) -> Result<DeclarationOutcome, StoreFailure> {
         let kind = object.kind.clone();
         let command = WithdrawDeclaration {
             object,
             digest: digest.map(bytes),
+            awaited,
         };
         self.change(&kind, command).await
     }
@@ -67,5 +70,38 @@ impl StoreHandle {
     pub(crate) async fn requester_of(&self, uid: &str) -> Result<Option<Requester>, StoreFailure> {
         let uid = ExternalId::new(uid)?;
         self.read(move |store| Ok(store.requester_of(&uid)?)).await
+    }
+
+    /// Whether just this of the object with this UID was approved last.
+    pub(crate) async fn is_approved(&self, uid: &str, digest: Digest) -> Result<bool, StoreFailure> {
+        let uid = ExternalId::new(uid)?;
+        self.read(move |store| Ok(store.is_approved(&uid, bytes(digest))?))
+            .await
+    }
+
+    /// Remembers what of an object was approved.
+    pub(crate) async fn approve(&self, kind: &str, uid: &str, digest: Digest) -> Result<(), StoreFailure> {
+        let approve = ApproveDeclaration {
+            uid: ExternalId::new(uid)?,
+            digest: bytes(digest),
+        };
+        self.change(kind, approve).await
+    }
+
+    /// Who deleted the object with this UID, as far as that is kept.
+    pub(crate) async fn withdrawer_of(&self, uid: &str) -> Result<Option<Requester>, StoreFailure> {
+        let uid = ExternalId::new(uid)?;
+        self.read(move |store| Ok(store.withdrawer_of(&uid)?)).await
+    }
+
+    /// Objects that are gone and of which it is kept who deleted them.
+    pub(crate) async fn withdrawn_objects(&self) -> Result<Vec<DeclaredObject>, StoreFailure> {
+        self.read(move |store| Ok(store.withdrawn_objects()?)).await
+    }
+
+    /// Forgets who deleted these objects of a kind; at most 256.
+    pub(crate) async fn forget_withdrawn(&self, kind: &str, uids: &[String]) -> Result<(), StoreFailure> {
+        let uids: Result<Vec<ExternalId>, _> = uids.iter().map(|uid| ExternalId::new(uid)).collect();
+        self.change(kind, ForgetWithdrawn(uids?)).await
     }
 }

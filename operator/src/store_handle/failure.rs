@@ -10,7 +10,7 @@ use strongroom_store::vault::{Refusal, StoreError};
 /// Whose fault an error is, and so what becomes of the request: the caller's, the disk's or ours.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum StoreErrorKind<'a> {
-    /// Its rules say no.
+    /// The store's rules say no, and would again.
     Refused(&'a Refusal),
     /// A record cannot be read.
     Damaged,
@@ -76,7 +76,7 @@ pub(crate) enum StoreFailure {
 }
 
 impl StoreFailure {
-    /// Its row in the table of retries.
+    /// How it is tried again, by the table in `strongroom_rules::retry`.
     pub(crate) fn class(&self) -> ErrorClass {
         match self {
             Self::BaseMoved => ErrorClass::Conflict,
@@ -114,7 +114,7 @@ impl From<StoreError> for StoreFailure {
                 Refusal::KeyInUse | Refusal::KeyVersionInUse => Self::KeyInUse(text),
                 Refusal::NamespaceFull { .. } => Self::NamespaceFull(text),
                 Refusal::ProductQuotaExceeded { .. } | Refusal::ProductsFull { .. } => {
-                    Self::ProductFull(text)
+                    Self::ProductFull(without_totals(refusal).unwrap_or(text))
                 }
                 _ => Self::Refused(text),
             },
@@ -126,8 +126,68 @@ impl From<StoreError> for StoreFailure {
     }
 }
 
+/// What is said to tenants, whose objects have conditions, where the store names what is in all namespaces;
+/// none: it does not.
+fn without_totals(refusal: &Refusal) -> Option<String> {
+    match refusal {
+        Refusal::ProductQuotaExceeded {
+            code,
+            hosting,
+            namespace: None,
+            ..
+        } => Some(format!(
+            "product `{code}` has as many default secrets of {hosting} hosting in all namespaces together as it may have, those in \
+             recovery windows included; delete some, whose place is free once their recovery windows end, or have `spec.quota` of \
+             SecretProduct `{code}` raised"
+        )),
+        Refusal::ProductsFull { .. } => Some(
+            "products have used up their share of the store; delete default secrets, or ask an administrator to raise the share of a \
+             namespace, from which that of products follows"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
 impl From<NameError> for StoreFailure {
     fn from(error: NameError) -> Self {
         Self::Refused(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_model::Hosting;
+    use strongroom_store::vault::{Quota, Usage};
+
+    use super::*;
+
+    #[test]
+    fn what_a_condition_says_of_a_full_product_names_no_total() {
+        let quota = |namespace: Option<&str>| Refusal::ProductQuotaExceeded {
+            code: "pg".parse().unwrap(),
+            hosting: Hosting::Free,
+            namespace: namespace.map(|name| name.parse().unwrap()),
+            used: 4_321,
+            limit: 1_234,
+        };
+        let share = Refusal::ProductsFull {
+            used: Usage {
+                secrets: 4_321,
+                bytes: 4_321,
+            },
+            limit: Quota {
+                secrets: 1_234,
+                bytes: 1_234,
+            },
+        };
+        for (refusal, has_numbers) in [(quota(Some("shop")), true), (quota(None), false), (share, false)] {
+            let failure = StoreFailure::from(StoreError::Refused(refusal));
+            let said = failure.to_string();
+            assert_eq!(failure.reason(), Reason::QuotaExceeded, "{said}");
+            for number in ["4321", "1234"] {
+                assert_eq!(said.contains(number), has_numbers, "{said}");
+            }
+        }
     }
 }

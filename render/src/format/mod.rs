@@ -187,7 +187,7 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// The file.
+    /// Bytes of the value's file in this format.
     ///
     /// # Errors
     /// A [`FormatError`]; [`check`](Self::check) has those that don't depend on the value.

@@ -59,7 +59,7 @@ pub fn decode_key(key: &[u8]) -> Result<(u32, u64), DecodeError> {
 pub struct MutationRecord {
     /// The writer's epoch.
     pub epoch: u32,
-    /// Its number.
+    /// Position in the chain, counted on over epochs.
     pub sequence: u64,
     /// The chain's hash before it.
     pub previous: [u8; 32],

@@ -5,11 +5,15 @@ use strongroom_model::name::{ExternalId, NamespaceName};
 use strongroom_model::time::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{DeclaredObject, FORMAT, IndexedRecord, format, parsed};
+use super::{DeclaredObject, FORMAT, IndexedRecord, format, format_up_to, parsed};
 use crate::audit::{Author, Requester};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::Context;
 use crate::engine::Table;
+
+/// The format of a declaration that says whether its object is gone, and what of it was approved; written only
+/// where there is something to say of either, so that older programs read all others.
+const FORMAT_WITH_STATE: u8 = 2;
 
 /// A declaration that was taken in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,6 +23,10 @@ pub(crate) struct Declaration {
     pub(crate) mark: [u8; 32],
     /// Who wrote it; none where it was there before anybody could say so.
     pub(crate) requester: Option<Requester>,
+    /// What of the object was approved last, keyed likewise; whatever it declared since.
+    pub(crate) approved: Option<[u8; 32]>,
+    /// The object is gone, and `requester` deleted it: what follows from that is still to be done.
+    pub(crate) gone: bool,
 }
 
 impl IndexedRecord for Declaration {
@@ -31,7 +39,8 @@ impl IndexedRecord for Declaration {
 
     fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(256);
-        w.u8(FORMAT)
+        let with_state = self.gone || self.approved.is_some();
+        w.u8(if with_state { FORMAT_WITH_STATE } else { FORMAT })
             .text(&self.object.kind)
             .text(self.object.namespace.as_str())
             .text(&self.object.name)
@@ -41,13 +50,17 @@ impl IndexedRecord for Declaration {
                 requester.encode(w);
                 w
             });
+        if with_state {
+            w.bool(self.gone)
+                .option(self.approved.as_ref(), |w, approved| w.fixed(approved));
+        }
         w.finish()
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
-        let declaration = Self {
+        let written = format_up_to(&mut r, FORMAT_WITH_STATE)?;
+        let mut declaration = Self {
             object: DeclaredObject {
                 kind: r.text("kind")?.to_owned(),
                 namespace: parsed(&mut r, "object namespace")?,
@@ -56,7 +69,13 @@ impl IndexedRecord for Declaration {
             },
             mark: r.array()?,
             requester: r.option("requester", Requester::decode)?,
+            approved: None,
+            gone: false,
         };
+        if written >= FORMAT_WITH_STATE {
+            declaration.gone = r.bool("gone")?;
+            declaration.approved = r.option("approved", Reader::array)?;
+        }
         r.end()?;
         Ok(declaration)
     }

@@ -29,7 +29,7 @@ use crate::crypto::{RootKey, kdf};
 /// What follows the name of a file that waits for the switch to a new root key.
 pub(crate) const REKEYED: &str = ".rekey-";
 
-/// Its name beside the store.
+/// File name of the seal file, in the folder of `store.redb`.
 pub const FILE_NAME: &str = "store.seal";
 
 const MAGIC: [u8; 7] = *b"SRSEAL\0";

@@ -60,7 +60,7 @@ pub enum Refusal {
     NamespaceFull {
         /// Name of the namespace that is full.
         namespace: NamespaceName,
-        /// What it has.
+        /// Secrets and bytes that count for it now.
         used: Usage,
         /// What it may have.
         limit: Quota,

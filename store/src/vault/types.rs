@@ -85,7 +85,7 @@ pub struct AttestationId(pub [u8; 32]);
 /// An attestation that waits for what it is about to be seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PendingAttestation {
-    /// Its place.
+    /// Key of its row: what `ForgetAttestations` takes.
     pub id: AttestationId,
     /// The namespace of the object.
     pub namespace: NamespaceName,
@@ -261,7 +261,7 @@ pub struct NamespaceView {
 pub struct NamespaceUsage {
     /// What the outside calls the namespace.
     pub name: NamespaceName,
-    /// What it has.
+    /// Secrets and bytes that count for it now.
     pub used: Usage,
     /// What it may have; none: there is no end.
     pub limit: Option<Quota>,

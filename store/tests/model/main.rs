@@ -3,7 +3,7 @@
 //! again, and counts once.
 //!
 //! `STRONGROOM_MODEL_STEPS` sets the number of steps, 3,000 if unset; `STRONGROOM_SEED` repeats a run.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,

@@ -3,10 +3,9 @@
 //! what must pass passes.
 //!
 //! `STRONGROOM_MODEL_STEPS` sets the number of steps, 1,500 if unset; `STRONGROOM_SEED` repeats a run.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
     reason = "a test that cannot set up must stop, and helpers of tests fail as tests do"
 )]
 

@@ -1,6 +1,6 @@
 //! A store under a new root key: it holds what it held, what opened it before opens nothing of it, both audit
 //! chains go on, and whenever the process is killed there is exactly one root key that opens.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,

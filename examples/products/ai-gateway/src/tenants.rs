@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use http::Request;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::ListParams;
 use kube::client::Body;
+use kube::runtime::controller::{Action, Controller};
+use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -27,36 +29,34 @@ const ENCRYPTION_KEY: &str = "aigw.example.org/encryption-key";
 const GENERATION: &str = "aigw.example.org/generation";
 
 pub(crate) async fn follow(gateway: Arc<Gateway>) {
-    loop {
-        if let Err(error) = look(&gateway).await {
-            warn!(%error, "the tenants are not known");
-        }
-        tokio::time::sleep(Duration::from_secs(2)).await;
-    }
+    let namespaces: Api<Namespace> = Api::all(gateway.kubernetes.clone());
+    Controller::new(namespaces, watcher::Config::default().labels(TENANTS))
+        .run(look, |_, _, _| Action::requeue(Duration::from_secs(2)), gateway)
+        .for_each(|looked| async move {
+            let _ = looked.inspect_err(|error| warn!(?error, "trying again"));
+        })
+        .await;
 }
 
-/// Looks at all tenants, and makes what they lack.
-async fn look(gateway: &Gateway) -> kube::Result<()> {
-    let namespaces: Api<Namespace> = Api::all(gateway.kubernetes.clone());
-    for tenant in namespaces.list(&ListParams::default().labels(TENANTS)).await? {
-        let annotation = |name: &str| tenant.annotations().get(name);
-        let generation = annotation(GENERATION).and_then(|text| text.parse::<u32>().ok());
-        let version = format!("g{}", generation.unwrap_or(1));
-        let payments = annotation(ENCRYPTION_KEY).map(|key| ("payments", Some(key.clone())));
-        for (name, key) in [("api-key", None)].into_iter().chain(payments) {
-            let secrets = format!("/v1/namespaces/{}/secrets", tenant.name_any());
-            let path = format!("{secrets}/aigw!{name}/value");
-            let reads = key.as_ref().map_or(&gateway.strongroom, |_| &gateway.paid);
-            if let Err(error) = ensure(&gateway.strongroom, &secrets, name, key, &version).await {
-                warn!(path, ?error, "not made");
-            }
-            let name = format!("/sign/{}/{name}", tenant.name_any());
-            let mut credentials = gateway.credentials.write().await;
-            let new = || Arc::new(Credential::new(reads.clone(), path));
-            credentials.entry(name).or_insert_with(new);
-        }
+/// Looks at a tenant, and makes what it lacks. What somebody took away is found missing within a minute.
+async fn look(tenant: Arc<Namespace>, gateway: Arc<Gateway>) -> Outcome<Action> {
+    let annotation = |name: &str| tenant.annotations().get(name);
+    let generation = annotation(GENERATION).and_then(|text| text.parse::<u32>().ok());
+    let version = format!("g{}", generation.unwrap_or(1));
+    let payments = annotation(ENCRYPTION_KEY).map(|key| ("payments", Some(key.clone())));
+    let mut outcome = Ok(Action::requeue(Duration::from_secs(60)));
+    for (name, key) in [("api-key", None)].into_iter().chain(payments) {
+        let secrets = format!("/v1/namespaces/{}/secrets", tenant.name_any());
+        let path = format!("{secrets}/aigw!{name}/value");
+        let reads = key.as_ref().map_or(&gateway.strongroom, |_| &gateway.paid);
+        let made = ensure(&gateway.strongroom, &secrets, name, key, &version).await;
+        outcome = made.and(outcome);
+        let name = format!("/sign/{}/{name}", tenant.name_any());
+        let mut credentials = gateway.credentials.write().await;
+        let new = || Arc::new(Credential::new(reads.clone(), path));
+        credentials.entry(name).or_insert_with(new);
     }
-    Ok(())
+    outcome
 }
 
 /// Makes a credential, or a new version of it. It looks first: what was made and whose answer was lost is

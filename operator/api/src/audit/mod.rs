@@ -83,7 +83,7 @@ pub struct AuditRecord {
     pub time: Timestamp,
     /// Who, such as `serviceaccount shop/checkout`.
     pub principal: String,
-    /// The operation.
+    /// Operation or change that is on record, such as `GetSecretValue`.
     pub action: String,
     /// Whether the caller was allowed to do it.
     pub decision: Decision,

@@ -22,9 +22,9 @@ pub enum RamAccountsError {
     Two {
         /// As it is written.
         account: String,
-        /// What it was first.
+        /// The namespace that the first of the two gives.
         one: String,
-        /// What it was then.
+        /// The namespace that the second gives.
         other: String,
     },
 }

@@ -2,6 +2,8 @@
 //! patterns as long as they stand for the same in both languages: RAM does not tell upper from lower case,
 //! and has `?`.
 
+use std::collections::BTreeSet;
+
 /// Longest action of a SecretPolicy, in characters.
 const ACTION_CHARACTERS: usize = 64;
 /// What actions of the service begin with in RAM.
@@ -61,6 +63,25 @@ pub(super) fn import(text: &str) -> Vec<String> {
         return kinds.map(|kind| format!("{}{pattern}", kind.prefix())).collect();
     }
     matched.iter().map(|one| named(*one)).collect()
+}
+
+/// The same actions by their names alone. What stands for none stays.
+pub(super) fn in_full(actions: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for action in actions {
+        let found = SHARED.into_iter().filter(|(kind, name)| {
+            let pattern = action.strip_prefix(kind.prefix());
+            action == "*" || pattern.is_some_and(|pattern| matches(pattern, name))
+        });
+        let mut found: Vec<String> = found.map(named).collect();
+        if found.is_empty() {
+            found.push(action.clone());
+        }
+        all.extend(found);
+    }
+    let mut known = BTreeSet::new();
+    all.retain(|action| known.insert(action.clone()));
+    all
 }
 
 /// The actions of RAM that stand for these, or the first for which there is none.
@@ -259,6 +280,29 @@ mod tests {
             Err("secrets:PurgeSecret")
         );
         assert_eq!(export(&texts(&["ListSecrets"])), Err("ListSecrets"));
+    }
+
+    #[test]
+    fn patterns_give_way_to_the_names_that_they_stand_for() {
+        let full = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            in_full(&texts)
+        };
+        assert_eq!(
+            full(&[
+                "keys:*",
+                "secrets:Get*Value",
+                "keys:Decrypt",
+                "secrets:PurgeSecret"
+            ]),
+            [
+                "keys:Decrypt",
+                "keys:GenerateDataKey",
+                "secrets:GetSecretValue",
+                "secrets:PurgeSecret"
+            ]
+        );
+        assert_eq!(full(&["*"]).len(), SHARED.len());
     }
 
     #[test]

@@ -89,7 +89,8 @@ fn ranges(values: &Texts<'_>) -> Result<Vec<String>, RamPolicyError> {
     Ok(ranges)
 }
 
-/// Whether a text is an address, or a range with a length of prefix that has no leading zero.
+/// Whether a text is an address, or a range with a length of prefix that has no leading zero. An IPv4 address
+/// inside an IPv6 one is none: callers are seen by the former, which such a range would not have.
 fn is_range(text: &str) -> bool {
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
@@ -98,6 +99,9 @@ fn is_range(text: &str) -> bool {
     let Ok(address) = address.parse::<IpAddr>() else {
         return false;
     };
+    if address.to_canonical() != address {
+        return false;
+    }
     let most: u8 = if address.is_ipv4() { 32 } else { 128 };
     length.is_none_or(|text| {
         let bits = text.parse::<u8>();

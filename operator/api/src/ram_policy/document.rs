@@ -126,7 +126,11 @@ fn conditions<'a>(cursor: &Cursor<'a>) -> Result<Located<Vec<RamCondition<'a>>>,
     let mut all = Vec::new();
     for operator in cursor.object("an object of operators")? {
         let keys = cursor.at_member(operator);
-        for key in keys.object("an object of keys")? {
+        let members = keys.object("an object of keys")?;
+        if members.is_empty() {
+            return Err(keys.error(RamPolicyReason::Empty));
+        }
+        for key in members {
             all.push(RamCondition {
                 operator: &operator.name,
                 key: &key.name,

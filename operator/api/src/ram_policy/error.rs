@@ -115,6 +115,11 @@ pub enum RamPolicyReason {
     /// A secret policy that is about something else than what it is attached to.
     #[error("`{0}` is not among the secrets that the policy is imported for; write `*` or one of them")]
     OtherSecret(String),
+    /// A statement about some of the secrets that the policy is attached to: it would count for all.
+    #[error(
+        "the statement is not about `{0}`, which the policy is imported for as well; import it for each secret by itself"
+    )]
+    PartOfSecrets(String),
     /// A condition that cannot be said here.
     #[error(
         "condition `{operator}` on `{key}` cannot be imported, and without it the statement would mean something else"
@@ -122,7 +127,7 @@ pub enum RamPolicyReason {
     Condition {
         /// How it compares.
         operator: String,
-        /// What it compares.
+        /// The key whose value is compared, such as `acs:SourceIp`.
         key: String,
     },
     /// Two conditions that would be one.

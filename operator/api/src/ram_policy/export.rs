@@ -21,7 +21,7 @@ pub enum RamExportError {
     /// The accounts that it was imported with cannot be read.
     #[error("metadata.annotations[`{annotation}`]: {why}", annotation = RAM_ACCOUNTS)]
     Accounts {
-        /// Why not.
+        /// What of the annotation cannot be read.
         why: super::RamAccountsError,
     },
     /// A principal that is nobody's of RAM.
@@ -37,7 +37,7 @@ pub enum RamExportError {
     /// An action that KMS does not have.
     #[error("{place}: KMS has no action like `{action}`")]
     Action {
-        /// The list.
+        /// Path of the list in the policy, as in `spec.statements[0].actions`.
         place: String,
         /// As the policy has it.
         action: String,
@@ -53,7 +53,7 @@ pub enum RamExportError {
     /// A list that a policy of its kind has.
     #[error("{place}: it is missing")]
     Missing {
-        /// The list.
+        /// Path where the list would be, as in `spec.statements[0].actions`.
         place: String,
     },
     /// A condition that RAM does not have.
@@ -114,6 +114,17 @@ pub fn export(
     Ok(text)
 }
 
+/// Whether a statement allows something with keys.
+pub(super) fn allows_keys(statement: &PolicyStatement) -> bool {
+    let mut resources = statement.resources.iter().flatten();
+    statement.effect == PolicyEffect::Allow
+        && resources.any(|text| {
+            text.rsplit(':')
+                .next()
+                .is_some_and(|text| text.starts_with("key/"))
+        })
+}
+
 /// What the statements of one policy have in common.
 struct Exporter<'a> {
     namespace: &'a str,
@@ -132,7 +143,10 @@ impl Exporter<'_> {
             PolicyEffect::Deny => "Deny",
         };
         members.push(("Effect", effect.into()));
-        let actions = action::export(&statement.actions).map_err(|action| RamExportError::Action {
+        // KMS does more with keys than there is here, and a pattern would allow that.
+        let in_full = allows_keys(statement).then(|| action::in_full(&statement.actions));
+        let actions = in_full.as_deref().unwrap_or(&statement.actions);
+        let actions = action::export(actions).map_err(|action| RamExportError::Action {
             place: format!("{place}.actions"),
             action: action.to_owned(),
         })?;
@@ -144,7 +158,7 @@ impl Exporter<'_> {
             PolicyTarget::ServiceAccounts(_) => {
                 let resources = statement.resources.as_ref().ok_or_else(|| missing("resources"))?;
                 members.push(actions);
-                members.push(("Resource", self.resources(place, resources)?));
+                members.push(("Resource", self.resources((place, statement.effect), resources)?));
             }
             PolicyTarget::Secrets(_) => {
                 let principals = statement.principals.as_ref();
@@ -173,11 +187,16 @@ impl Exporter<'_> {
         Ok(JsonText::Object(members))
     }
 
-    fn resources(&self, place: &str, resources: &[String]) -> Result<JsonText, RamExportError> {
+    fn resources(
+        &self,
+        (place, effect): (&str, PolicyEffect),
+        resources: &[String],
+    ) -> Result<JsonText, RamExportError> {
         let resources = resources.iter().enumerate();
         resources
             .map(|(index, text)| {
-                resource::export(text, self.accounts).ok_or_else(|| RamExportError::Resource {
+                let exported = resource::export(text, (self.namespace, effect), self.accounts);
+                exported.ok_or_else(|| RamExportError::Resource {
                     place: format!("{place}.resources[{index}]"),
                     resource: text.clone(),
                 })
@@ -210,7 +229,9 @@ impl Exporter<'_> {
     /// A ServiceAccount as a role, or all of a namespace as its account; none where it is neither.
     fn service_account(&self, text: &str) -> Option<String> {
         let (namespace, name) = text.split_once('/').unwrap_or((self.namespace, text));
-        let account = self.accounts.account(namespace).unwrap_or(namespace);
+        // Its own name may be the account of another namespace.
+        let own = Some(namespace).filter(|name| self.accounts.namespace(name).is_none());
+        let account = self.accounts.account(namespace).or(own)?;
         let principal = match name {
             "*" => format!("acs:ram::{account}:root"),
             name => format!("acs:ram::{account}:role/{name}"),

@@ -161,9 +161,9 @@ impl Importer<'_> {
             }
             (PolicyTarget::ServiceAccounts(_), None) => {
                 let accounts = self.accounts;
-                let (namespace, used) = (self.namespace, &mut self.used);
+                let (home, used) = ((self.namespace, *effect), &mut self.used);
                 let found = collected(resources, |text| {
-                    resource::import(text, namespace, (accounts, &mut *used))
+                    resource::import(text, home, (accounts, &mut *used))
                 })?;
                 (None, Some(found))
             }
@@ -171,10 +171,7 @@ impl Importer<'_> {
                 return Err(statement.error(RamPolicyReason::Missing("Principal")));
             }
             (PolicyTarget::Secrets(secrets), Some(principals)) => {
-                for text in &resources.value {
-                    resource::check_own(text.value, (self.namespace, secrets), self.accounts)
-                        .map_err(|reason| text.error(reason))?;
-                }
+                self.all_secrets(secrets, resources)?;
                 (Some(self.principals(principals)?), None)
             }
         };
@@ -186,6 +183,25 @@ impl Importer<'_> {
             resources,
             conditions: conditions.as_ref().map(condition::import).transpose()?.flatten(),
         })
+    }
+
+    /// Checks that a statement is about all secrets that the policy is attached to, and about no others: it
+    /// will count for each of them.
+    fn all_secrets(&mut self, secrets: &[String], resources: &Texts<'_>) -> Result<(), RamPolicyError> {
+        let mut named: BTreeSet<&str> = BTreeSet::new();
+        let mut are_all = false;
+        for text in &resources.value {
+            let home = (self.namespace, secrets);
+            let found = resource::own_secret(text.value, home, (self.accounts, &mut self.used))
+                .map_err(|reason| text.error(reason))?;
+            are_all |= found.is_none();
+            named.extend(found);
+        }
+        let left_out = secrets.iter().find(|secret| !named.contains(secret.as_str()));
+        match left_out.filter(|_| !are_all) {
+            Some(secret) => Err(resources.error(RamPolicyReason::PartOfSecrets(quoted(secret)))),
+            None => Ok(()),
+        }
     }
 
     fn principals(&mut self, principals: &Texts<'_>) -> Result<Vec<PolicyPrincipal>, RamPolicyError> {

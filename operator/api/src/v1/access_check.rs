@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccessCheck {
-    /// What it is about.
+    /// Name of the check: which of the things that can stand in the way was looked at.
     pub check: AccessCheckName,
     /// Which of several: `service`, `ca` and `egress` of `network`; absent where there is but one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +116,7 @@ impl AccessCheckName {
         }
     }
 
-    /// What it asks.
+    /// The question that the check answers, in plain words.
     #[must_use]
     pub const fn question(self) -> &'static str {
         match self {

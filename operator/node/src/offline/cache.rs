@@ -35,7 +35,7 @@ pub struct ServiceAccountId {
 pub struct Grant<'a> {
     /// As the volume wants it.
     pub wanted: &'a RequestedSecret,
-    /// The value.
+    /// Version, type and keys, as the gateway last sent them.
     pub delivered: &'a DeliveredValue,
     /// For how long it may be served without a gateway.
     pub max_age: Duration,

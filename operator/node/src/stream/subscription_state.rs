@@ -23,7 +23,7 @@ use super::value_cache::{ValueCache, ValueKey};
 /// Why a subscription has no values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionDenial {
-    /// The cause.
+    /// As the gateway refused it.
     pub code: Refusal,
     /// What to do, for the pod's event.
     pub message: String,
@@ -72,7 +72,7 @@ pub struct SubscriptionSpec {
 /// A secret that a volume may show.
 #[derive(Clone, Debug)]
 pub struct GrantedSecret {
-    /// Its value.
+    /// Version, type and keys, as the gateway sent them.
     pub delivered: Arc<DeliveredValue>,
     /// Whether access to it has ended, and its files stay.
     pub ended: bool,

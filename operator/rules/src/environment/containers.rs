@@ -14,7 +14,7 @@ const DEFAULT: &str = "kubectl.kubernetes.io/default-container";
 pub(super) struct ContainerRef {
     /// The field of the pod's spec: `containers` or `initContainers`.
     pub(super) list: &'static str,
-    /// Its place there.
+    /// Position in that list, counted from 0.
     pub(super) index: usize,
 }
 

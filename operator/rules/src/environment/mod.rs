@@ -36,7 +36,7 @@ pub const DRIVER: &str = "csi.strongroom.dev";
 /// The image of `strongroom-exec`.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// Its name with tag or digest.
+    /// Registry, repository, and tag or digest.
     pub name: String,
     /// When it is pulled, in Kubernetes' words.
     pub pull_policy: String,

@@ -54,7 +54,7 @@ pub enum GenerateError {
     OutOfRange {
         /// The key of the source.
         key: String,
-        /// The field.
+        /// Name of the field of its generator, such as `length`.
         what: &'static str,
         /// What it may be.
         range: &'static str,
@@ -76,7 +76,7 @@ pub enum GenerateError {
     /// The value is over its limit.
     #[error("the value would have {size} bytes, {VALUE_BYTES} are allowed: remove or shorten keys")]
     TooLarge {
-        /// Its size in bytes.
+        /// Bytes of all keys and their contents together.
         size: usize,
     },
 }

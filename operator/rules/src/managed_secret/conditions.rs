@@ -15,7 +15,7 @@ use crate::rotation::{RotateNow, RotationRefusal, RotationState};
 pub struct ReadySummary {
     /// The status of `Ready`.
     pub ready: ConditionStatus,
-    /// The cause.
+    /// Reason of `Ready`.
     pub reason: Reason,
     /// The cause in words, with what to do about it.
     pub message: String,

@@ -117,13 +117,25 @@ pub enum ClaimRefusal {
         product: ProductLabel,
         /// Whose quota it is.
         hosting: Hosting,
-        /// The namespace whose quota is used up; none is the quota of all.
-        namespace: Option<String>,
-        /// How many it has.
+        /// Where it may have no more.
+        reached: ReachedQuota,
+    },
+}
+
+/// Which quota of a product is used up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReachedQuota {
+    /// That of the object's namespace.
+    Namespace {
+        /// Its name.
+        namespace: String,
+        /// How many secrets the product has there.
         used: u64,
-        /// How many it may have.
+        /// How many it may have there.
         limit: u64,
     },
+    /// That of all namespaces. How many secrets those have is no tenant's business, so no number is said.
+    Total,
 }
 
 /// Whether the object may have the secret: make it where it does not hold it, else change it.
@@ -201,22 +213,23 @@ fn author(facts: &ClaimFacts<'_>, product: &ProductFacts) -> Result<(), ClaimRef
 /// Whether there is room for one more. The store counts again, in the commit.
 fn quota(facts: &ClaimFacts<'_>, product: &ProductFacts, hosting: Hosting) -> Result<(), ClaimRefusal> {
     let limits = product.hosting.get(&hosting).copied().unwrap_or_default();
-    let namespace = Some(facts.namespace.to_owned());
-    for (namespace, used, limit) in [
-        (namespace, facts.used.in_namespace, limits.per_namespace),
-        (None, facts.used.total, limits.total),
-    ] {
-        if used >= limit {
-            return Err(ClaimRefusal::QuotaExceeded {
-                product: product.into(),
-                hosting,
-                namespace,
-                used,
-                limit,
-            });
+    let used = facts.used;
+    let reached = if used.in_namespace >= limits.per_namespace {
+        ReachedQuota::Namespace {
+            namespace: facts.namespace.to_owned(),
+            used: used.in_namespace,
+            limit: limits.per_namespace,
         }
-    }
-    Ok(())
+    } else if used.total >= limits.total {
+        ReachedQuota::Total
+    } else {
+        return Ok(());
+    };
+    Err(ClaimRefusal::QuotaExceeded {
+        product: product.into(),
+        hosting,
+        reached,
+    })
 }
 
 impl ClaimRefusal {
@@ -293,19 +306,21 @@ impl fmt::Display for ClaimRefusal {
             Self::QuotaExceeded {
                 product,
                 hosting,
-                namespace,
-                used,
-                limit,
+                reached,
             } => {
                 let hosting = hosting.as_str().to_lowercase();
-                match namespace {
-                    Some(namespace) => write!(
+                match reached {
+                    ReachedQuota::Namespace {
+                        namespace,
+                        used,
+                        limit,
+                    } => write!(
                         f,
                         "{product} has {used} {hosting} secrets in namespace `{namespace}`, and {limit} are allowed"
                     )?,
-                    None => write!(
+                    ReachedQuota::Total => write!(
                         f,
-                        "{product} has {used} {hosting} secrets in all, and {limit} are allowed"
+                        "{product} has as many {hosting} secrets in all namespaces together as are allowed"
                     )?,
                 }
                 write!(

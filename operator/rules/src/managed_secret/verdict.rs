@@ -79,7 +79,7 @@ pub enum SecretBlocker {
     },
     /// The name belongs to a deleted secret that can still be restored.
     InRecoveryWindow {
-        /// Its id.
+        /// Id of the deleted secret, in hex: what `strongroom.dev/restore` takes.
         secret: String,
         /// End of the window.
         until: Timestamp,
@@ -96,9 +96,9 @@ pub enum SecretBlocker {
     NameTaken {
         /// The name in the store, by `spec.storeName` or the object.
         name: String,
-        /// Its id.
+        /// Id of the secret that has the name, in hex.
         secret: String,
-        /// Why not.
+        /// What keeps it from becoming this object's.
         obstacle: Obstacle,
     },
     /// The source is external, and no value has arrived yet.
@@ -162,7 +162,7 @@ pub enum SecretBlocker {
     },
     /// The certificate has ended, and nothing renews it.
     CertificateExpired {
-        /// Its key in the value.
+        /// Key of the value that the certificate is under.
         key: String,
         /// When it ended.
         ended: Timestamp,

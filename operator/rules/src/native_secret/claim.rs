@@ -119,7 +119,7 @@ pub enum ForeignClaim {
     },
     /// A tool left a copy of the content that it applied.
     Applied {
-        /// The annotation.
+        /// Name of the annotation that has the copy.
         key: &'static str,
     },
 }

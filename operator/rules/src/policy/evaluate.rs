@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 
 use cedar_policy::{Authorizer, Context, Decision, Entities, EntityUid, RestrictedExpression};
 use parking_lot::Mutex;
+use strongroom_model::ProductCode;
 
 use super::Action;
 use super::compile::{CompiledStatement, MET_NAMES, MET_WINDOW, label};
 use super::filter::Probe;
-use super::request::Identity;
+use super::request::{Identity, Request};
 
 /// What statements say together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,7 +184,7 @@ impl CompiledStatement {
                 Identity::ServiceAccount { .. } => "",
             }),
             "groups" => texts(request.principal.groups.iter().cloned()),
-            "products" => texts(request.products.managed.iter().map(ToString::to_string)),
+            "products" => texts(self.products(request).iter().map(ToString::to_string)),
             "stages" => texts(facts.stages.iter().cloned()),
             "version" => text(facts.version.as_deref().unwrap_or_default()),
             "now" => RestrictedExpression::new_long(facts.now.as_millisecond()),
@@ -208,6 +209,17 @@ impl CompiledStatement {
             }
             // Nothing asks for anything else; what did would find nothing, and deny.
             _ => flag(false),
+        }
+    }
+
+    /// The products as which the caller counts.
+    ///
+    /// INVARIANT: a Deny against a product outlasts its SecretProduct; an Allow does not.
+    const fn products<'a>(&self, request: &Request<'a>) -> &'a [ProductCode] {
+        if self.deny {
+            request.products.named_by
+        } else {
+            request.products.managed
         }
     }
 

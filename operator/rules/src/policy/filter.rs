@@ -120,8 +120,9 @@ impl<'a> Probe<'a> {
             (QuestionTarget::Key, key) => key.map(|(_, key)| Exact::Key(secret.namespace, key)),
         };
         let groups = request.principal.groups.iter().map(|group| Exact::Group(group));
-        let managed = request.products.managed.iter();
-        let products = managed.map(|code| Exact::Product(code.as_str()));
+        // More than an Allow counts: what passes is decided by Cedar.
+        let named_by = request.products.named_by.iter();
+        let products = named_by.map(|code| Exact::Product(code.as_str()));
         Self {
             request,
             action,

@@ -108,24 +108,16 @@ pub struct Request<'a> {
 /// ordinary one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProductContext<'a> {
-    /// The products that the caller manages. It is a fact about him: no token and no group brings it.
+    /// The products that the caller manages and that may act. It is a fact about the caller: no token and no
+    /// group brings it. What allows something to a product counts for these.
     pub managed: &'a [ProductCode],
+    /// These, and those that may not act and whose manager the caller was when they were last seen. What
+    /// denies something to a product counts for all of them.
+    pub named_by: &'a [ProductCode],
     /// The product whose rights over its own secret the caller has.
     pub acts_for: Option<&'a ProductCode>,
     /// Which policies may allow.
     pub scope: PolicyScope,
-}
-
-impl<'a> ProductContext<'a> {
-    /// A request about an ordinary secret, of a caller that manages these products.
-    #[must_use]
-    pub const fn for_caller(managed: &'a [ProductCode]) -> Self {
-        Self {
-            managed,
-            acts_for: None,
-            scope: PolicyScope::Both,
-        }
-    }
 }
 
 /// Which policies may allow something on a secret. Those that deny always count.

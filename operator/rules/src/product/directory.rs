@@ -13,8 +13,17 @@ use crate::uid::Uid;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProductDirectory {
     products: BTreeMap<ProductCode, ProductFacts>,
-    /// By namespace and name of a ServiceAccount, the products that it manages and that may act.
-    managed: HashMap<String, HashMap<String, Vec<ProductCode>>>,
+    /// By namespace and name of a ServiceAccount.
+    managers: HashMap<String, HashMap<String, ManagedProducts>>,
+}
+
+/// The products of one manager.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct ManagedProducts {
+    /// Those that may act.
+    acting: Vec<ProductCode>,
+    /// All that name the manager, or did when they were last seen.
+    named_by: Vec<ProductCode>,
 }
 
 /// What is known of one product.
@@ -33,6 +42,9 @@ pub struct ProductFacts {
     pub docs: Option<String>,
     /// The ServiceAccounts by which it acts.
     pub managers: Vec<ManagerFacts>,
+    /// The ServiceAccounts by which its secrets were made, where it is another one than they were made by.
+    /// They have no rights, and what is denied to the product is denied to them.
+    pub managers_before: Vec<ManagerFacts>,
     /// The namespaces in which it may own secrets.
     pub namespaces: NamespaceSelection,
     /// The hostings that it offers, each with its quota.
@@ -65,7 +77,7 @@ pub struct ManagerFacts {
     pub namespace: String,
     /// `metadata.name` of the ServiceAccount.
     pub name: String,
-    /// UID of the namespace; none while there is no such namespace.
+    /// UID of the namespace, also of one that is away; none where it was never there.
     pub namespace_uid: Option<Uid>,
 }
 
@@ -158,6 +170,7 @@ impl ProductFacts {
                     namespace_uid: uid_of(&manager.namespace),
                 })
                 .collect(),
+            managers_before: Vec::new(),
             namespaces,
             hosting: offered
                 .map(|hosting| (hosting, quota(hosting).unwrap_or_default()))
@@ -193,6 +206,21 @@ pub struct CallerFacts<'a> {
     pub identity: &'a Identity,
     /// The products that the caller manages and that may act.
     pub managed: &'a [ProductCode],
+    /// These, and those that may not act and whose manager the caller was when they were last seen.
+    pub named_by: &'a [ProductCode],
+}
+
+impl<'a> CallerFacts<'a> {
+    /// What products have to do with a request about an ordinary secret, for the decision of policies.
+    #[must_use]
+    pub const fn context(&self) -> ProductContext<'a> {
+        ProductContext {
+            managed: self.managed,
+            named_by: self.named_by,
+            acts_for: None,
+            scope: PolicyScope::Both,
+        }
+    }
 }
 
 /// A default secret that is asked for, whether or not it exists.
@@ -215,14 +243,21 @@ impl ProductDirectory {
             directory.products.insert(product.code.clone(), product);
         }
         for (code, product) in &directory.products {
+            for manager in product.managers.iter().chain(&product.managers_before) {
+                let of_namespace = directory.managers.entry(manager.namespace.clone()).or_default();
+                let of_manager = of_namespace.entry(manager.name.clone()).or_default();
+                if !of_manager.named_by.contains(code) {
+                    of_manager.named_by.push(code.clone());
+                }
+            }
             if product.state != ProductState::Present {
                 continue;
             }
             for manager in &product.managers {
-                let of_namespace = directory.managed.entry(manager.namespace.clone()).or_default();
-                let codes = of_namespace.entry(manager.name.clone()).or_default();
-                if !codes.contains(code) {
-                    codes.push(code.clone());
+                let of_namespace = directory.managers.entry(manager.namespace.clone()).or_default();
+                let of_manager = of_namespace.entry(manager.name.clone()).or_default();
+                if !of_manager.acting.contains(code) {
+                    of_manager.acting.push(code.clone());
                 }
             }
         }
@@ -243,17 +278,32 @@ impl ProductDirectory {
     /// What is a fact about a caller.
     #[must_use]
     pub fn caller<'a>(&'a self, identity: &'a Identity) -> CallerFacts<'a> {
-        let managed = match identity {
+        let of_manager = match identity {
             Identity::ServiceAccount { namespace, name } => self
-                .managed
+                .managers
                 .get(namespace)
                 .and_then(|of_namespace| of_namespace.get(name)),
             Identity::User(_) => None,
         };
         CallerFacts {
             identity,
-            managed: managed.map(Vec::as_slice).unwrap_or_default(),
+            managed: of_manager
+                .map(|products| products.acting.as_slice())
+                .unwrap_or_default(),
+            named_by: of_manager
+                .map(|products| products.named_by.as_slice())
+                .unwrap_or_default(),
         }
+    }
+
+    /// What each product that may act says of its manager, where that is who asks.
+    pub fn manager_facts<'a>(&'a self, identity: &'a Identity) -> impl Iterator<Item = &'a ManagerFacts> {
+        let codes = self.caller(identity).managed.iter();
+        let products = codes.filter_map(move |code| self.products.get(code));
+        products.flat_map(move |product| {
+            let managers = product.managers.iter();
+            managers.filter(move |manager| manager.is(identity))
+        })
     }
 
     /// What products have to do with a caller's request about a default secret, for the decision of policies.
@@ -263,9 +313,9 @@ impl ProductDirectory {
         let acting = product
             .filter(|product| product.acts_in(target.namespace) && caller.managed.contains(&product.code));
         ProductContext {
-            managed: caller.managed,
             acts_for: acting.map(|product| &product.code),
             scope: scope(product, target.hosting),
+            ..caller.context()
         }
     }
 }

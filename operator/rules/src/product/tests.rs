@@ -407,11 +407,34 @@ fn product_ness_is_a_fact_about_the_caller() {
 }
 
 #[test]
-fn a_product_that_may_not_act_has_no_managers_in_policies() {
-    for state in [ProductState::Absent, ProductState::Changed] {
-        let directory = directory(|product| product.state = state);
+fn of_a_product_that_may_not_act_managers_count_for_what_is_denied_alone() {
+    for (state, suspend, acts) in [
+        (ProductState::Present, false, true),
+        (ProductState::Present, true, true),
+        (ProductState::Absent, false, false),
+        (ProductState::Changed, false, false),
+    ] {
+        let directory = directory(|product| (product.state, product.suspend) = (state, suspend));
         let manager = manager();
-        assert!(directory.caller(&manager).managed.is_empty(), "{state:?}");
+        let caller = directory.caller(&manager);
+        assert_eq!(caller.managed.len(), usize::from(acts), "{state:?}");
+        assert_eq!(caller.named_by, [ProductCode::new("aigw").unwrap()], "{state:?}");
+        assert_eq!(caller.context().named_by, caller.named_by);
+    }
+    // Neither those before nor those who took their place have rights.
+    let directory = directory(|product| {
+        product.state = ProductState::Changed;
+        product.managers_before = product.managers.clone();
+        "other".clone_into(&mut product.managers[0].name);
+    });
+    for (name, named_by) in [("controller", 1), ("other", 1), ("third", 0)] {
+        let identity = account("aigw-system", name);
+        let caller = directory.caller(&identity);
+        assert_eq!(
+            (caller.managed.len(), caller.named_by.len()),
+            (0, named_by),
+            "{name}"
+        );
     }
 }
 

@@ -96,6 +96,26 @@ fn an_annotation_counts_and_else_the_own_name() {
 }
 
 #[test]
+fn a_namespace_that_is_called_by_a_number_is_not_the_account_of_an_allow() {
+    let mut directory = directory();
+    let number = "1903253031261234";
+    directory.put_namespace(number, None);
+    directory.put_service_account(number, "reader", user("key_ramuser3"));
+    let account = |subject: &str| format!("acs:ram::{number}:{subject}");
+    // A Deny is for whoever can be meant.
+    for (subject, denied) in [("user/key_ramuser3", "reader"), ("root", "*")] {
+        assert_eq!(
+            resolve(&directory, &account(subject)),
+            unknown(&[&format!("{number}/{denied}")], UnresolvedReason::NoNamespace)
+        );
+    }
+    directory.put_namespace("digits", Some(number));
+    directory.put_service_account("digits", "app", RamAliases::default());
+    let (allowed, _, unresolved) = resolve(&directory, &account("role/app"));
+    assert_eq!((allowed.as_deref(), unresolved), (Some("digits/app"), None));
+}
+
+#[test]
 fn a_masked_account_is_text_and_no_pattern() {
     let mut directory = directory();
     directory.remove_namespace("partner");

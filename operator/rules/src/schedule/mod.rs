@@ -32,13 +32,13 @@ pub enum ScheduleError {
         "`{cron}` is not a cron expression: write minute, hour, day of month, month and day of week, as in `0 3 * * MON`"
     )]
     Cron {
-        /// The expression.
+        /// `spec.schedule.cron` as it is written.
         cron: String,
     },
     /// A cron expression that no day fulfils.
     #[error("`{cron}` never occurs")]
     Never {
-        /// The expression.
+        /// `spec.schedule.cron` as it is written.
         cron: String,
     },
     /// Not a time zone.

@@ -1,5 +1,6 @@
 //! The records of one product to its own sink. What the sink has not taken in time, or before the log was
-//! cut, goes by it; with the next records that it takes, a record in the chain says which those were.
+//! cut, goes by it; with the next records that it takes, a record in the chain says which those were. Where it
+//! never takes any, one says so all the same, and another each day.
 //!
 //! Until then its cursor stays at what it took last: a process that ends meanwhile looks at the same records
 //! again, and nothing goes by unsaid.
@@ -9,6 +10,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use strongroom_model::time::Timestamp;
 
 use super::undelivered::UndeliveredRecords;
@@ -20,6 +22,9 @@ use crate::audit::sink::Sink;
 use crate::products::SinkBacklog;
 use crate::store_handle::timestamp;
 
+/// Shortest time between two records of what a sink has not taken so far.
+const BETWEEN_REPORTS: SignedDuration = SignedDuration::from_hours(24);
+
 /// What is known of a product's sink from one round to the next.
 #[derive(Debug, Default)]
 pub(super) struct ProductBacklog {
@@ -29,6 +34,8 @@ pub(super) struct ProductBacklog {
     repeated: Option<AuditPage>,
     /// What went by since it took records last.
     undelivered: UndeliveredRecords,
+    /// When it was put on record last that some went by, since it took records last.
+    reported: Option<jiff::Timestamp>,
     /// When the oldest record was made that waits, as of the last page.
     oldest: Option<jiff::Timestamp>,
 }
@@ -59,6 +66,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
             asked,
             repeated,
             undelivered,
+            reported,
             oldest,
         } = backlog;
         let from = undelivered.place_after(delivered);
@@ -67,7 +75,9 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
             None if from.is_end(&self.store) => {
                 self.metrics.lag(0);
                 *oldest = None;
-                return Ok(idle(undelivered));
+                let outcome = idle(undelivered);
+                self.report((product, delivered), cursor, backlog).await?;
+                return Ok(outcome);
             }
             None => {
                 let mut page = self.product_page(product, from, sink.limits()).await?;
@@ -87,13 +97,16 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
         }
         *oldest = page.lines.first().map(|line| line.record.time);
         if page.lines.is_empty() {
-            return self.skip(from, page.next, cursor, undelivered).await;
+            let outcome = self.skip(from, page.next, cursor, undelivered).await?;
+            self.report((product, delivered), cursor, backlog).await?;
+            return Ok(outcome);
         }
         *asked = true;
         if let Err(failed) = self.deliver(&page.lines, sink).await {
             if sink.repeats_exactly() {
                 *repeated = Some(page);
             }
+            self.report((product, delivered), cursor, backlog).await?;
             return Err(failed.into());
         }
         self.metrics
@@ -109,7 +122,27 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
                 .await?;
         }
         *undelivered = UndeliveredRecords::default();
+        *reported = None;
         Ok(RoundOutcome::Advanced)
+    }
+
+    /// Puts on record what went by so far, where that is due. The place of the sink stays where it took
+    /// records last.
+    async fn report(
+        &self,
+        (product, delivered): (&ProductFilter, AuditPosition),
+        cursor: &mut Cursor,
+        backlog: &mut ProductBacklog,
+    ) -> Result<(), ExportError> {
+        let now = (self.now)();
+        let is_due = |reported| timestamp(now).duration_since(reported) >= BETWEEN_REPORTS;
+        if backlog.undelivered.is_empty() || !backlog.reported.is_none_or(is_due) {
+            return Ok(());
+        }
+        let so_far = product.gap_so_far(&backlog.undelivered);
+        cursor.save_with_gap(&self.store, now, delivered, so_far).await?;
+        backlog.reported = Some(timestamp(now));
+        Ok(())
     }
 
     /// Goes on behind a page of which nothing is left to tell.

@@ -29,6 +29,9 @@ const KINDS: [&str; 6] = [
     "SecretProduct",
     NAMESPACE,
 ];
+/// Kinds whose objects something in the store belongs to: it goes later, in the name of whoever deleted the
+/// object.
+const AWAITED_KINDS: [&str; 2] = ["ManagedSecret", "EncryptionKey"];
 /// Events that the store takes at the same time.
 const MAX_PARALLEL_EVENTS: usize = 32;
 
@@ -43,6 +46,14 @@ pub(crate) async fn begin(ctx: &Ctx) {
             .lock()
             .extend(known.into_iter().map(|known| known.uid.to_string())),
         Err(error) => tracing::warn!(%error, "declarations read failed"),
+    }
+    match ctx.store.withdrawn_objects().await {
+        Ok(gone) => {
+            for object in gone {
+                ctx.declarations.keeps(kind_of(&object), object.uid.to_string());
+            }
+        }
+        Err(error) => tracing::warn!(%error, "withdrawn objects read failed"),
     }
 }
 
@@ -91,10 +102,14 @@ fn kind_of(object: &DeclaredObject) -> &'static str {
 async fn withdraw(ctx: &Ctx, object: DeclaredObject, digest: Option<Digest>) -> Result<(), StoreFailure> {
     let (kind, uid) = (kind_of(&object), object.uid.to_string());
     ctx.declarations.settled.lock().remove(&short(uid.as_bytes()));
-    let taken = ctx.store.withdraw_declaration(object, digest).await?;
+    let awaited = AWAITED_KINDS.contains(&kind);
+    let taken = ctx.store.withdraw_declaration(object, digest, awaited).await?;
     ctx.declarations.taken(&ctx.metrics, kind, &taken);
     if taken.changed {
         ctx.declarations.withdraw(&uid, taken.requester);
+        if awaited {
+            ctx.declarations.keeps(kind, uid);
+        }
     }
     Ok(())
 }

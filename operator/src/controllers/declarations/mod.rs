@@ -6,12 +6,14 @@
 //! two. A change that came past the webhook says so, and is counted. What happens by itself, such as a
 //! rotation that is due, is nobody's.
 
+mod deleter;
 mod events;
 mod state;
 mod take;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::deleter::{deleted_by, forget_deleters};
 pub(crate) use self::events::{begin, run, saw_namespaces};
 pub(crate) use self::state::{Authorship, Declarations};
 pub(crate) use self::take::take;

@@ -40,6 +40,9 @@ pub(crate) struct Declarations {
     /// What of each object was taken in and brought about, both shortened. Losing it means only to ask the
     /// store again.
     pub(super) settled: Mutex<HashMap<u128, u128>>,
+    /// When what each object declares, shortened, was taken in as news; until it is asked for, or all that it
+    /// asks for was done.
+    news: Mutex<HashMap<u128, Timestamp>>,
     withdrawn: Mutex<Withdrawn>,
     /// Woken whenever one fewer is under way.
     withdrawal: Notify,
@@ -56,6 +59,8 @@ struct Withdrawn {
     order: VecDeque<String>,
     /// UIDs of objects whose end was seen and is not on record yet.
     under_way: HashSet<String>,
+    /// Kinds, by UID, of the objects of which the store keeps who deleted them.
+    kept: HashMap<String, &'static str>,
 }
 
 /// What an object declares, taken in.
@@ -82,6 +87,7 @@ impl Declarations {
         Self {
             pending,
             settled: Mutex::default(),
+            news: Mutex::default(),
             withdrawn: Mutex::default(),
             withdrawal: Notify::new(),
             namespaces: Mutex::default(),
@@ -92,13 +98,26 @@ impl Declarations {
 
     /// Everything that the object asks for was done.
     pub(crate) fn settle(&self, authorship: &Authorship) {
+        self.news.lock().remove(&authorship.object);
         self.settled.lock().insert(authorship.object, authorship.digest);
+    }
+
+    /// Somebody wrote the object by this time.
+    pub(super) fn note_news(&self, authorship: &Authorship, now: Timestamp) {
+        self.news.lock().insert(authorship.object, now);
+    }
+
+    /// When somebody wrote the object with this UID, as far as this process saw it. It is told once.
+    pub(crate) fn take_news(&self, uid: &str) -> Option<Timestamp> {
+        self.news.lock().remove(&short(uid.as_bytes()))
     }
 
     /// An object is gone.
     pub(crate) fn gone<K: Resource>(&self, kind: &'static str, kept: &CachedObject<K>) {
         let uid = kept.uid().unwrap_or_default();
-        self.settled.lock().remove(&short(uid.as_bytes()));
+        let short_uid = short(uid.as_bytes());
+        self.settled.lock().remove(&short_uid);
+        self.news.lock().remove(&short_uid);
         if let Ok(object) = object(kind, kept) {
             self.withdrawn.lock().under_way.insert(uid);
             self.tell(WatchEvent::Gone(object, Some(kept.declared())));
@@ -115,7 +134,8 @@ impl Declarations {
         let _ = self.event.unbounded_send(event);
     }
 
-    /// Who deleted the object with this UID, as far as it is known; what was seen of that is on record first.
+    /// Who deleted the object with this UID, as far as this process saw it; what was seen of that is on
+    /// record first. What an earlier one saw, [`super::deleted_by`] asks the store for.
     pub(crate) async fn deleted_by(&self, uid: &str) -> Option<Requester> {
         loop {
             let mut woken = pin!(self.withdrawal.notified());
@@ -134,6 +154,26 @@ impl Declarations {
     pub(super) fn ended(&self, uid: &str) {
         if self.withdrawn.lock().under_way.remove(uid) {
             self.withdrawal.notify_waiters();
+        }
+    }
+
+    /// The store keeps who deleted this object of a kind.
+    pub(super) fn keeps(&self, kind: &'static str, uid: String) {
+        self.withdrawn.lock().kept.insert(uid, kind);
+    }
+
+    /// UIDs of the objects of a kind of which the store keeps who deleted them.
+    pub(crate) fn kept_of(&self, kind: &str) -> Vec<String> {
+        let withdrawn = self.withdrawn.lock();
+        let of_kind = withdrawn.kept.iter().filter(|(_, of)| **of == kind);
+        of_kind.map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// The store does not keep that any more.
+    pub(super) fn forgot(&self, uids: &[String]) {
+        let mut withdrawn = self.withdrawn.lock();
+        for uid in uids {
+            withdrawn.kept.remove(uid);
         }
     }
 

@@ -38,6 +38,9 @@ pub(crate) async fn take<K: Resource>(
         .take_declaration(object(kind, kept)?, created, digest)
         .await?;
     declarations.taken(&ctx.metrics, kind, &taken);
+    if taken.changed {
+        declarations.note_news(&authorship, Timestamp::now());
+    }
     authorship.requester = taken.requester;
     Ok(authorship)
 }

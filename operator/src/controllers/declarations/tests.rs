@@ -1,6 +1,8 @@
 //! Who wrote what, from the hand-over to the record: objects as the API server shows them, joined with what
 //! the webhook said.
 
+mod restarts;
+
 use std::collections::HashSet;
 use std::pin::pin;
 

@@ -6,6 +6,7 @@ use strongroom_store::vault::{KeyView, Recovery};
 
 use super::kind::{OwnedResource, StoredResource};
 use crate::controllers::Ctx;
+use crate::controllers::declarations;
 use crate::controllers::failure::Failure;
 use crate::controllers::managed_secret::labels::former_natives;
 use crate::controllers::managed_secret::removal;
@@ -31,7 +32,7 @@ pub(super) async fn delete(ctx: &Ctx, owned: &OwnedResource, how: DeletionMode) 
             StoredResource::Key(key) => schedule_key(ctx, owned, key).await,
         }
     };
-    let requester = ctx.declarations.deleted_by(owned.object.uid.as_str()).await;
+    let requester = declarations::deleted_by(ctx, owned.object.uid.as_str()).await?;
     on_behalf_of(requester, deleted).await
 }
 

@@ -65,6 +65,8 @@ pub(super) enum StoredResource {
 pub(super) struct DeletionCandidates {
     /// What goes when its object is gone, and whose object is not in our cache.
     pub(super) owned: Vec<OwnedResource>,
+    /// UIDs of the objects of those, and of those whose keys go once nothing lies under them.
+    pub(super) awaited: HashSet<String>,
     /// Ids of what has its object, of the namespaces that those are of.
     pub(super) present: BTreeMap<String, BTreeSet<String>>,
     /// Secrets that were made where nothing is kept, and that are kept now: the label of the namespace is
@@ -145,6 +147,7 @@ impl OwnerKind {
                     if self.is_there(ctx, &owned.namespace.name, &object.name) {
                         places.push((owned.namespace.name, id));
                     } else if deletion(&owned.view.labels) != Deletion::Retain {
+                        suspects.awaited.insert(object.uid.to_string());
                         suspects.owned.push(OwnedResource {
                             id,
                             namespace: owned.namespace.name,
@@ -165,6 +168,7 @@ impl OwnerKind {
                     if self.is_there(ctx, &owned.namespace.name, &declared.object.name) {
                         places.push((owned.namespace.name, owned.key.id.to_string()));
                     } else {
+                        suspects.awaited.insert(declared.object.uid.to_string());
                         suspects.owned.extend(deletable(ctx, owned).await?);
                     }
                 }

@@ -12,6 +12,7 @@ use super::kind::{OwnedResource, OwnerKind};
 use super::memory::DeletionMemory;
 use super::{apply, observe};
 use crate::controllers::Ctx;
+use crate::controllers::declarations;
 use crate::controllers::failure::Failure;
 
 /// How often to look without cause.
@@ -79,7 +80,10 @@ pub(crate) async fn pass(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Failure> {
     recall(ctx, memory).await?;
+    // Before the look: what is kept from now on may be about something that the look does not see.
+    let kept = ctx.declarations.kept_of(memory.kind.name());
     let suspects = memory.kind.candidates(ctx).await?;
+    declarations::forget_deleters(ctx, memory.kind.name(), kept, &suspects.awaited).await;
     memory.look(memory.kind.signals(ctx), &suspects, now);
     for secret in &suspects.keep {
         ctx.store.keep_window(*secret).await?;

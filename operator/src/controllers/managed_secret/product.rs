@@ -2,18 +2,20 @@
 //! its author and of the tenant's key is read here, and the rule decides.
 
 use jiff::Timestamp;
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt};
 use strongroom_crds::annotation::ALLOW_DEFAULT_KEY;
-use strongroom_crds::condition::{ConditionStatus, ConditionType};
-use strongroom_crds::v1alpha1::Source;
+use strongroom_crds::v1alpha1::{ManagedSecret, Source};
 use strongroom_model::name::{KeyName, SecretName};
 use strongroom_model::{DefaultSecretName, Hosting};
+use strongroom_rules::declaration::{DeclarationScope, Digest};
 use strongroom_rules::managed_secret::key_release;
 use strongroom_rules::managed_secret::product_claim::{
     ClaimAuthor, ClaimFacts, ClaimRefusal, SecretCount, claim,
 };
 use strongroom_rules::policy::{Action, Identity, Principal, Request, RequestFacts, SecretRef};
 use strongroom_rules::product::{ProductDirectory, ProductFacts, Target};
+use strongroom_rules::uid::Uid;
 use strongroom_store::audit::{Author, Requester};
 
 use super::observe::ObservedSecret;
@@ -100,13 +102,9 @@ async fn refusal(
     let allows = allows.map(String::as_str);
     let allow_default_key = held_key
         .is_some_and(|held| key_release::lets_leave(allows, held, (observed.identity.generation, key)));
-    let author = author(
-        ctx,
-        observed,
-        (name, product),
-        held && (settled || was_ready(observed)),
-    )
-    .await?;
+    let claimed = claimed(&observed.object);
+    let approved = settled || is_approved(ctx, observed, claimed).await?;
+    let author = author(ctx, observed, (name, product), held && approved).await?;
     let mut facts = ClaimFacts {
         namespace,
         name,
@@ -135,7 +133,35 @@ async fn refusal(
             }
         }
     }
-    Ok(claim(&facts).err())
+    let refusal = claim(&facts).err();
+    if refusal.is_none() {
+        if let Some(product) = product {
+            note_manager(ctx, observed, product).await?;
+        }
+        if let (false, Some(claimed)) = (approved, claimed) {
+            let uid = &observed.identity.uid;
+            ctx.store.approve("ManagedSecret", uid, claimed).await?;
+        }
+    }
+    Ok(refusal)
+}
+
+/// Notes that a manager wrote the object, where somebody did since it was looked at last.
+async fn note_manager(ctx: &Ctx, observed: &ObservedSecret, product: &ProductFacts) -> Result<(), Failure> {
+    let uid = &observed.identity.uid;
+    let Some(written) = ctx.declarations.take_news(uid) else {
+        return Ok(());
+    };
+    if let Some(Requester::Attested(author)) = ctx.store.requester_of(uid).await? {
+        let identity = Identity::from_username(&author.user);
+        if let Identity::ServiceAccount { namespace, name } = &identity
+            && product.is_manager(&identity)
+        {
+            let sightings = ctx.products.sightings();
+            sightings.record(product.code.as_str(), (namespace, name), written);
+        }
+    }
+    Ok(())
 }
 
 /// The name of the customer's key that the secret lies under.
@@ -154,17 +180,28 @@ fn created(observed: &ObservedSecret, now: Timestamp) -> Timestamp {
     created.map_or(now, |time| time.0)
 }
 
-/// Whether a process before this one found all that the object declares to be so: its status says that of
-/// this generation.
-fn was_ready(observed: &ObservedSecret) -> bool {
-    let Some(status) = &observed.object.status else {
-        return false;
-    };
-    status.observed_generation == Some(observed.identity.generation)
-        && status.conditions.iter().any(|condition| {
-            condition.type_ == ConditionType::Ready.as_str()
-                && condition.status == ConditionStatus::True.as_str()
-        })
+/// A digest of what the object claims: of all that it declares but the leave to give up a key, which is the
+/// tenant's. What this program does not know of a spec claims nothing.
+fn claimed(object: &ManagedSecret) -> Option<Digest> {
+    let spec = serde_json::to_value(&object.spec).ok()?;
+    let labels = object.labels().iter();
+    let annotations = object.annotations().iter();
+    let annotations = annotations.filter(|(key, _)| key.as_str() != ALLOW_DEFAULT_KEY);
+    Some(Digest::from_parts(
+        DeclarationScope::All,
+        Some(&spec),
+        labels.map(|(key, value)| (key.as_str(), value.as_str())),
+        annotations.map(|(key, value)| (key.as_str(), value.as_str())),
+    ))
+}
+
+/// Whether the store has it that just this was allowed before. Its status is no witness: others than this
+/// process may write that, and it does not tell annotations and labels from those before.
+async fn is_approved(ctx: &Ctx, observed: &ObservedSecret, claimed: Option<Digest>) -> Result<bool, Failure> {
+    match claimed {
+        Some(claimed) => Ok(ctx.store.is_approved(&observed.identity.uid, claimed).await?),
+        None => Ok(false),
+    }
 }
 
 async fn author(
@@ -182,7 +219,8 @@ async fn author(
     };
     let identity = Identity::from_username(&written_by.user);
     // Whoever is a manager need not be asked about.
-    if product.is_some_and(|product| product.is_manager(&identity)) {
+    if let Some(product) = product.filter(|product| product.is_manager(&identity)) {
+        check_home(ctx, product, &identity).await?;
         return Ok(DeclarationAuthor::Attested(identity));
     }
     if ctx.own_user.is(&ctx.client, &written_by.user).await {
@@ -192,6 +230,26 @@ async fn author(
         return Ok(DeclarationAuthor::Manages(identity));
     }
     Ok(DeclarationAuthor::Attested(identity))
+}
+
+/// Whether a manager is of the namespace that the product is known with: one that was made again has other
+/// ServiceAccounts of the same names, and the watch, by which the product is known, may be behind.
+async fn check_home(ctx: &Ctx, product: &ProductFacts, identity: &Identity) -> Result<(), Failure> {
+    let mut managers = product.managers.iter();
+    let Some(manager) = managers.find(|manager| manager.is(identity)) else {
+        return Ok(());
+    };
+    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    let there = api.get_metadata_opt(&manager.namespace).await?;
+    let there = there.and_then(|namespace| namespace.metadata.uid);
+    if there.is_some() && there.as_deref() == manager.namespace_uid.as_ref().map(Uid::as_str) {
+        return Ok(());
+    }
+    Err(Failure::NotLoaded(format!(
+        "namespace `{}` of the manager that wrote this object is gone or was made again; if the one that is made again may have the secrets, \
+         run `kubectl strongroom product adopt {}`",
+        manager.namespace, product.code
+    )))
 }
 
 async fn manages(ctx: &Ctx, author: &Author, name: DefaultSecretName<'_>) -> Result<bool, Failure> {

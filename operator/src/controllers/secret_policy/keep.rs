@@ -8,6 +8,7 @@ use futures::StreamExt;
 use strongroom_store::vault::EnforcedPolicies;
 
 use crate::controllers::Ctx;
+use crate::controllers::declarations;
 use crate::store_handle::{StoreFailure, on_behalf_of};
 
 /// Policies forgotten at once: as many go into one commit.
@@ -58,7 +59,7 @@ pub(in crate::controllers) async fn run(ctx: Arc<Ctx>) {
 pub(super) async fn forget(ctx: &Ctx) -> Result<(), StoreFailure> {
     let forgetting = ctx.policies.to_forget().into_iter().map(|uid| async move {
         let forgotten = ctx.store.forget_policy(&uid);
-        let requester = ctx.declarations.deleted_by(&uid).await;
+        let requester = declarations::deleted_by(ctx, &uid).await?;
         on_behalf_of(requester, forgotten).await?;
         ctx.policies.forgotten(&uid);
         Ok(())

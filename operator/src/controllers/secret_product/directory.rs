@@ -178,13 +178,20 @@ impl ProductSources {
                 ProductRecognition::Recognized { .. } => continue,
             };
             let since = known.map_or(product.observed.created, |known| known.since);
-            let found = ProductFacts::from_spec(
+            let mut found = ProductFacts::from_spec(
                 code.clone(),
                 &product.spec,
                 (state, timestamp(since)),
                 self.selected(product),
-                |namespace| self.namespaces.get(namespace).map(|home| Uid::new(&home.uid)),
+                |namespace| {
+                    let there = self.namespaces.get(namespace);
+                    let there = there.map(|home| Uid::new(&home.uid));
+                    there.or_else(|| recorded_uid(known?, namespace))
+                },
             );
+            if state == ProductState::Changed {
+                found.managers_before = known.map(recorded_managers).unwrap_or_default();
+            }
             facts.insert(code.clone(), found);
         }
         ProductDirectory::new(facts.into_values())
@@ -205,13 +212,24 @@ impl ProductSources {
     }
 }
 
-/// A product whose object is gone.
-fn absent(record: &ProductRecord) -> ProductFacts {
+/// What the store recorded of a manager's namespace.
+fn recorded_uid(record: &ProductRecord, namespace: &str) -> Option<Uid> {
+    let mut managers = record.managers.iter();
+    let manager = managers.find(|manager| manager.namespace.as_str() == namespace)?;
+    manager.namespace_uid.as_ref().map(|uid| Uid::new(uid.as_str()))
+}
+
+fn recorded_managers(record: &ProductRecord) -> Vec<ManagerFacts> {
     let managers = record.managers.iter().map(|manager| ManagerFacts {
         namespace: manager.namespace.to_string(),
         name: manager.name.clone(),
         namespace_uid: manager.namespace_uid.as_ref().map(|uid| Uid::new(uid.as_str())),
     });
+    managers.collect()
+}
+
+/// A product whose object is gone.
+fn absent(record: &ProductRecord) -> ProductFacts {
     let quotas = record.hosting.iter().map(|(hosting, quota)| {
         let limits = QuotaLimits {
             per_namespace: quota.per_namespace,
@@ -225,7 +243,8 @@ fn absent(record: &ProductRecord) -> ProductFacts {
         since: timestamp(record.since),
         display_name: None,
         docs: None,
-        managers: managers.collect(),
+        managers: recorded_managers(record),
+        managers_before: Vec::new(),
         namespaces: NamespaceSelection::none(),
         hosting: quotas.collect(),
         secret_policies: true,

@@ -271,7 +271,7 @@ fn sink_condition(
     Some(condition(type_, status, reason, message, generation, Time(now)))
 }
 
-/// When each manager was last seen: as requests tell, or as an earlier process wrote.
+/// When each manager was last seen: as requests and objects tell, or as an earlier process wrote.
 fn managers_seen(
     before: &[ManagerSighting],
     product: &ReadableProduct,

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
+use strongroom_rules::policy::Identity;
 use strongroom_rules::product::{NamespaceSelection, ProductState};
 
 use crate::controllers::testing::{ControllerFixture, now, says};
@@ -43,6 +44,20 @@ async fn with_product() -> ControllerFixture {
 fn state(world: &ControllerFixture) -> Option<ProductState> {
     let directory = world.ctx.products.current().unwrap();
     directory.product("pg").map(|product| product.state)
+}
+
+/// As a manager of how many products `pg` and `other` have rights, and of how many they are denied what is
+/// denied to them.
+fn named(world: &ControllerFixture) -> [(usize, usize); 2] {
+    let directory = world.ctx.products.current().unwrap();
+    ["pg", "other"].map(|name| {
+        let identity = Identity::ServiceAccount {
+            namespace: "pg-system".to_owned(),
+            name: name.to_owned(),
+        };
+        let caller = directory.caller(&identity);
+        (caller.managed.len(), caller.named_by.len())
+    })
 }
 
 /// Applies the product with these managers as another object.
@@ -109,8 +124,10 @@ async fn before_all_lists_have_come_nothing_is_decided_and_without_the_kind_what
 #[tokio::test]
 async fn a_product_that_is_deleted_is_absent_and_returns_with_the_same_managers() {
     let world = with_product().await;
+    assert_eq!(named(&world), [(1, 1), (0, 0)]);
     world.delete_product("pg").await;
     assert_eq!(state(&world), Some(ProductState::Absent));
+    assert_eq!(named(&world), [(0, 1), (0, 0)]);
     world.product("pg", spec(&["pg"])).await;
     assert_eq!(state(&world), Some(ProductState::Present));
     assert_eq!(world.product_condition("pg", "Ready"), says("True", "Ready"));
@@ -150,6 +167,11 @@ async fn with_other_managers_it_waits_until_somebody_adopts_it() {
     assert_eq!(reasons(&world), ["ProductChanged"], "told once");
     let recorded = world.ctx.store.products().await.unwrap().products.remove(0);
     assert!(recorded.managers.iter().all(|manager| manager.name == "pg"));
+    assert_eq!(
+        named(&world),
+        [(0, 1), (0, 1)],
+        "what is denied is denied to both"
+    );
 
     let adopt = json!({"strongroom.dev/adopt-product": token});
     world.product_with("pg", spec(&["other"]), adopt).await;

@@ -122,6 +122,9 @@ pub(super) async fn authenticate_pod(
     let request = authenticate::by_token(gateway, gateway.shared(), token_origin, token, arrival)
         .await
         .map_err(refusal)?;
+    authenticate::admit_manager(gateway, &request)
+        .await
+        .map_err(refusal)?;
     if !runs_on(request.caller(), &origin.node) {
         record_refusal(
             gateway,

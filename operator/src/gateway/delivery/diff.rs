@@ -25,7 +25,7 @@ pub(super) enum Evaluation {
 /// A version that may be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReadableVersion {
-    /// Which.
+    /// Secret and version.
     pub(super) key: ValueKey,
     /// When it was made.
     pub(super) made: Timestamp,

@@ -40,7 +40,7 @@ pub(super) struct SubscribedSecret {
 /// What was sent to a volume of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SentPointer {
-    /// The version.
+    /// Secret and version.
     pub(super) key: ValueKey,
     /// On which terms.
     pub(super) terms: DeliveryPolicy,

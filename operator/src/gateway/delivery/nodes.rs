@@ -236,6 +236,7 @@ mod tests {
                 identity: Identity::from_username(account),
                 groups: Vec::new(),
             },
+            account_uid: None,
             pod: Some(("plugin".to_owned(), "uid".to_owned())),
             node: node.map(str::to_owned),
             offline: false,

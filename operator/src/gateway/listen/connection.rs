@@ -16,14 +16,17 @@ use tokio::time::Instant;
 use super::Admission;
 use crate::gateway::request::{RefusalMetrics, Share, ShareExhausted};
 
-/// Bytes of memory that an unauthenticated connection counts for: TLS, and a head of HTTP/1.1 or a frame of
-/// HTTP/2.
-const UNAUTHENTICATED_CONNECTION_BYTES: u64 = 32 << 10;
-/// What it counts for in addition once it has sent more than [`LITTLE_TRAFFIC_BYTES`]: a window of HTTP/2 and
-/// a header block.
-const UNAUTHENTICATED_TRAFFIC_BYTES: u64 = 96 << 10;
-/// Bytes that the first amount covers.
-const LITTLE_TRAFFIC_BYTES: u64 = 16 << 10;
+/// Bytes of memory that an unauthenticated connection counts for. With HTTP/2 it holds most, and no setting
+/// makes that less: buffers of h2 for what is written (16 KiB), read (8 KiB) and decoded (4 KiB), one of
+/// rustls for a record (4 KiB), the TLS session, the tables of HPACK, and the task (some 12 KiB together).
+/// What [`LITTLE_TRAFFIC_BYTES`] fill beyond that lies where h2 would write, which has nothing to write yet.
+const UNAUTHENTICATED_CONNECTION_BYTES: u64 = 48 << 10;
+/// What it counts for in addition once it has sent more than [`LITTLE_TRAFFIC_BYTES`]: a window of HTTP/2
+/// (64 KiB; what a client has not confirmed makes it no smaller), a quarter KiB for each of 128 frames in it
+/// (32 KiB), a header block and the frame that goes on with it (16 KiB each), and a record of TLS (16 KiB).
+const UNAUTHENTICATED_TRAFFIC_BYTES: u64 = 144 << 10;
+/// Bytes off the wire that the first amount covers: a handshake, and a first request with a token.
+const LITTLE_TRAFFIC_BYTES: u64 = 8 << 10;
 
 /// How long a connection may keep others waiting.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +152,7 @@ enum Payer {
 
 struct State {
     payer: Payer,
+    /// Bytes that came off the wire.
     received: u64,
     busy: usize,
     quiet: Instant,
@@ -238,15 +242,14 @@ impl Connection {
         self.http1
     }
 
-    /// Bytes came.
+    /// So many bytes have come off the wire by now; `readable`: there are some for HTTP among them.
     ///
     /// # Errors
     /// [`ShareExhausted`]: the address has no room for more.
-    pub(super) fn received(&self, bytes: usize) -> Result<(), ShareExhausted> {
+    pub(super) fn received(&self, readable: bool, in_all: u64) -> Result<(), ShareExhausted> {
         let mut state = self.state.lock();
-        let before = state.received;
-        state.received = before.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-        if self.http1 && state.busy == 0 && state.head.is_none() {
+        let before = std::mem::replace(&mut state.received, in_all);
+        if readable && self.http1 && state.busy == 0 && state.head.is_none() {
             state.head = Some(Instant::now());
         }
         let much = before <= LITTLE_TRAFFIC_BYTES && state.received > LITTLE_TRAFFIC_BYTES;

@@ -34,7 +34,7 @@ pub(crate) use self::connection::ConnectionTimeouts;
 pub(in crate::gateway) use self::connection::{Connection, EndReason};
 use self::fair_executor::{AddressExecutor, FairExecutor};
 pub(crate) use self::handler::{GuardedResponse, RequestHandler, RequestOrigin};
-use self::monitored_stream::{BoundedHandshake, MonitoredStream};
+use self::monitored_stream::{MonitoredStream, WireStream};
 use self::response_body::ResponseBody;
 pub(in crate::gateway) use self::response_body::ResponseGuard;
 use crate::gateway::listener_capacity::ListenerCapacity;
@@ -203,7 +203,7 @@ async fn connection(
 ) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     stream.set_nodelay(true).map_err(|error| text(&error))?;
-    let handshake = handshake(BoundedHandshake::new(stream), &*resolver);
+    let handshake = handshake(WireStream::new(stream), &*resolver);
     let Ok(shaken) = tokio::time::timeout(admission.timeouts.handshake, handshake).await else {
         admission.refusals.ended("slow_handshake");
         return Err("the handshake took too long".to_owned());
@@ -239,7 +239,7 @@ async fn connection(
 /// The connection as HTTP. What the client negotiated is spoken: nobody is waited for to say it with the
 /// first bytes.
 fn serve_connection(
-    stream: TlsStream<BoundedHandshake<TcpStream>>,
+    stream: TlsStream<WireStream<TcpStream>>,
     peer: Peer,
     connection: &Arc<Connection>,
     handler: impl RequestHandler,
@@ -297,9 +297,9 @@ fn request_body(incoming: Incoming) -> Body {
 }
 
 async fn handshake(
-    stream: BoundedHandshake<TcpStream>,
+    stream: WireStream<TcpStream>,
     resolver: &dyn ConfigResolver,
-) -> Result<TlsStream<BoundedHandshake<TcpStream>>, String> {
+) -> Result<TlsStream<WireStream<TcpStream>>, String> {
     let text = |error: std::io::Error| error.to_string();
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream)
         .await

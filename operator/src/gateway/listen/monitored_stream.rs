@@ -1,4 +1,5 @@
-//! The bytes of a connection, watched: how many come, and whether the other side takes what it is sent.
+//! The bytes of a connection, watched: how many come off the wire, and whether the other side takes what it
+//! is sent.
 
 use std::io;
 use std::pin::Pin;
@@ -6,35 +7,46 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::connection::{Connection, EndReason};
 
 /// What a handshake may have in bytes. A ClientHello with the largest key shares in use has a quarter of it.
-const HANDSHAKE_BYTES: usize = 16 << 10;
+const HANDSHAKE_BYTES: u64 = 16 << 10;
 
-/// A connection whose handshake has no more bytes than it may.
+/// The connection below TLS: what comes is counted, also half a record, of which TLS hands nothing on. A
+/// handshake has no more bytes than it may.
 #[derive(Debug)]
-pub(super) struct BoundedHandshake<T> {
+pub(super) struct WireStream<T> {
     inner: T,
-    /// Bytes that may still come; none: as many as like.
-    left: Option<usize>,
+    /// Bytes that came.
+    received: u64,
+    /// The handshake is not over.
+    bounded: bool,
 }
 
-impl<T> BoundedHandshake<T> {
+impl<T> WireStream<T> {
     pub(super) const fn new(inner: T) -> Self {
         Self {
             inner,
-            left: Some(HANDSHAKE_BYTES),
+            received: 0,
+            bounded: true,
         }
     }
 
     /// The handshake is over.
     pub(super) const fn lift_bound(&mut self) {
-        self.left = None;
+        self.bounded = false;
+    }
+
+    /// Bytes that came, the handshake's among them.
+    const fn received(&self) -> u64 {
+        self.received
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for BoundedHandshake<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for WireStream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -42,18 +54,18 @@ impl<T: AsyncRead + Unpin> AsyncRead for BoundedHandshake<T> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if let (Poll::Ready(Ok(())), Some(left)) = (&read, self.left) {
-            let came = buf.filled().len().saturating_sub(before);
-            let Some(left) = left.checked_sub(came) else {
-                return Poll::Ready(Err(io::Error::other("the handshake is too large")));
-            };
-            self.left = Some(left);
+        let came = buf.filled().len().saturating_sub(before);
+        self.received = self
+            .received
+            .saturating_add(u64::try_from(came).unwrap_or(u64::MAX));
+        if self.bounded && self.received > HANDSHAKE_BYTES {
+            return Poll::Ready(Err(io::Error::other("the handshake is too large")));
         }
         read
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for BoundedHandshake<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for WireStream<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
@@ -81,17 +93,20 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for BoundedHandshake<T> {
 
 /// The connection above TLS.
 #[derive(Debug)]
-pub(super) struct MonitoredStream<T> {
-    inner: T,
+pub(super) struct MonitoredStream {
+    inner: TlsStream<WireStream<TcpStream>>,
     connection: Arc<Connection>,
+    /// Bytes off the wire that the connection was told of.
+    received: u64,
     stalled: bool,
 }
 
-impl<T> MonitoredStream<T> {
-    pub(super) const fn new(inner: T, connection: Arc<Connection>) -> Self {
+impl MonitoredStream {
+    pub(super) const fn new(inner: TlsStream<WireStream<TcpStream>>, connection: Arc<Connection>) -> Self {
         Self {
             inner,
             connection,
+            received: 0,
             stalled: false,
         }
     }
@@ -106,7 +121,7 @@ impl<T> MonitoredStream<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for MonitoredStream<T> {
+impl AsyncRead for MonitoredStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -114,10 +129,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for MonitoredStream<T> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
-        let came = buf.filled().len().saturating_sub(before);
-        if came > 0
-            && let Err(full) = self.connection.received(came)
-        {
+        let readable = buf.filled().len() > before;
+        let in_all = self.inner.get_ref().0.received();
+        if !readable && in_all == self.received {
+            return read;
+        }
+        self.received = in_all;
+        if let Err(full) = self.connection.received(readable, in_all) {
             self.connection.end(EndReason::Share(full));
             return Poll::Ready(Err(io::Error::other("the connection holds too much")));
         }
@@ -125,7 +143,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for MonitoredStream<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<T> {
+impl AsyncWrite for MonitoredStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.note(written)

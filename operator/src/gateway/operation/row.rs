@@ -95,7 +95,7 @@ impl Operation {
         self
     }
 
-    /// What it does.
+    /// What people read about it: a short sentence.
     pub(in crate::gateway) const fn about(mut self, about: &'static str) -> Self {
         self.about = about;
         self

@@ -400,6 +400,7 @@ fn named(principal: &str) -> Caller {
     };
     Caller {
         principal: Principal { identity, groups },
+        account_uid: None,
         pod: None,
         node: None,
         offline: false,

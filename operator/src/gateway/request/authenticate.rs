@@ -86,6 +86,7 @@ pub(in crate::gateway) async fn authenticate(
     } else {
         listener.capacity.prove(slot, connection.as_ref(), caller)?;
     }
+    admit_manager(gateway, &context).await?;
     if gateway.policies.asks_labels() {
         Box::pin(context.look_up_labels(&gateway.labels)).await;
     }
@@ -112,6 +113,25 @@ pub(in crate::gateway) async fn by_token(
         Ok(caller) => Ok(RequestContext::new(caller, source, arrival, Arc::clone(listener))),
         Err(problem) => Err(Box::pin(refuse_unproven(gateway, listener, origin, arrival, problem)).await),
     }
+}
+
+/// Refuses a ServiceAccount that has the name of a product's manager and is not of its namespace.
+///
+/// # Errors
+/// What is answered. It is on record.
+pub(in crate::gateway) async fn admit_manager(
+    gateway: &Gateway,
+    context: &RequestContext,
+) -> Result<(), Problem> {
+    // Until they are loaded nothing is decided about a secret.
+    let Ok(products) = gateway.products.current() else {
+        return Ok(());
+    };
+    let Err(problem) = gateway.manager_homes.check(context.caller(), &products).await else {
+        return Ok(());
+    };
+    Box::pin(record::later(gateway, refused(&problem), context.meta(&[]))).await?;
+    Err(problem)
 }
 
 /// Puts on record that somebody did not prove who it is, and counts that at the expense of its address.

@@ -109,6 +109,7 @@ impl RequestContext {
     pub(in crate::gateway) fn meta(&self, statements: &[StatementRef]) -> Meta {
         let Caller {
             principal,
+            account_uid: _,
             pod,
             node,
             offline,

@@ -67,7 +67,7 @@ pub(super) fn context<'a>(
     let facts = products.caller(&caller.principal.identity);
     match target(access, hosting_for_policies(access, action)) {
         Some(target) => products.context(&facts, &target),
-        None => ProductContext::for_caller(facts.managed),
+        None => facts.context(),
     }
 }
 

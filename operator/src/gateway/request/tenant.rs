@@ -75,6 +75,7 @@ impl Caller {
                 identity,
                 groups: Vec::new(),
             },
+            account_uid: None,
             pod: None,
             node: None,
             offline: false,

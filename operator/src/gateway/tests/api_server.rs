@@ -74,14 +74,22 @@ impl FakeApiServer {
         }
         let parts: Vec<&str> = subject.split(['/', '@']).collect();
         let user = |namespace, name| format!("system:serviceaccount:{namespace}:{name}");
+        // A namespace that is made again has other ServiceAccounts.
+        let account = |namespace: &str, name: &str| {
+            let uids = self.uids.lock();
+            format!(
+                "{name} of {}",
+                uids.get(namespace).map_or("nowhere", String::as_str)
+            )
+        };
         let status = match *parts {
             _ if self.ended.lock().contains(&subject) => json!({"authenticated": false}),
             [namespace, name] => json!({
                 "authenticated": true, "audiences": ["strongroom.dev"],
-                "user": {"username": user(namespace, name)}}),
+                "user": {"username": user(namespace, name), "uid": account(namespace, name)}}),
             [namespace, name, pod, node] => json!({
                 "authenticated": true, "audiences": ["strongroom.dev"],
-                "user": {"username": user(namespace, name), "extra": {
+                "user": {"username": user(namespace, name), "uid": account(namespace, name), "extra": {
                     "authentication.kubernetes.io/pod-name": [pod],
                     "authentication.kubernetes.io/pod-uid": [format!("uid-{pod}")],
                     "authentication.kubernetes.io/node-name": [node]}}}),

@@ -29,6 +29,7 @@ use crate::gateway::labels::LabelCache;
 use crate::gateway::limits::Rates;
 use crate::gateway::listen::{Admission, GuardedResponse, Peer, RequestHandler, RequestOrigin};
 use crate::gateway::listener_scope::ListenerScopes;
+use crate::gateway::manager_homes::ManagerHomes;
 use crate::gateway::metrics::GatewayMetrics;
 use crate::gateway::namespaces::Namespaces;
 use crate::gateway::protocols::{OWN, ProtocolService, bearer};
@@ -171,6 +172,7 @@ impl World {
             namespaces: Namespaces::new(api.client(), store.clone()),
             store,
             labels: LabelCache::new(api.client()),
+            manager_homes: ManagerHomes::new(api.client()),
             pods: PodClient::new(api.client()),
             large_objects: crate::large_objects::LargeObjectLimiter::default(),
             listeners,

@@ -24,7 +24,7 @@ pub(crate) type GatewayClient = HttpClient;
 pub(crate) struct ClientIdentity {
     chain: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
-    /// The authorities.
+    /// Certificates of the authorities that it trusts.
     pub(crate) authority: Vec<u8>,
 }
 

@@ -19,7 +19,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) struct FileCertificate {
     /// The chain, the server's own certificate first.
     pub(crate) chain: PathBuf,
-    /// Its private key.
+    /// The private key of the chain's first certificate.
     pub(crate) key: PathBuf,
 }
 

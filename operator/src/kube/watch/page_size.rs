@@ -23,7 +23,7 @@ impl Default for PageSize {
 }
 
 impl PageSize {
-    /// The number.
+    /// As the parameter `limit` of a list.
     pub(super) fn limit(self) -> u32 {
         u32::try_from(self.0).unwrap_or(u32::MAX)
     }

@@ -114,7 +114,7 @@ pub enum ReadLogError {
          segments back; to go on without them, move the folder `reads` away, keep it, and start with `--accept-rollback`"
     )]
     Damaged {
-        /// Its number in the chain.
+        /// Position in the read chain of the record at fault.
         sequence: u64,
         /// What is wrong with it.
         fault: Fault,

@@ -51,7 +51,7 @@ pub struct SegmentSpan {
     pub number: u64,
     /// The chain's end before it.
     pub before: ReadHead,
-    /// Its last record.
+    /// The chain's end after it.
     pub end: ReadHead,
 }
 

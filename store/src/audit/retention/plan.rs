@@ -11,7 +11,7 @@ use super::{RetentionLimits, WhenFull};
 /// One of the oldest records of the mutation chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct OldestChange {
-    /// Its number.
+    /// Position in the mutation chain.
     pub(crate) sequence: u64,
     /// The place of the read chain that it saw.
     pub(crate) seen: u64,

@@ -24,7 +24,7 @@ pub enum CopyFault {
     /// One of its records is not what was written.
     #[error("record {sequence}: {fault}")]
     Record {
-        /// Its number in the chain.
+        /// Position of the record in the chain.
         sequence: u64,
         /// What is wrong with it.
         fault: Fault,

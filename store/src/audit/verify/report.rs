@@ -30,7 +30,7 @@ impl fmt::Display for Chain {
 pub struct BadRecord {
     /// Which of the two chains.
     pub chain: Chain,
-    /// Its number in the chain.
+    /// Position of the record in that chain.
     pub sequence: u64,
     /// What is wrong.
     pub fault: Fault,

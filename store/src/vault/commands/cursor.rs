@@ -10,7 +10,7 @@ use crate::audit::Action;
 /// reader's end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SetCursor {
-    /// The reader.
+    /// Name that the reader's place is kept under.
     pub name: CursorName,
     /// Its place, at most 256 bytes.
     pub place: Vec<u8>,
@@ -38,7 +38,7 @@ impl Command for SetCursor {
 /// Remembers how far a reader has come that will not get all of it, and puts on record what it lacks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RecordExportGap {
-    /// The reader.
+    /// Name that the reader's place is kept under.
     pub name: CursorName,
     /// Its place, at most 256 bytes.
     pub place: Vec<u8>,

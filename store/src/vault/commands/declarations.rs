@@ -10,7 +10,7 @@ use crate::audit::{Action, Author, Requester};
 use crate::format::{Attestation, AttestedSince, Declaration};
 use crate::vault::types::{AttestationId, DeclarationOutcome, DeclaredObject, ObjectChange, ObjectDigest};
 
-/// Most attestations that one command forgets.
+/// Most attestations, or objects that are gone, that one command forgets.
 const MAX_FORGOTTEN: usize = 256;
 /// Longest kind and name of an object in bytes.
 const MAX_NAME_BYTES: usize = 253;
@@ -104,7 +104,8 @@ impl Command for AcceptDeclaration {
         } = self;
         checked(&object)?;
         let mark = view.keyed_digest(&object.uid, digest);
-        let before = taken(view, &object.uid)?;
+        // One that was gone and is there again is seen for the first time.
+        let before = taken(view, &object.uid)?.filter(|before| !before.gone);
         if let Some(before) = &before
             && before.mark == mark
         {
@@ -130,6 +131,8 @@ impl Command for AcceptDeclaration {
             object,
             mark,
             requester: requester.clone(),
+            approved: before.and_then(|before| before.approved),
+            gone: false,
         })));
         Ok(Decision {
             effects,
@@ -144,14 +147,46 @@ impl Command for AcceptDeclaration {
     }
 }
 
+/// Remembers what of an object was approved, in the place of what was before, until the object is gone. Not
+/// on record: nothing comes of it but what is. Of an object of which nothing was taken in, nothing is.
+#[derive(Clone, Debug)]
+pub struct ApproveDeclaration {
+    /// What the outside calls the object for good.
+    pub uid: ExternalId,
+    /// What of it is approved. Whoever approves says what that is a digest of.
+    pub digest: ObjectDigest,
+}
+
+impl Command for ApproveDeclaration {
+    type Reply = ();
+    const ACTION: Action = Action::DeclareObject;
+
+    fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        let approved = Some(view.keyed_digest(&self.uid, self.digest));
+        match taken(view, &self.uid)? {
+            Some(declaration) if declaration.approved != approved => {
+                let approved = Declaration {
+                    approved,
+                    ..declaration
+                };
+                Ok(unrecorded(vec![Effect::PutDeclaration(Box::new(approved))], ()))
+            }
+            _ => Ok(Decision::unchanged(())),
+        }
+    }
+}
+
 /// Puts on record that an object is gone, and who deleted it. One of which nothing was taken in changes
-/// nothing, unless its last state is known.
+/// nothing, unless its last state is known. Who deleted it is kept for as long as something is still to be
+/// done because of that: of an access policy until it is removed, else until [`ForgetWithdrawn`].
 #[derive(Clone, Debug)]
 pub struct WithdrawDeclaration {
     /// The object as it was last.
     pub object: DeclaredObject,
     /// What it declared last, where that was seen.
     pub digest: Option<ObjectDigest>,
+    /// Something may belong to it that goes later, and then names who deleted the object.
+    pub awaited: bool,
 }
 
 impl Command for WithdrawDeclaration {
@@ -159,9 +194,20 @@ impl Command for WithdrawDeclaration {
     const ACTION: Action = Action::WithdrawObject;
 
     fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<DeclarationOutcome>, StoreError> {
-        let Self { object, digest } = self;
+        let Self {
+            object,
+            digest,
+            awaited,
+        } = self;
         checked(&object)?;
         let before = taken(view, &object.uid)?;
+        if let Some(gone) = before.as_ref().filter(|before| before.gone) {
+            return Ok(Decision::unchanged(DeclarationOutcome {
+                requester: gone.requester.clone(),
+                changed: false,
+                joined: None,
+            }));
+        }
         let seen = digest.map(|digest| view.keyed_digest(&object.uid, digest));
         let Some(mark) = seen.or(before.as_ref().map(|before| before.mark)) else {
             return Ok(Decision::unchanged(DeclarationOutcome {
@@ -175,12 +221,21 @@ impl Command for WithdrawDeclaration {
             None => (Requester::Unattested, None),
         };
         let mut effects: Vec<Effect> = joined.map(Effect::DropAttestation).into_iter().collect();
-        if before.is_some() {
-            effects.push(Effect::DropDeclaration(object.uid.clone()));
+        let entry = about(Action::WithdrawObject, &object, &requester);
+        if awaited || has_policy(view, &object.uid)? {
+            effects.push(Effect::PutDeclaration(Box::new(Declaration {
+                object,
+                mark,
+                requester: Some(requester.clone()),
+                approved: None,
+                gone: true,
+            })));
+        } else if before.is_some() {
+            effects.push(Effect::DropDeclaration(object.uid));
         }
         Ok(Decision {
             effects,
-            entries: vec![about(Action::WithdrawObject, &object, &requester)],
+            entries: vec![entry],
             reply: DeclarationOutcome {
                 requester: Some(requester),
                 changed: true,
@@ -198,6 +253,33 @@ impl Command for WithdrawDeclaration {
             joined: None,
         }))
     }
+}
+
+/// Forgets who deleted these objects: nothing is to be done any more because of that. At most 256; one that
+/// is there changes nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ForgetWithdrawn(pub Vec<ExternalId>);
+
+impl Command for ForgetWithdrawn {
+    type Reply = ();
+    const ACTION: Action = Action::WithdrawObject;
+
+    fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        if self.0.len() > MAX_FORGOTTEN {
+            return Err(Refusal::MetadataTooLarge("at most 256 objects are forgotten at once").into());
+        }
+        let mut effects = Vec::new();
+        for uid in self.0 {
+            effects.extend(forgotten_object(view, uid)?);
+        }
+        Ok(unrecorded(effects, ()))
+    }
+}
+
+/// What forgets who deleted this object; none where it is there, or nothing is kept of it.
+pub(super) fn forgotten_object(view: &View<'_>, uid: ExternalId) -> Result<Option<Effect>, StoreError> {
+    let gone = taken(view, &uid)?.is_some_and(|kept| kept.gone);
+    Ok(gone.then_some(Effect::DropDeclaration(uid)))
 }
 
 /// Effects that are on nobody's record.
@@ -231,6 +313,15 @@ fn taken(view: &View<'_>, uid: &ExternalId) -> Result<Option<Declaration>, Store
     match view.declaration(uid) {
         Err(StoreError::Damaged { .. }) => Ok(None),
         read => read,
+    }
+}
+
+/// Whether the object is an access policy that is in force. One that cannot be read is.
+fn has_policy(view: &View<'_>, uid: &ExternalId) -> Result<bool, StoreError> {
+    match view.policy(uid) {
+        Ok(kept) => Ok(kept.is_some()),
+        Err(StoreError::Damaged { .. }) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -108,9 +108,9 @@ macro_rules! key_commands {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub struct $name {
-            /// Where.
+            /// The namespace that the key is in: a key of another one is not found.
             pub namespace: NamespaceId,
-            /// The key.
+            /// Must be a customer's key.
             pub key: KeyId,
         }
 

@@ -33,7 +33,8 @@ pub use create_secret::CreateSecret;
 pub(crate) use cursor::RecordRestore;
 pub use cursor::{RecordCheckpoint, RecordExportGap, RecordStoreEvent, SetCursor};
 pub use declarations::{
-    AcceptDeclaration, Attest, BeginAttestations, ForgetAttestations, WithdrawDeclaration,
+    AcceptDeclaration, ApproveDeclaration, Attest, BeginAttestations, ForgetAttestations, ForgetWithdrawn,
+    WithdrawDeclaration,
 };
 pub use delete_secret::{DeleteSecret, Deletion};
 pub use destroy_secret::{DestroySecret, KeepRecoveryWindow};

@@ -23,7 +23,7 @@ fn about(action: Action, namespace: &Namespace) -> EntryDraft {
 pub struct BindNamespace {
     /// What the outside calls it.
     pub name: NamespaceName,
-    /// Its outside uid.
+    /// `metadata.uid` of the Namespace.
     pub uid: ExternalId,
 }
 
@@ -69,7 +69,7 @@ impl Command for BindNamespace {
 pub struct AcceptNamespace {
     /// One that the store knows, or it is refused.
     pub name: NamespaceName,
-    /// Its new outside uid.
+    /// `metadata.uid` of the Namespace as it is now.
     pub uid: ExternalId,
 }
 

@@ -3,6 +3,7 @@
 use strongroom_model::name::ExternalId;
 use strongroom_model::time::Timestamp;
 
+use super::declarations::forgotten_object;
 use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::vault::types::EnforcedPolicy;
@@ -43,7 +44,7 @@ impl Command for EnforcePolicy {
     }
 }
 
-/// Forgets a policy that is gone. One that is not kept changes nothing.
+/// Forgets a policy that is gone, and who deleted it. One that is not kept changes nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RemovePolicy(pub ExternalId);
 
@@ -59,7 +60,9 @@ impl Command for RemovePolicy {
             Err(StoreError::Damaged { .. }) => EntryDraft::new(Action::RemovePolicy),
             Err(error) => return Err(error),
         };
-        Ok(Decision::new(vec![Effect::DropPolicy(uid)], about, ()))
+        let mut effects = vec![Effect::DropPolicy(uid.clone())];
+        effects.extend(forgotten_object(view, uid)?);
+        Ok(Decision::new(effects, about, ()))
     }
 
     /// Its time has passed: what was kept since stays.

@@ -17,7 +17,7 @@ use crate::vault::types::SecretView;
 pub struct UpdateStage {
     /// Must be live.
     pub secret: SecretId,
-    /// The label.
+    /// The label that is added, removed or moved.
     pub stage: Stage,
     /// The version that shall carry it.
     pub move_to: Option<VersionId>,

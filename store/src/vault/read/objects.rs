@@ -7,7 +7,9 @@ use crate::format::{Attestation, Declaration, EnforcedPolicy};
 use crate::vault::error::StoreError;
 use crate::vault::indexed_record::each_indexed;
 use crate::vault::store::Store;
-use crate::vault::types::{AttestationId, DeclaredObject, EnforcedPolicies, PendingAttestation};
+use crate::vault::types::{
+    AttestationId, DeclaredObject, EnforcedPolicies, ObjectDigest, PendingAttestation,
+};
 
 impl Store {
     /// What is kept of all access policies.
@@ -59,8 +61,28 @@ impl Store {
             found.extend(
                 declaration
                     .ok()
+                    .filter(|(_, declaration)| !declaration.gone)
                     .map(|(_, declaration)| declaration.object)
                     .filter(|object| object.kind == kind && is_gone(object.uid.as_str())),
+            );
+        })?;
+        Ok(found)
+    }
+
+    /// Objects that are gone and of which it is kept who deleted them, in any order. What cannot be read is
+    /// left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    pub fn withdrawn_objects(&self) -> Result<Vec<DeclaredObject>, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let mut found = Vec::new();
+        each_indexed::<Declaration>(&self.shared.keyring, snapshot.as_ref(), |declaration| {
+            found.extend(
+                declaration
+                    .ok()
+                    .filter(|(_, declaration)| declaration.gone)
+                    .map(|(_, declaration)| declaration.object),
             );
         })?;
         Ok(found)
@@ -74,7 +96,34 @@ impl Store {
         self.with_view(|view| {
             Ok(view
                 .declaration(uid)?
+                .filter(|declaration| !declaration.gone)
                 .and_then(|declaration| declaration.requester))
+        })
+    }
+
+    /// Who deleted this object; none where it is there, or that is not kept any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn withdrawer_of(&self, uid: &ExternalId) -> Result<Option<Requester>, StoreError> {
+        self.with_view(|view| {
+            Ok(view
+                .declaration(uid)?
+                .filter(|declaration| declaration.gone)
+                .and_then(|declaration| declaration.requester))
+        })
+    }
+
+    /// Whether just this of the object was approved last.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn is_approved(&self, uid: &ExternalId, digest: ObjectDigest) -> Result<bool, StoreError> {
+        self.with_view(|view| {
+            let approved = view
+                .declaration(uid)?
+                .and_then(|declaration| declaration.approved);
+            Ok(approved == Some(view.keyed_digest(uid, digest)))
         })
     }
 }

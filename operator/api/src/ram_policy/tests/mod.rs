@@ -218,6 +218,10 @@ fn what_cannot_be_said_here_is_refused_with_its_place() {
             "$.Statement.Condition.Bool: it must be an object of keys",
         ),
         (
+            with("Condition", json!({"StringEquals": {}})),
+            "$.Statement.Condition.StringEquals: it is empty",
+        ),
+        (
             condition("StringEquals", "kms:tag/team", "a"),
             "$.Statement.Condition.StringEquals['kms:tag/team']: condition `StringEquals` on `kms:tag/team` cannot",
         ),
@@ -240,6 +244,11 @@ fn what_cannot_be_said_here_is_refused_with_its_place() {
         (
             condition("IpAddress", "acs:SourceIp", "10.0.0.0/08"),
             "`10.0.0.0/08` is not an address range",
+        ),
+        (
+            // Nobody comes from there: a Deny on it would be for nobody.
+            condition("IpAddress", "acs:SourceIp", "::ffff:10.0.0.0/104"),
+            "`::ffff:10.0.0.0/104` is not an address range",
         ),
         (
             condition("IpAddress", "acs:SourceIp", "host"),
@@ -323,6 +332,70 @@ fn principals_that_cannot_be_named_here_are_refused() {
     let other = json!("acs:kms:*:*:secret/other");
     let refused = refusal(&statement(&secrets(), "Resource", Some(other)), &secrets());
     assert!(refused.contains("is not among the secrets"), "{refused}");
+}
+
+#[test]
+fn a_policy_for_several_secrets_is_about_each_of_them() {
+    let two = PolicyTarget::Secrets(vec!["db".to_owned(), "cache".to_owned()]);
+    let about = |resources: &[&str]| statement(&two, "Resource", Some(json!(resources)));
+    let (db, cache) = ("acs:kms:*:*:secret/db", "acs:kms:*:*:secret/cache");
+    // As it stands it would count for both.
+    for effect in ["Allow", "Deny"] {
+        let mut policy = about(&[db]);
+        policy["Statement"]["Effect"] = json!(effect);
+        let refused = refusal(&policy, &two);
+        assert!(
+            refused.contains("$.Statement.Resource: the statement is not about `cache`"),
+            "{refused}"
+        );
+    }
+    for resources in [&["*"][..], &[db, cache], &[cache, "*"]] {
+        let text = about(resources).to_string();
+        let policy = imported(&text, &two);
+        assert_eq!(
+            policy.spec.secrets,
+            Some(vec!["db".to_owned(), "cache".to_owned()])
+        );
+        assert_eq!(export("shop", &policy.spec, &policy.annotations).unwrap(), text);
+    }
+}
+
+#[test]
+fn an_allow_of_keys_goes_out_without_patterns() {
+    let exported = |effect: &str, resources: &[&str], actions: &[&str]| {
+        let policy = spec(json!({"identities": {"serviceAccounts": ["a"]}, "statements": [
+            {"effect": effect, "actions": actions, "resources": resources}]}));
+        let text = export("shop", &policy, &BTreeMap::new()).unwrap();
+        let read: Json = serde_json::from_str(&text).unwrap();
+        read["Statement"][0]["Action"].clone()
+    };
+    let all = &["keys:*", "secrets:*"][..];
+    // `kms:*` would be about disabling and deleting them as well.
+    let names = exported(
+        "Allow",
+        &["secret/a", "pay:key/*"],
+        &["keys:*", "secrets:Get*Value"],
+    );
+    assert_eq!(
+        names,
+        json!(["kms:Decrypt", "kms:GenerateDataKey", "kms:GetSecretValue"])
+    );
+    let names = exported("Allow", &["key/*"], all);
+    assert_eq!(names.as_array().unwrap().len(), 16);
+    assert_eq!(exported("Allow", &["secret/*"], all), json!(["kms:*"]));
+    assert_eq!(exported("Deny", &["key/*"], all), json!(["kms:*"]));
+}
+
+#[test]
+fn a_namespace_that_is_called_like_the_account_of_another_does_not_go_out_as_it() {
+    let annotations = BTreeMap::from([(RAM_ACCOUNTS.to_owned(), "pay=shop".to_owned())]);
+    let policy = spec(json!({"secrets": ["db"], "statements": [{"effect": "Deny",
+        "actions": ["secrets:*"], "principals": [{"serviceAccount": "pay/app"}]}]}));
+    let error = export("shop", &policy, &annotations).unwrap_err().to_string();
+    assert!(
+        error.contains("a principal of the kind `serviceAccount`"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -36,6 +36,12 @@ fn product() -> ProductFacts {
 /// What is said about a new object of `aigw!payments` in `shop`, which the controller wrote, after a change
 /// of what is known.
 fn said(product: &ProductFacts, change: impl FnOnce(&mut ClaimFacts<'_>)) -> Option<Reason> {
+    let refusal = refused(product, change)?;
+    assert!(!refusal.to_string().is_empty());
+    Some(refusal.reason())
+}
+
+fn refused(product: &ProductFacts, change: impl FnOnce(&mut ClaimFacts<'_>)) -> Option<ClaimRefusal> {
     let (controller, name) = (controller(), SecretName::new("aigw!payments").unwrap());
     let mut facts = ClaimFacts {
         namespace: "shop",
@@ -53,9 +59,7 @@ fn said(product: &ProductFacts, change: impl FnOnce(&mut ClaimFacts<'_>)) -> Opt
         used: SecretCount::default(),
     };
     change(&mut facts);
-    let refusal = claim(&facts).err()?;
-    assert!(!refusal.to_string().is_empty());
-    Some(refusal.reason())
+    claim(&facts).err()
 }
 
 #[test]
@@ -192,6 +196,27 @@ fn a_quota_is_asked_for_one_more_and_not_for_what_is_there() {
     // From free to paid it takes room of the paid quota.
     assert_eq!(with(2, 3, Some(Hosting::Free)), Some(Reason::QuotaExceeded));
     assert_eq!(with(1, 2, Some(Hosting::Free)), None);
+}
+
+#[test]
+fn a_tenant_is_told_no_number_of_other_namespaces() {
+    let product = product();
+    let message = |in_namespace, total| {
+        refused(&product, |facts| {
+            facts.used = SecretCount { in_namespace, total };
+            facts.key = Some("payments");
+        })
+        .unwrap()
+        .to_string()
+    };
+    let here = message(2, 3);
+    assert!(
+        here.contains("has 2 paid secrets in namespace `shop`, and 2 are allowed"),
+        "{here}"
+    );
+    let in_all = message(1, 3);
+    assert!(in_all.contains("in all namespaces together"), "{in_all}");
+    assert!(!in_all.contains(|c: char| c.is_ascii_digit()), "{in_all}");
 }
 
 #[test]

@@ -35,9 +35,26 @@ fn decided(
 
 fn acting(codes: &[ProductCode], scope: PolicyScope) -> ProductContext<'_> {
     ProductContext {
-        managed: codes,
         acts_for: codes.first(),
         scope,
+        ..managing(codes)
+    }
+}
+
+/// The caller manages these, which may act; the secret is none of theirs.
+fn managing(codes: &[ProductCode]) -> ProductContext<'_> {
+    ProductContext {
+        managed: codes,
+        named_by: codes,
+        ..ProductContext::default()
+    }
+}
+
+/// The caller was a manager of these, which may not act.
+fn named_by(codes: &[ProductCode]) -> ProductContext<'_> {
+    ProductContext {
+        named_by: codes,
+        ..ProductContext::default()
     }
 }
 
@@ -146,7 +163,7 @@ fn the_use_of_a_key_is_the_tenants_to_give() {
         }
         // Who manages another product is nobody here.
         let other = [ProductCode::new("pg").unwrap()];
-        let pg = ProductContext::for_caller(&other);
+        let pg = managing(&other);
         let decision = decided(
             &book(&[("shop", key_grant())]),
             &manager,
@@ -186,6 +203,38 @@ fn what_is_missing_for_a_key_is_the_policy_of_the_product() {
 }
 
 #[test]
+fn what_is_denied_to_a_product_outlasts_it_and_what_is_allowed_does_not() {
+    let codes = codes();
+    let other = [ProductCode::new("pg").unwrap()];
+    let manager = account("shop", "controller");
+    let of_product = |effect: &str, actions: &str| {
+        json!({"secrets": ["db"], "statements": [
+            {"effect": effect, "principals": [{"product": "aigw"}], "actions": [actions]}]})
+    };
+    let of_account = json!({"identities": {"serviceAccounts": ["controller"]}, "statements": [
+        {"effect": "Allow", "actions": ["secrets:GetSecretValue"], "resources": ["secret/db"]}]});
+    let facts = RequestFacts::default();
+    let reads = |book: &PolicySet, products| {
+        let request = Request {
+            products,
+            ..request(&manager, Action::GetSecretValue, "db", &facts)
+        };
+        decide(book, &request).unwrap().allowed
+    };
+    let allowing = book(&[("shop", of_product("Allow", "*"))]);
+    let denying = book(&[("shop", of_account), ("shop", of_product("Deny", "secrets:Get*"))]);
+    for (products, may_as_product, may_as_account) in [
+        (managing(&codes), true, false),
+        (named_by(&codes), false, false),
+        (named_by(&other), false, true),
+        (ProductContext::default(), false, true),
+    ] {
+        assert_eq!(reads(&allowing, products), may_as_product, "{products:?}");
+        assert_eq!(reads(&denying, products), may_as_account, "{products:?}");
+    }
+}
+
+#[test]
 fn the_principal_product_is_who_manages_it_now_and_nothing_that_a_token_says() {
     let codes = codes();
     let allowing = json!({"secrets": ["db"], "statements": [
@@ -202,7 +251,7 @@ fn the_principal_product_is_who_manages_it_now_and_nothing_that_a_token_says() {
     };
     // In turn, so that no answer of before is given again.
     for _ in 0..2 {
-        assert!(reads(&manager, ProductContext::for_caller(&codes)));
+        assert!(reads(&manager, managing(&codes)));
         assert!(!reads(&manager, ProductContext::default()));
     }
     manager

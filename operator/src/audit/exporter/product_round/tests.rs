@@ -197,6 +197,48 @@ async fn what_waited_too_long_goes_by_and_is_said_in_the_chain_and_in_its_own_st
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_comes_back_is_on_record_all_the_same() {
+    let scene = Scene::new(RetentionLimits::default());
+    let on_record = || -> Vec<String> {
+        let records = scene.fixture.store.mutations_after(0, 1_000).unwrap();
+        let records = records.into_iter().map(|(_, record)| record);
+        records
+            .filter(|record| record.action == Action::TruncateAudit)
+            .map(|record| record.detail)
+            .collect()
+    };
+    let running = scene.start().await;
+    scene.read_all(&[OWN, "db", OWN]);
+    until("an attempt", || failures(&running) > 0).await;
+    assert!(on_record().is_empty());
+    scene.minutes.store(6, Ordering::SeqCst);
+    until("them to go by", || lost(&running) == 2).await;
+    until("that to be on record", || on_record().len() == 1).await;
+    let own = |record: &mut strongroom_api::audit::AuditRecord| record.secret.as_deref() == Some(OWN);
+    let all = page(&scene.fixture.store, AuditPosition::default(), own).unwrap();
+    let numbers: Vec<u64> = all.lines.iter().map(|line| line.record.sequence).collect();
+    let said = |records: usize, last: u64| {
+        let first = numbers[0];
+        format!("the sink `siem` of product `aigw` has not taken {records} records: reads {first} to {last}")
+    };
+    assert_eq!(on_record(), [said(2, numbers[1])]);
+    // A day later it has still taken nothing: neither that record nor the next is one that it lacks.
+    scene.minutes.store(6 + 24 * 60, Ordering::SeqCst);
+    let before = failures(&running);
+    scene.read_all(&[OWN]);
+    until("another attempt", || failures(&running) > before).await;
+    until("it to be on record again", || on_record().len() == 2).await;
+    assert_eq!(lost(&running), 2);
+    scene.revive();
+    until("what it lacks", || !scene.gaps().is_empty()).await;
+    running.stop().await;
+    let gaps = scene.gaps();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].contains(" lacks 2 records: "), "{gaps:?}");
+    scene.verify();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_one_keeps_no_record_and_stops_no_read() {
     let limits = RetentionLimits::new(None, Some(MIB), Some(2 * MIB), WhenFull::DropExported).unwrap();
     let scene = Scene::new(limits);

@@ -85,6 +85,48 @@ async fn a_manager_makes_the_secret_and_its_status_counts_it() {
 }
 
 #[tokio::test]
+async fn a_manager_that_works_by_objects_alone_is_seen_when_it_writes_one() {
+    let mut world = world(product()).await;
+    let seen = |world: &ControllerFixture| {
+        world
+            .ctx
+            .products
+            .sightings()
+            .last("pg", ("pg-system", "pg"))
+            .is_some()
+    };
+    let mut roots = generates("pg!roots");
+    roots["secret"] = json!({"name": "roots"});
+    apply_as(&mut world, "root", "roots", roots).await;
+    assert_eq!(world.ready("roots"), says("True", "Ready"));
+    assert!(!seen(&world), "somebody else wrote it");
+    // What is refused is no use of the product.
+    world.key("pay", json!({})).await;
+    let mut under = generates("pg!orders");
+    under["encryptionKey"] = json!("pay");
+    apply_as(&mut world, MANAGER, "orders", under).await;
+    assert_eq!(world.ready("orders"), says("False", "HostingNotOffered"));
+    assert!(!seen(&world));
+    apply_as(&mut world, MANAGER, "orders", generates("pg!orders")).await;
+    assert_eq!(world.ready("orders"), says("True", "Ready"));
+    assert!(seen(&world));
+    world.look_at_product("pg").await;
+    let status = world.product_status("pg");
+    assert_eq!(status["managersSeen"][0]["name"], "pg");
+    // In the next process what is there tells of nobody, and what is written does, spec or not.
+    world.ctx.products = <_>::default();
+    world.ctx.declarations = declarations::Declarations::default();
+    world.publish_products().await;
+    world.reconcile("orders").await;
+    assert!(!seen(&world), "nobody wrote anything");
+    world.annotate("orders", "strongroom.dev/rotate-now", "please");
+    attest(&world, "orders", MANAGER);
+    world.reconcile("orders").await;
+    assert_eq!(world.versions("pg!orders").await, 2);
+    assert!(seen(&world));
+}
+
+#[tokio::test]
 async fn nobody_else_makes_one_but_who_may_manage_the_product_and_the_process_itself() {
     let mut world = world(product()).await;
     apply_as(&mut world, "jane", "janes", generates("pg!orders")).await;
@@ -102,6 +144,27 @@ async fn nobody_else_makes_one_but_who_may_manage_the_product_and_the_process_it
     external["secret"] = json!({"name": "card"});
     apply_as(&mut world, "ourselves", "card", external).await;
     assert_eq!(world.ready("card"), says("False", "AwaitingValue"));
+}
+
+#[tokio::test]
+async fn who_wrote_from_a_namespace_that_was_made_again_is_no_manager_before_that_is_told_either() {
+    let mut world = world(product()).await;
+    world.apply("orders", generates("pg!orders"));
+    attest(&world, "orders", MANAGER);
+    let home = "/api/v1/namespaces/pg-system";
+    world.api.remove(home);
+    let gone = world.reconcile_at("orders", now()).await.unwrap_err();
+    assert!(gone.to_string().contains("namespace `pg-system`"), "{gone}");
+    world
+        .api
+        .put(home, json!({"metadata": {"name": "pg-system", "uid": "n-2"}}));
+    let again = world.reconcile_at("orders", now()).await.unwrap_err();
+    assert!(again.to_string().contains("namespace `pg-system`"), "{again}");
+    assert_eq!(world.view("pg!orders").await, None);
+    world.homes(&[(NS, "ns-1"), ("pg-system", "n-2")]);
+    world.publish_products().await;
+    world.reconcile("orders").await;
+    assert_eq!(world.ready("orders"), says("False", "ProductChanged"));
 }
 
 #[tokio::test]
@@ -208,7 +271,7 @@ async fn an_object_that_was_ready_stays_so_when_its_author_is_no_manager_any_mor
     world.product("pg", others).await;
     world.reconcile("orders").await;
     assert_eq!(world.ready("orders"), says("True", "Ready"));
-    // After a restart nothing is remembered but what its status says.
+    // After a restart nothing is remembered but what the store knows.
     world.ctx.declarations = declarations::Declarations::default();
     world.reconcile("orders").await;
     assert_eq!(world.ready("orders"), says("True", "Ready"));
@@ -217,6 +280,55 @@ async fn an_object_that_was_ready_stays_so_when_its_author_is_no_manager_any_mor
     changed["source"]["generate"]["keys"]["user"] = json!({"literal": "orders"});
     apply_as(&mut world, MANAGER, "orders", changed.clone()).await;
     assert_eq!(world.ready("orders"), says("False", "NotManager"));
+    assert_eq!(world.versions("pg!orders").await, 1);
+}
+
+/// What its status says of the generation that the object has now, and whoever may write that can say.
+fn forge_ready(world: &mut ControllerFixture, name: &str) {
+    let path = ControllerFixture::path(name);
+    let mut object = world.api.get(&path).unwrap();
+    let generation = object["metadata"]["generation"].clone();
+    object["status"]["observedGeneration"] = generation.clone();
+    object["status"]["conditions"] = json!([{
+        "type": "Ready", "status": "True", "reason": "Ready", "message": "the secret is current",
+        "observedGeneration": generation, "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]);
+    world.api.put(&path, object);
+    world.watch(name);
+}
+
+/// Admission keeps a tenant from all of this. Where it was not there, nothing comes of it.
+#[tokio::test]
+async fn what_a_tenant_writes_past_admission_changes_nothing() {
+    let mut world = world(product()).await;
+    apply_as(&mut world, MANAGER, "orders", generates("pg!orders")).await;
+    assert_eq!(world.ready("orders"), says("True", "Ready"));
+    // An annotation leaves the generation as it is, and with it what the status says.
+    world.annotate("orders", "strongroom.dev/rotate-now", "please");
+    attest(&world, "orders", "jane");
+    for _ in 0..2 {
+        world.reconcile("orders").await;
+        assert_eq!(world.ready("orders"), says("False", "NotManager"));
+        forge_ready(&mut world, "orders");
+        world.ctx.declarations = declarations::Declarations::default();
+    }
+    let mut changed = generates("pg!orders");
+    changed["source"]["generate"]["keys"]["user"] = json!({"literal": "jane"});
+    world.apply("orders", changed);
+    attest(&world, "orders", "jane");
+    for _ in 0..2 {
+        forge_ready(&mut world, "orders");
+        world.reconcile("orders").await;
+        assert_eq!(world.ready("orders"), says("False", "NotManager"));
+    }
+    assert_eq!(world.versions("pg!orders").await, 1);
+    // What was approved is so again, whoever brings it back.
+    let path = ControllerFixture::path("orders");
+    let mut object = world.api.get(&path).unwrap();
+    object["metadata"]["annotations"] = json!({});
+    world.api.put(&path, object);
+    apply_as(&mut world, "jane", "orders", generates("pg!orders")).await;
+    assert_eq!(world.ready("orders"), says("True", "Ready"));
     assert_eq!(world.versions("pg!orders").await, 1);
 }
 

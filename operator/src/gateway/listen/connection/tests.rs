@@ -1,6 +1,49 @@
-//! When each kind of waiting ends a connection.
+//! When each kind of waiting ends a connection, and what a connection counts for.
 
 use super::*;
+use crate::gateway::limits;
+use crate::gateway::listener_capacity::ListenerCapacity;
+use crate::gateway::request::AddressShares;
+
+const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+fn admission() -> Admission {
+    let shares = AddressShares::default();
+    Admission::new(shares, ListenerCapacity::SHARED, RefusalMetrics::default())
+}
+
+#[test]
+fn an_address_has_as_many_strangers_as_its_share_holds() {
+    let admission = admission();
+    let share = limits::MAX_UNAUTHENTICATED_BYTES / 20;
+    let held: Vec<ConnectionShare> = (0..share / UNAUTHENTICATED_CONNECTION_BYTES)
+        .map(|_| ConnectionShare::take(&admission, ADDRESS).unwrap())
+        .collect();
+    assert_eq!(held.len(), 68);
+    assert_eq!(
+        ConnectionShare::take(&admission, ADDRESS).err(),
+        Some(ShareExhausted::Each)
+    );
+    assert!(admission.memory().in_use() <= share);
+}
+
+#[test]
+fn a_stranger_who_sends_much_counts_for_more_until_who_it_is_is_proven() {
+    let admission = admission();
+    let deposit = ConnectionShare::take(&admission, ADDRESS).unwrap();
+    let connection = Connection::new(&admission, deposit, ADDRESS, false);
+    // Also bytes that TLS has not handed on count.
+    connection.received(false, LITTLE_TRAFFIC_BYTES).unwrap();
+    assert_eq!(admission.memory().in_use(), 48 << 10);
+    for in_all in [LITTLE_TRAFFIC_BYTES + 1, 1 << 20] {
+        connection.received(true, in_all).unwrap();
+        assert_eq!(admission.memory().in_use(), 192 << 10);
+    }
+    let Ok(()) = connection.prove(|| Ok::<_, std::convert::Infallible>(Box::new(()) as Box<dyn Any + Send>));
+    assert_eq!(admission.memory().in_use(), 0);
+    connection.received(true, 2 << 20).unwrap();
+    assert_eq!(admission.memory().in_use(), 0);
+}
 
 #[test]
 fn each_kind_of_waiting_has_its_own_end() {

@@ -4,6 +4,7 @@ mod access;
 mod journal;
 mod node;
 mod pod_events;
+mod products;
 mod tokens;
 mod values;
 

@@ -13,6 +13,7 @@ use strongroom_rules::policy::Action;
 use strongroom_rules::product::{
     ManagerFacts, NamespaceSelection, ProductDirectory, ProductFacts, ProductState, QuotaLimits,
 };
+use strongroom_rules::uid::Uid;
 use strongroom_store::vault::{
     BindObject, ObjectRef, ProductManager, ProductQuota, ProductRecord, PutProduct,
 };
@@ -41,8 +42,9 @@ pub(super) fn facts() -> ProductFacts {
         managers: vec![ManagerFacts {
             namespace: "system".to_owned(),
             name: "manager".to_owned(),
-            namespace_uid: None,
+            namespace_uid: Some(Uid::new("uid-system")),
         }],
+        managers_before: Vec::new(),
         namespaces: NamespaceSelection::All,
         hosting: Hosting::ALL.map(|hosting| (hosting, limits)).into(),
         secret_policies: true,
@@ -83,6 +85,11 @@ impl World {
             adopted: false,
         };
         self.gateway.store.run(PutProduct(record), meta()).unwrap();
+        for manager in &facts.managers {
+            let mut uids = self.api.uids.lock();
+            let uid = format!("uid-{}", manager.namespace);
+            uids.entry(manager.namespace.clone()).or_insert(uid);
+        }
         self.gateway.products.publish(ProductDirectory::new([facts]));
     }
 
@@ -302,6 +309,54 @@ async fn a_tenants_deny_wins_over_the_product() {
 }
 
 #[tokio::test]
+async fn a_deny_against_a_product_outlasts_it_and_an_allow_does_not() {
+    let manager = |name: &str| ManagerFacts {
+        namespace: "shop".to_owned(),
+        name: name.to_owned(),
+        namespace_uid: Some(Uid::new("uid-shop")),
+    };
+    let (both, robot) = (vec![manager("app"), manager("robot")], vec![manager("robot")]);
+    let none = Vec::new();
+    let says_of_product = |effect: &str| {
+        json!({"secrets": ["db-main"], "statements": [
+            {"effect": effect, "principals": [{"product": "pg"}], "actions": ["secrets:GetSecretValue"]}]})
+    };
+    for (state, suspend, managers, managers_before, robot_reads) in [
+        (ProductState::Present, false, &both, &none, says(200, "")),
+        (ProductState::Present, true, &both, &none, says(200, "")),
+        (
+            ProductState::Absent,
+            false,
+            &both,
+            &none,
+            says(404, "SecretNotFound"),
+        ),
+        (
+            ProductState::Changed,
+            false,
+            &robot,
+            &both,
+            says(404, "SecretNotFound"),
+        ),
+    ] {
+        let world = World::with_product(ProductFacts {
+            state,
+            suspend,
+            managers: managers.clone(),
+            managers_before: managers_before.clone(),
+            ..facts()
+        });
+        // An identity policy allows `app`, and nothing but the product allows `robot`.
+        world.shop_policy("allow", says_of_product("Allow"));
+        let read = async |account: &'static str| world.get(account, "/db-main/value").await.code();
+        assert_eq!(read(USER).await, says(200, ""), "{state:?}");
+        assert_eq!(read("shop/robot").await, robot_reads, "{state:?}");
+        world.shop_policy("deny", says_of_product("Deny"));
+        assert_eq!(read(USER).await, says(403, "PolicyDenied"), "{state:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_manager_that_acts_for_its_product_is_seen() {
     let world = World::with_product(facts());
     let seen = |code, manager| world.gateway.products.sightings().last(code, manager);
@@ -315,6 +370,44 @@ async fn a_manager_that_acts_for_its_product_is_seen() {
     assert!(seen("pg", manager).is_some());
     assert_eq!(seen("pg", ("shop", "app")), None);
     assert_eq!(seen("aigw", manager), None);
+}
+
+#[tokio::test]
+async fn who_comes_from_a_namespace_that_was_made_again_is_no_manager_before_that_is_told_either() {
+    let world = World::with_product(facts());
+    let read = async |account: &'static str| world.get(account, "/pg!free/value").await.code();
+    assert_eq!(read(MANAGER).await, says(200, ""));
+    // Where a ServiceAccount is from is asked once.
+    world.api.uids.lock().remove("system");
+    assert_eq!(read(MANAGER).await, says(200, ""));
+    // No watch has told that it was made again.
+    let again = "uid-system-again".to_owned();
+    world.api.uids.lock().insert("system".to_owned(), again);
+    world.gateway.authenticator.age();
+    assert_eq!(read(MANAGER).await, says(503, "PoliciesUnavailable"));
+    let refused = record(
+        "serviceaccount system/manager",
+        "Authenticate",
+        "PoliciesUnavailable",
+    );
+    assert_eq!(world.last(), refused);
+    assert_eq!(read(USER).await, says(200, ""));
+    // Then it tells.
+    world.product(ProductFacts {
+        state: ProductState::Changed,
+        ..facts()
+    });
+    assert_eq!(read(MANAGER).await, says(404, "SecretNotFound"));
+    let create = world.operate(MANAGER, Action::CreateSecret, Hosting::Free).await;
+    assert_eq!(create.1, "ProductChanged");
+}
+
+#[tokio::test]
+async fn a_manager_whose_namespace_is_gone_is_none() {
+    let world = World::with_product(facts());
+    world.api.uids.lock().remove("system");
+    let read = world.get(MANAGER, "/pg!free/value").await;
+    assert_eq!(read.code(), says(503, "PoliciesUnavailable"));
 }
 
 #[tokio::test]
