@@ -8,8 +8,8 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 use strongroom_model::id::{RequestId, SecretId};
 use strongroom_store::audit::{
-    Actor, Circumstances, Durability, READS_DIRECTORY, ReadChainRecord, SegmentDirectory, SegmentStorage,
-    VerifyReport, verify,
+    Actor, Circumstances, READS_DIRECTORY, ReadChainRecord, SegmentDirectory, SegmentStorage, VerifyReport,
+    verify,
 };
 use strongroom_store::crypto::PublicKey;
 use strongroom_store::engine::{STORE_FILE, Table, view_file};
@@ -46,14 +46,7 @@ fn meta() -> Outcome<Meta> {
 }
 
 fn read(store: &Store, secret: SecretId) -> Outcome<()> {
-    let get = GetValue {
-        secret,
-        version: None,
-        stage: None,
-        durability: Durability::Batched,
-        detail: String::new(),
-    };
-    store.value(&get, &meta()?)?;
+    store.value(&GetValue::current(secret), &meta()?)?;
     Ok(())
 }
 

@@ -17,18 +17,11 @@ use kube::Api;
 use kube::api::PostParams;
 use parking_lot::Mutex;
 use serde_json::json;
-use strongroom_api::stream::proto::delivery_client::DeliveryClient;
 use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
-use strongroom_api::stream::proto::node_message::Message as ToGateway;
-use strongroom_api::stream::proto::{
-    Applied, AppliedSecret, Credit, Heartbeat, Hello, NodeMessage, RequestedSecret, Subscribe, applied_secret,
-};
-use strongroom_e2e::Cluster;
-use tokio::sync::{Notify, mpsc};
+use strongroom_e2e::{Cluster, simulate_node};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Request;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use crate::cluster::{Bench, connect, on_cluster};
 use crate::https::{address_of, authority};
@@ -256,7 +249,7 @@ async fn token(bench: &Bench, namespace: &str, account: &str, node: &str) -> Out
 
 /// All nodes connect at once.
 fn attach(
-    endpoint: &tonic::transport::Endpoint,
+    endpoint: &Endpoint,
     tokens: &[(String, String)],
     counted: &Arc<VolumeCounter>,
 ) -> Vec<JoinHandle<()>> {
@@ -280,92 +273,25 @@ fn attach(
 
 /// One node, until its stream ends.
 async fn node(
-    endpoint: &tonic::transport::Endpoint,
+    endpoint: &Endpoint,
     plugin: &str,
     pod: &str,
     (counted, told): (&VolumeCounter, &AtomicUsize),
 ) -> Outcome<()> {
-    let channel = endpoint.connect().await?;
-    let (outgoing, messages) = mpsc::channel(2 * VOLUMES + 8);
-    let say = async |message| {
-        let message = NodeMessage {
-            message: Some(message),
-        };
-        outgoing.send(message).await
-    };
-    say(ToGateway::Hello(Hello {
-        protocol_versions: vec![1],
-        token: plugin.to_owned(),
-        boot_id: "bench".to_owned(),
-        plugin_version: "bench".to_owned(),
-        held: Vec::new(),
-        window_bytes: 1 << 20,
-    }))
-    .await?;
-    let mut client = DeliveryClient::new(channel);
-    let mut request = Request::new(ReceiverStream::new(messages));
-    let bearer = format!("Bearer {plugin}").parse()?;
-    request.metadata_mut().insert("authorization", bearer);
-    let mut incoming = client.attach(request).await?.into_inner();
-    while let Some(message) = incoming.message().await? {
-        match message.message {
-            Some(FromGateway::Value(value)) => {
-                let bytes: usize = value
-                    .keys
-                    .iter()
-                    .map(|key| key.name.len() + key.value.len())
-                    .sum();
-                let bytes = u32::try_from(bytes)?;
-                say(ToGateway::Credit(Credit { bytes })).await?;
-            }
-            Some(FromGateway::Granted(granted)) => {
-                say(shows(granted.subscription, granted.pointers)).await?;
+    let volumes: Vec<_> = (0..VOLUMES)
+        .map(|volume| (format!("volume-{volume}"), "secret-0"))
+        .collect();
+    simulate_node(endpoint, (plugin, pod), &volumes, |message| {
+        match message {
+            FromGateway::Granted(_) | FromGateway::Moved(_) => {
                 told.fetch_add(1, Ordering::SeqCst);
                 counted.more(1);
             }
-            Some(FromGateway::Moved(moved)) => {
-                say(shows(moved.subscription, moved.pointers)).await?;
-                told.fetch_add(1, Ordering::SeqCst);
-                counted.more(1);
-            }
-            Some(FromGateway::Heartbeat(_)) => say(ToGateway::Heartbeat(Heartbeat {})).await?,
-            Some(FromGateway::Denied(denied)) => return Err(denied.message.clone().into()),
-            Some(FromGateway::Tombstone(ended)) => return Err(ended.message.clone().into()),
-            Some(FromGateway::Goodbye(_)) => return Ok(()),
-            // As a node's plugin does, it asks for nothing before it is taken in.
-            Some(FromGateway::Welcome(_)) => {
-                for volume in 0..VOLUMES {
-                    say(subscribe(volume, pod)).await?;
-                }
-            }
-            Some(FromGateway::JournalTaken(_) | FromGateway::PodAddress(_)) | None => {}
+            FromGateway::Denied(denied) => return Err(denied.message.clone().into()),
+            FromGateway::Tombstone(ended) => return Err(ended.message.clone().into()),
+            _ => {}
         }
-    }
-    Ok(())
-}
-
-/// What a volume wants.
-fn subscribe(volume: usize, pod: &str) -> ToGateway {
-    let wanted = RequestedSecret {
-        name: "secret-0".to_owned(),
-        ..RequestedSecret::default()
-    };
-    ToGateway::Subscribe(Subscribe {
-        pod_uid: String::new(),
-        subscription: format!("volume-{volume}"),
-        token: pod.to_owned(),
-        secrets: vec![wanted],
+        Ok(())
     })
-}
-
-/// What a volume shows now.
-fn shows(subscription: String, pointers: Vec<strongroom_api::stream::proto::Pointer>) -> ToGateway {
-    let shown = |pointer: strongroom_api::stream::proto::Pointer| AppliedSecret {
-        secret: pointer.secret,
-        outcome: Some(applied_secret::Outcome::VersionId(pointer.version_id)),
-    };
-    ToGateway::Applied(Applied {
-        subscription,
-        secrets: pointers.into_iter().map(shown).collect(),
-    })
+    .await
 }

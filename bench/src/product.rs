@@ -8,7 +8,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use strongroom_model::id::{NamespaceId, SecretId};
+use strongroom_model::id::NamespaceId;
 use strongroom_model::name::SecretName;
 use strongroom_model::time::Timestamp;
 use strongroom_model::{DefaultSecretName, Hosting};
@@ -21,12 +21,11 @@ use strongroom_rules::product::{
     QuotaLimits, Target, decide_product,
 };
 use strongroom_store::vault::{
-    BindNamespace, CreateSecret, KeyRef, ProductManager, ProductQuota, ProductRecord, PutProduct, Recovery,
-    Refusal, Store, StoreError,
+    BindNamespace, ProductManager, ProductQuota, ProductRecord, PutProduct, Refusal, Store, StoreError,
 };
 
 use crate::row::Row;
-use crate::store::{ROUNDS, VALUE, WRITERS, make, meta, value};
+use crate::store::{ROUNDS, WRITERS, make, meta, new_secret};
 use crate::{Outcome, fresh};
 
 const CODE: &str = "pg";
@@ -63,18 +62,7 @@ fn record(limit: u64) -> Outcome<ProductRecord> {
 
 /// Makes a default secret, where the product's quota has a place for it.
 fn create(store: &Store, namespace: NamespaceId, number: u64) -> Outcome<bool> {
-    let command = CreateSecret {
-        id: SecretId::generate()?,
-        namespace,
-        name: format!("{CODE}!secret-{number}").parse()?,
-        description: String::new(),
-        labels: BTreeMap::new(),
-        key: KeyRef::Default,
-        version: "v0".parse()?,
-        value: value(VALUE)?,
-        object: None,
-        recovery: Recovery::Window,
-    };
+    let command = new_secret(namespace, &format!("{CODE}!secret-{number}"))?;
     match store.run(command, meta()?) {
         Ok(_) => Ok(true),
         Err(StoreError::Refused(Refusal::ProductQuotaExceeded { .. })) => Ok(false),

@@ -9,14 +9,14 @@ use std::time::Instant;
 use strongroom_model::SecretBytes;
 use strongroom_model::id::{KeyId, NamespaceId, RequestId, SecretId, StoreId};
 use strongroom_model::time::Timestamp;
-use strongroom_store::audit::{Actor, Durability};
+use strongroom_store::audit::Actor;
 use strongroom_store::crypto::{DataKey, DataKeyContext, KeyMaterial, RootKey, ValueContext};
 use strongroom_store::engine::{STORE_FILE, redb_builder, view_file};
 use strongroom_store::seal::{SealFile, SlotSecret};
 use strongroom_store::value::{DataType, Value};
 use strongroom_store::vault::{
-    AnchorRule, BindNamespace, CreateSecret, CreateStoreOptions, GetValue, KeyRef, Meta, OpenStoreOptions,
-    PutValue, Quota, Store,
+    AnchorRule, BindNamespace, CreateSecret, CreateStoreOptions, GetValue, Meta, OpenStoreOptions, PutValue,
+    Quota, Store,
 };
 
 use crate::bare_redb::{BareRedb, Shape, shape_of_a_put};
@@ -83,25 +83,22 @@ pub(crate) fn make(dir: &Path, secrets: usize) -> Outcome<(Store, Vec<SecretId>)
     let namespace = store.run(bind, meta()?)?;
     let mut ids = Vec::new();
     for number in 0..secrets {
-        ids.push(create(&store, namespace, number)?);
+        let command = new_secret(namespace, &format!("secret-{number}"))?;
+        ids.push(store.run(command, meta()?)?.secret.id);
     }
     Ok((store, ids))
 }
 
-fn create(store: &Store, namespace: NamespaceId, number: usize) -> Outcome<SecretId> {
-    let command = CreateSecret {
-        id: SecretId::generate()?,
+/// The command that makes a secret with one version.
+pub(crate) fn new_secret(namespace: NamespaceId, name: &str) -> Outcome<CreateSecret> {
+    let (id, version) = (SecretId::generate()?, "v0".parse()?);
+    Ok(CreateSecret::new(
+        id,
         namespace,
-        name: format!("secret-{number}").parse()?,
-        description: String::new(),
-        labels: BTreeMap::new(),
-        key: KeyRef::Default,
-        version: "v0".parse()?,
-        value: value(VALUE)?,
-        object: None,
-        recovery: strongroom_store::vault::Recovery::Window,
-    };
-    Ok(store.run(command, meta()?)?.secret.id)
+        name.parse()?,
+        version,
+        value(VALUE)?,
+    ))
 }
 
 fn unlock(dir: &Path) -> Outcome<Store> {
@@ -276,14 +273,7 @@ pub(crate) fn read(dir: &Path) -> Outcome<Vec<Row>> {
         })?);
         ours.push(rate(READS, || {
             secrets.iter().cycle().take(READS).try_for_each(|secret| {
-                let get = GetValue {
-                    secret: *secret,
-                    version: None,
-                    stage: None,
-                    durability: Durability::Batched,
-                    detail: String::new(),
-                };
-                black_box(store.value(&get, &meta()?)?);
+                black_box(store.value(&GetValue::current(*secret), &meta()?)?);
                 Ok(())
             })
         })?);
@@ -402,16 +392,8 @@ pub(crate) fn open(dir: &Path) -> Outcome<Vec<Row>> {
 /// One more secret, of a size that certificates and configuration files have.
 fn grow(store: &Store, namespace: NamespaceId, name: &str) -> Outcome<()> {
     let command = CreateSecret {
-        id: SecretId::generate()?,
-        namespace,
-        name: name.parse()?,
-        description: String::new(),
-        labels: BTreeMap::new(),
-        key: KeyRef::Default,
-        version: "v0".parse()?,
         value: value(8 * VALUE)?,
-        object: None,
-        recovery: strongroom_store::vault::Recovery::Window,
+        ..new_secret(namespace, name)?
     };
     store.run(command, meta()?)?;
     Ok(())

@@ -11,19 +11,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 /// Longest message of a condition that Kubernetes accepts, in bytes.
 const MESSAGE_BYTES: usize = 32_768;
 
-macro_rules! condition_types {
-    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// What a condition speaks about.
+macro_rules! vocabulary {
+    (
+        $(#[doc = $about:literal])+
+        pub enum $vocabulary:ident;
+        $($(#[doc = $doc:literal])+ $name:ident,)+
+    ) => {
+        $(#[doc = $about])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum ConditionType {
+        pub enum $vocabulary {
             $($(#[doc = $doc])+ $name,)+
         }
 
-        impl ConditionType {
-            /// Every type, in the order of their declaration.
+        impl $vocabulary {
+            /// All of them, in the order of their declaration.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// The `type` of the condition.
+            /// The word that a condition has for it.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -31,13 +35,7 @@ macro_rules! condition_types {
                 }
             }
 
-            /// The type of this `type`, if it is one of ours.
-            #[must_use]
-            pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|type_| type_.as_str() == name)
-            }
-
-            /// What it says, and when it is there.
+            /// What it says, and what there is to do or when it is there.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self {
@@ -45,10 +43,18 @@ macro_rules! condition_types {
                 }
             }
         }
+
+        impl fmt::Display for $vocabulary {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
     };
 }
 
-condition_types! {
+vocabulary! {
+    /// What a condition speaks about.
+    pub enum ConditionType;
     /// Whether the object is as its spec says. Always there; Unknown while the controller works.
     Ready,
     /// There while the controller works towards the spec (True) and gone when it has arrived.
@@ -74,9 +80,11 @@ condition_types! {
     QuotaAvailable,
 }
 
-impl fmt::Display for ConditionType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+impl ConditionType {
+    /// The type of this `type`, if it is one of ours.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|type_| type_.as_str() == name)
     }
 }
 
@@ -116,32 +124,13 @@ pub enum Retryability {
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident => $retryability:ident,)+) => {
-        /// Why a condition is as it is: one reason for each cause.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Reason {
+        vocabulary! {
+            /// Why a condition is as it is: one reason for each cause.
+            pub enum Reason;
             $($(#[doc = $doc])+ $name,)+
         }
 
         impl Reason {
-            /// Every reason, in the order of their declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-
-            /// The `reason` of the condition.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => stringify!($name),)+
-                }
-            }
-
-            /// What happened, and what there is to do.
-            #[must_use]
-            pub const fn meaning(self) -> &'static str {
-                match self {
-                    $(Self::$name => concat!($($doc),+),)+
-                }
-            }
-
             /// Who makes it heal.
             #[must_use]
             pub const fn retryability(self) -> Retryability {
@@ -360,12 +349,6 @@ reasons! {
     ApiForbidden => Person,
     /// A policy of Strongroom denies it.
     PolicyDenied => Person,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// Builds a condition as of `now`; a message that is too long for Kubernetes is cut.

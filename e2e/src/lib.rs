@@ -12,6 +12,7 @@ mod gateway_peer;
 mod port;
 mod process;
 mod programs;
+mod simulated_node;
 mod strongroom;
 
 pub use cluster::{Cluster, Size};
@@ -19,4 +20,5 @@ pub use error::ClusterError;
 pub use gateway_peer::{GatewayPeer, GatewayReplay, ListenOptions, PeerObservations, PutVersion};
 pub use port::free_port;
 pub use programs::{Program, Programs};
+pub use simulated_node::simulate_node;
 pub use strongroom::Strongroom;

@@ -11,25 +11,17 @@
 
 mod support;
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 use strongroom_api::audit::{AuditRecord, Chain, Requester};
-use strongroom_e2e::{Programs, Strongroom};
+use strongroom_e2e::Strongroom;
+use support::chart::{CHART, templates};
 use support::{Fixture, eventually, free_port, generated};
 
 const SERVICE: &str = "strongroom-webhook";
 
 /// The configuration of the chart, which leads to a port of this machine.
 fn configuration(port: u16) -> Value {
-    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
-    let rendered = Command::new(Programs::helm().unwrap())
-        .args(["template", "strongroom", chart, "--namespace", "strongroom"])
-        .args(["--set", "nativeSecrets.namespaces=*"])
-        .args(["--show-only", "templates/webhook-configuration.yaml"])
-        .output()
-        .unwrap();
-    let rendered = String::from_utf8(rendered.stdout).unwrap();
+    let rendered = templates(CHART, &["webhook-configuration"], &[]);
     let mut asked: Value = serde_saphyr::from_str(&rendered).unwrap();
     for webhook in asked["webhooks"].as_array_mut().unwrap() {
         webhook["clientConfig"]["service"]["port"] = json!(port);

@@ -108,14 +108,7 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
     }
     // New pods of who was allowed it on this node start, also after the plugin was replaced; those of others
     // do not.
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "rollout",
-        "restart",
-        "daemonset/strongroom-node",
-    ]);
-    f.rolled_out("strongroom", "daemonset/strongroom-node");
+    f.replace_node_plugin();
     f.kubectl(&["-n", "shop", "delete", "pod", &of_app[0], "--timeout=60s"]);
     f.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: late, namespace: shop}\n");
     f.apply(&deployment("late", "late"));

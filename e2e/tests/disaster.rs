@@ -19,12 +19,10 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
-use strongroom_e2e::{Programs, Size, Strongroom};
+use strongroom_e2e::{Size, Strongroom};
+use support::chart::{CHART, render};
 use support::person::JANE;
 use support::{ALL_NAMESPACES, Fixture, condition, eventually};
-
-/// The chart, as tests reach it.
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
 
 /// How many secrets of each kind there are: 200 in all.
 const GENERATED: usize = 120;
@@ -210,19 +208,7 @@ fn decisions(f: &Fixture) -> [String; 2] {
 
 /// The chain of changes, oldest first.
 fn history(f: &Fixture) -> Vec<Value> {
-    let list = [
-        "-n",
-        "strongroom",
-        "exec",
-        "strongroom-0",
-        "--",
-        "strongroom",
-        "audit",
-        "list",
-        "--output=json",
-        "--limit=0",
-    ];
-    f.kubectl(&list)
+    f.run_in_strongroom(&["audit", "list", "--output=json", "--limit=0"])
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .filter(|record| record["chain"] == "changes")
@@ -480,22 +466,6 @@ fn what_is_uninstalled_speaks_for_nobody_any_more() {
         assert_eq!(left(kind), "", "{kind}");
     }
     f.kubectl(&["get", "crd", "managedsecrets.strongroom.dev"]);
-}
-
-/// The chart, rendered with these values.
-fn render(values: &[&str]) -> Result<String, String> {
-    let mut helm = Command::new(Programs::helm().unwrap());
-    helm.args(["template", "strongroom", CHART, "--namespace", "strongroom"]);
-    for value in [&[ALL_NAMESPACES][..], values].concat() {
-        helm.args(["--set", value]);
-    }
-    let output = helm.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    if output.status.success() {
-        Ok(text(output.stdout))
-    } else {
-        Err(text(output.stderr))
-    }
 }
 
 #[test]

@@ -129,14 +129,7 @@ fn by_exec(f: &Fixture) {
         line.contains(&first) && line.contains("AtStart")
     };
     assert!(counts(), "{}", consumer(f, &app));
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "rollout",
-        "restart",
-        "daemonset/strongroom-node",
-    ]);
-    f.rolled_out("strongroom", "daemonset/strongroom-node");
+    f.replace_node_plugin();
     eventually("the new plugin to say the same", || counts().then_some(()));
     eventually("the status to count it", || {
         let counted = f.managed("db")["status"]["consumers"].as_array()?.clone();

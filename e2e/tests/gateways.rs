@@ -14,8 +14,7 @@
 mod load;
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -28,6 +27,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use load::{Server, external, runtime, value};
+use support::metrics::metrics;
 use support::{Fixture, eventually, free_port};
 
 /// Who floods, each from an address of its own, and the most requests of each.
@@ -122,23 +122,6 @@ impl Gateways {
             dedicated,
         }
     }
-
-    /// What the process counted.
-    fn metrics(&self) -> String {
-        let log = self.strongroom.log();
-        let line = log
-            .lines()
-            .rfind(|line| line.contains("serving health and metrics"));
-        let (_, behind) = line.unwrap().split_once("127.0.0.1:").unwrap();
-        let port = behind.split(|c: char| !c.is_ascii_digit()).next().unwrap();
-        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-        stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
 }
 
 /// The sum of a metric over all series that have these labels.
@@ -169,15 +152,7 @@ fn measure(runtime: &Runtime, server: &Server) {
 
 /// The product makes its secret, at its own gateway.
 fn create_secret(f: &Fixture, runtime: &Runtime, port: u16) {
-    let create = [
-        "-n",
-        "shop",
-        "create",
-        "token",
-        "aigw",
-        "--audience=strongroom.dev",
-    ];
-    let manager = Server::new(port, &f.authority(), f.kubectl(&create).trim());
+    let manager = Server::new(port, &f.authority(), &f.token("shop", "aigw"));
     let mut new = value("v");
     new["name"] = json!(SECRET);
     new["versionId"] = json!("v-1");
@@ -223,7 +198,7 @@ fn flood_one(f: &Fixture, gateways: &Gateways, flooded: &Server, measured: &Serv
         .unwrap();
     drop(held);
 
-    let metrics = gateways.metrics();
+    let metrics = metrics(&gateways.strongroom);
     let [at_flooded, at_measured] = names.map(|name| format!("listener=\"{name}\""));
     let refused = |labels: &[&str]| sum(&metrics, "strongroom_gateway_refused_total", labels);
     let (requests, rates) = ("what=\"request\"", "why=\"rate\"");

@@ -10,8 +10,6 @@
     reason = "a test that cannot set up must stop"
 )]
 
-#[path = "monitoring/node.rs"]
-mod node;
 #[path = "monitoring/prometheus.rs"]
 mod prometheus;
 mod support;
@@ -23,11 +21,13 @@ use std::process::{Command, Stdio};
 
 use regex::Regex;
 use serde_json::{Value, json};
-use strongroom_e2e::{Programs, Strongroom};
+use strongroom_e2e::{Strongroom, simulate_node};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
 use self::prometheus::{Prometheus, Running, promtool};
-use self::support::{ALL_NAMESPACES, Fixture, eventually, free_port, generated};
+use self::support::chart::{CHART, templates};
+use self::support::metrics::{metrics_at, metrics_port};
+use self::support::{Fixture, eventually, free_port, generated};
 
 /// What promtool plays.
 const PLAYED: &str = include_str!("../rules/alerts.yaml");
@@ -47,21 +47,7 @@ fn root() -> PathBuf {
 
 /// A template of the chart.
 fn template(name: &str, values: &str) -> Value {
-    let output = Command::new(Programs::helm().unwrap())
-        .arg("template")
-        .arg("strongroom")
-        .arg(root().join("charts/strongroom"))
-        .args(["--namespace", "strongroom", "--set", ALL_NAMESPACES])
-        .args(["--set", values, "--show-only"])
-        .arg(format!("templates/{name}.yaml"))
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_saphyr::from_str(std::str::from_utf8(&output.stdout).unwrap()).unwrap()
+    serde_saphyr::from_str(&templates(CHART, &[name], &[values])).unwrap()
 }
 
 /// The groups of rules, as Prometheus has them in a file; with scheduled backups and drills, which have some.
@@ -205,15 +191,6 @@ fn rules_and_panels_ask_for_metrics_that_the_reference_has() {
     assert!(known > 60, "{known}");
 }
 
-/// The port of health and metrics, as a program's log names it.
-fn metrics_port(log: &str) -> Option<u16> {
-    let line = log
-        .lines()
-        .rfind(|line| line.contains("serving health and metrics"))?;
-    let (_, behind) = line.split_once("127.0.0.1:")?;
-    behind.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
 /// Everything that is scraped, on one API server.
 struct Scene<'a> {
     f: &'a Fixture,
@@ -316,15 +293,6 @@ impl<'a> Scene<'a> {
             &rotate,
         ]);
     }
-
-    /// What a program says of itself.
-    fn metrics(port: u16) -> String {
-        let output = Command::new("curl")
-            .args(["-sS", &format!("http://127.0.0.1:{port}/metrics")])
-            .output()
-            .unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    }
 }
 
 /// A pod of the account `account` on a node; a token of it for the gateway.
@@ -400,7 +368,7 @@ fn a_prometheus_that_scrapes_every_program_has_an_answer_for_every_panel() {
     });
     scene.traffic(0);
     for port in &scene.ports {
-        let text = Scene::metrics(*port);
+        let text = metrics_at(*port);
         let (fine, said) = promtool(f.keep.path(), &["check", "metrics"], &text);
         assert!(fine && said.is_empty(), "{said}\n{text}");
     }
@@ -423,7 +391,8 @@ fn a_prometheus_that_scrapes_every_program_has_an_answer_for_every_panel() {
         .build()
         .unwrap();
     runtime.spawn(async move {
-        let ended = node::follow(&endpoint, (&tokens.0, &tokens.1), &["db", "nothing"]).await;
+        let volumes = ["db", "nothing"].map(|secret| (secret.to_owned(), secret));
+        let ended = simulate_node(&endpoint, (&tokens.0, &tokens.1), &volumes, |_| Ok(())).await;
         panic!("the node's stream ended: {ended:?}");
     });
 

@@ -207,14 +207,7 @@ fn every_policy_of_the_chart_lets_through_what_it_says_and_nothing_else() {
         "deployment/strongroom-webhook",
         "daemonset/strongroom-node",
     ] {
-        f.kubectl(&[
-            "-n",
-            "strongroom",
-            "rollout",
-            "status",
-            workload,
-            "--timeout=120s",
-        ]);
+        f.rolled_out("strongroom", workload);
     }
     let mut addresses: BTreeMap<&str, String> = ["serve", "front", "webhook", "node"]
         .map(|component| (component, address_of(&f, component)))

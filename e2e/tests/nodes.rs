@@ -22,6 +22,7 @@ use strongroom_node::proto::csi::{NodePublishVolumeRequest, VolumeCapability};
 use tokio::net::UnixStream;
 use tonic::transport::Endpoint;
 
+use support::chart::CHART;
 use support::{Fixture, eventually};
 
 const NODES: [&str; 2] = ["node-a", "node-b"];
@@ -363,9 +364,8 @@ fn the_plugin_moves_to_a_namespace_of_its_own_while_pods_have_volumes() {
     f.rolled_out("shop", "deployment/app");
     let all = |password: &str| vec![password.to_owned(); RUNNING];
     assert_eq!(files(&f, "node-a"), all("one"));
-    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
     let moves = "node.namespace=nodes,node.createNamespace=true";
-    f.helm(&["upgrade", "strongroom", chart, "--reuse-values", "--set", moves]);
+    f.helm(&["upgrade", "strongroom", CHART, "--reuse-values", "--set", moves]);
     eventually("the plugin to have moved", || {
         assert_eq!(files(&f, "node-a"), all("one"), "at every moment of the move");
         let moved = f.json(&["-n", "nodes", "get", "daemonset", "strongroom-node"]);

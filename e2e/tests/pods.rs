@@ -63,16 +63,7 @@ fn a_pod_sees_the_rotated_value_and_a_new_install_serves_the_same() {
     assert_eq!(Some(&second), password(&f).as_ref());
 
     // A recovery key is shown once, to the person who asks for it inside the pod.
-    let key = f.kubectl(&[
-        "-n",
-        "strongroom",
-        "exec",
-        "strongroom-0",
-        "--",
-        "strongroom",
-        "seal",
-        "recovery-key",
-    ]);
+    let key = f.run_in_strongroom(&["seal", "recovery-key"]);
     assert!(!key.trim().is_empty());
 
     // Uninstalled, everything that people made stays, and so does what pods read.

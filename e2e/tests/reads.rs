@@ -469,13 +469,7 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
         "--limit=0",
         "--output=json",
     ];
-    let listed = f.kubectl(
-        &[
-            &["-n", "strongroom", "exec", "strongroom-0", "--", "strongroom"][..],
-            &list,
-        ]
-        .concat(),
-    );
+    let listed = f.run_in_strongroom(&list);
     let refused = records(&listed);
     let of = |pod: &str, code: &str| {
         let is_of = |text: &Option<String>, what: &str| text.as_deref() == Some(what);
@@ -496,16 +490,7 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
     of("app", "KeyDisabled");
 
     // The chain proves itself with the public key alone.
-    let key = f.kubectl(&[
-        "-n",
-        "strongroom",
-        "exec",
-        "strongroom-0",
-        "--",
-        "strongroom",
-        "audit",
-        "public-key",
-    ]);
+    let key = f.run_in_strongroom(&["audit", "public-key"]);
     f.scale_strongroom(0);
     let store = f.cluster.volume("strongroom", 65532).unwrap().join("store");
     let report = verified(key.trim(), &store);

@@ -7,11 +7,11 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::process::Command;
 
 use data_encoding::BASE64URL_NOPAD;
-use strongroom_e2e::{GatewayPeer, ListenOptions, Programs, Size};
-use support::{ALL_NAMESPACES, Fixture, eventually};
+use strongroom_e2e::{GatewayPeer, ListenOptions, Size};
+use support::chart::{CHART, templates};
+use support::{Fixture, eventually};
 
 /// A cluster with a node, the plugin on it, and a peer that the plugin reaches over TLS.
 fn node() -> (Fixture, GatewayPeer) {
@@ -45,34 +45,15 @@ fn node() -> (Fixture, GatewayPeer) {
     ]);
     let (success, _, stderr) = f.piped(&["-n", "strongroom", "apply", "-f", "-"], &chart(&peer));
     assert!(success, "{stderr}");
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "rollout",
-        "status",
-        "daemonset/strongroom-node",
-        "--timeout=120s",
-    ]);
+    f.rolled_out("strongroom", "daemonset/strongroom-node");
     (f, peer)
 }
 
 /// The chart's objects for nodes.
 fn chart(peer: &GatewayPeer) -> String {
-    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
-    let mut helm = Command::new(Programs::helm().unwrap());
-    helm.args(["template", "strongroom", chart, "--namespace", "strongroom"]);
-    for template in ["node-daemonset", "node-csidriver", "node-rbac"] {
-        helm.arg("--show-only").arg(format!("templates/{template}.yaml"));
-    }
-    helm.args(["--set", ALL_NAMESPACES, "--set", "node.enabled=true", "--set"]);
-    helm.arg(format!("node.gateway.url={}", peer.url()));
-    let output = helm.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
+    let names = ["node-daemonset", "node-csidriver", "node-rbac"];
+    let url = format!("node.gateway.url={}", peer.url());
+    templates(CHART, &names, &["node.enabled=true", &url])
 }
 
 /// A pod that nothing more can be taken from, with a volume of this secret at `/secret`.
@@ -185,21 +166,7 @@ fn a_pod_mounts_a_secret_that_changes_and_outlives_the_plugin() {
     assert_eq!(mounts(&f), "2");
 
     // Replaced as by an upgrade, while pods run.
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "rollout",
-        "restart",
-        "daemonset/strongroom-node",
-    ]);
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "rollout",
-        "status",
-        "daemonset/strongroom-node",
-        "--timeout=120s",
-    ]);
+    f.replace_node_plugin();
     peer.put("db", "v-4", &[("password", "p4")]);
     wait_file(&f, "app", "password", "p4");
     wait_file(&f, "second", "password", "p4");

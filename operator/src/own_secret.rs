@@ -9,11 +9,9 @@ use parking_lot::Mutex;
 use strongroom_model::SecretBytes;
 use strongroom_model::id::{NamespaceId, RequestId, SecretId};
 use strongroom_model::name::{DataKeyName, SecretName, VersionId};
-use strongroom_store::audit::{Actor, Durability};
+use strongroom_store::audit::Actor;
 use strongroom_store::value::Value;
-use strongroom_store::vault::{
-    BindNamespace, CreateSecret, GetValue, KeyRef, Meta, PutValue, Store, StoreError,
-};
+use strongroom_store::vault::{BindNamespace, CreateSecret, GetValue, Meta, PutValue, Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::store_handle::store_time;
@@ -109,11 +107,8 @@ impl OwnSecret {
 
     fn read(&self, secret: SecretId, now: Timestamp) -> Result<OwnSecretData, OwnSecretError> {
         let get = GetValue {
-            secret,
-            version: None,
-            stage: None,
-            durability: Durability::Batched,
             detail: "to serve the API".to_owned(),
+            ..GetValue::current(secret)
         };
         let read = self.store.value(&get, &meta(now)?)?;
         let part =
@@ -147,16 +142,8 @@ impl OwnSecret {
             }
             None => {
                 let create = CreateSecret {
-                    id: SecretId::generate()?,
-                    namespace,
-                    name,
                     description: self.description.to_owned(),
-                    labels: BTreeMap::new(),
-                    key: KeyRef::Default,
-                    version,
-                    value,
-                    object: None,
-                    recovery: strongroom_store::vault::Recovery::Window,
+                    ..CreateSecret::new(SecretId::generate()?, namespace, name, version, value)
                 };
                 self.store.run(create, meta(now)?)?;
             }

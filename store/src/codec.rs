@@ -5,6 +5,7 @@
 //! over. Must not know what a record means, and must not be used on a text format.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
@@ -167,6 +168,17 @@ impl<'a> Reader<'a> {
         self.array::<1>().map(|[byte]| byte)
     }
 
+    /// The format of a record; this version knows those from 1 to the newest.
+    ///
+    /// # Errors
+    /// [`DecodeError::UnknownFormat`].
+    pub fn format(&mut self, newest: u8) -> Result<u8, DecodeError> {
+        match self.u8()? {
+            known if (1..=newest).contains(&known) => Ok(known),
+            newer => Err(DecodeError::UnknownFormat(newer)),
+        }
+    }
+
     /// A yes or no.
     ///
     /// # Errors
@@ -234,6 +246,14 @@ impl<'a> Reader<'a> {
     /// [`DecodeError::Invalid`] where the bytes are no UTF-8.
     pub fn text(&mut self, field: &'static str) -> Result<&'a str, DecodeError> {
         std::str::from_utf8(self.bytes()?).map_err(|_| DecodeError::Invalid(field))
+    }
+
+    /// A text that its type reads, such as a name.
+    ///
+    /// # Errors
+    /// [`DecodeError::Invalid`] where it is none.
+    pub fn parsed<T: FromStr>(&mut self, field: &'static str) -> Result<T, DecodeError> {
+        self.text(field)?.parse().map_err(|_| DecodeError::Invalid(field))
     }
 
     /// An optional value.

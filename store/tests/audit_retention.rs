@@ -107,11 +107,8 @@ impl Scene {
 /// With a record of some 450 bytes.
 fn read(store: &Store, secret: SecretId) -> Result<String, StoreError> {
     let get = GetValue {
-        secret,
-        version: None,
-        stage: None,
-        durability: Durability::Batched,
         detail: "d".repeat(256),
+        ..GetValue::current(secret)
     };
     store.value(&get, &meta()).map(|read| text(&read))
 }

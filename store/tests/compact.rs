@@ -6,29 +6,17 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use strongroom_model::id::SecretId;
 use strongroom_store::crypto::RootKey;
 use strongroom_store::engine::{Batch, Change, DEFAULT_CACHE_BYTES, STORE_FILE, Table, open_file, view_file};
 use strongroom_store::vault::*;
+use support::files::records;
 use support::*;
 
 /// So many of the last bytes of a sealed record are its own alone.
 const TAIL_BYTES: usize = 24;
-
-/// Key and sealed value of each record of a table.
-fn rows(dir: &Path, table: Table) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let engine = view_file(&dir.join(STORE_FILE)).unwrap();
-    let mut rows = BTreeMap::new();
-    let mut visitor = |key: &[u8], value: &[u8]| {
-        rows.insert(key.to_vec(), value.to_vec());
-        ControlFlow::Continue(())
-    };
-    engine.snapshot().unwrap().visit(table, &mut visitor).unwrap();
-    rows
-}
 
 /// How many of these records stand anywhere in the file, free pages included.
 fn found(dir: &Path, records: &BTreeMap<Vec<u8>, Vec<u8>>) -> usize {
@@ -46,7 +34,7 @@ fn found(dir: &Path, records: &BTreeMap<Vec<u8>, Vec<u8>>) -> usize {
 
 /// The records of `before` that are not in the table any more.
 fn destroyed(dir: &Path, table: Table, before: &BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let left = rows(dir, table);
+    let left = records(dir, table);
     before
         .iter()
         .filter(|(key, _)| !left.contains_key(*key))
@@ -69,7 +57,7 @@ fn what_was_destroyed_is_in_no_page_of_the_new_file() {
         .collect();
     store.close();
     drop(store);
-    let (values, data_keys) = (rows(&dir, Table::Version), rows(&dir, Table::DataKey));
+    let (values, data_keys) = (records(&dir, Table::Version), records(&dir, Table::DataKey));
 
     let store = open(&dir);
     for secret in gone {
@@ -136,7 +124,7 @@ fn an_open_store_a_wrong_key_and_a_changed_record_change_nothing() {
     assert!(same(), "a wrong key");
 
     let engine = open_file(&file, DEFAULT_CACHE_BYTES).unwrap();
-    let (key, _) = rows(&dir, Table::Head).pop_first().unwrap();
+    let (key, _) = records(&dir, Table::Head).pop_first().unwrap();
     let batch = Batch {
         changes: vec![Change::Delete {
             table: Table::Head,

@@ -274,22 +274,8 @@ fn invariants_18_to_22_a_window_keeps_what_was_and_ends() {
 
 /// A customer's key, and a secret under it.
 fn under_key(f: &Fixture) -> (KeyId, SecretId) {
-    let key = KeyId::generate().unwrap();
-    f.store
-        .run(
-            CreateKey {
-                id: key,
-                namespace: f.namespace,
-                name: "pay".parse().unwrap(),
-            },
-            meta(),
-        )
-        .unwrap();
-    let new = CreateSecret {
-        key: KeyRef::Customer(key),
-        ..new_secret(f.namespace, "card", "one")
-    };
-    (key, f.store.run(new, meta()).unwrap().secret.id)
+    let key = f.customer_key("pay");
+    (key, f.create_under(key, "card", "one"))
 }
 
 #[test]
@@ -308,43 +294,21 @@ fn invariants_24_and_25_a_key_that_refuses_refuses_everything_and_comes_back() {
     refuses("KeyDisabled");
     f.store.run(EnableKey { namespace, key }, meta()).unwrap();
     assert_eq!(f.current(secret).unwrap(), "one");
+    let schedule = |window_days| ScheduleKeyDeletion {
+        namespace,
+        key,
+        window_days,
+        lose_dependents: true,
+    };
     for days in [6, 31] {
-        assert_eq!(
-            f.refused(ScheduleKeyDeletion {
-                namespace,
-                key,
-                window_days: days,
-                lose_dependents: true,
-            }),
-            "WindowOutOfBounds"
-        );
+        assert_eq!(f.refused(schedule(days)), "WindowOutOfBounds");
     }
-    f.store
-        .run(
-            ScheduleKeyDeletion {
-                namespace,
-                key,
-                window_days: 7,
-                lose_dependents: true,
-            },
-            meta(),
-        )
-        .unwrap();
+    f.store.run(schedule(7), meta()).unwrap();
     refuses("KeyPendingDeletion");
     assert_eq!(f.refused(EnableKey { namespace, key }), "KeyPendingDeletion");
     f.store.run(CancelKeyDeletion { namespace, key }, meta()).unwrap();
     assert_eq!(f.current(secret).unwrap(), "one");
-    f.store
-        .run(
-            ScheduleKeyDeletion {
-                namespace,
-                key,
-                window_days: 7,
-                lose_dependents: true,
-            },
-            meta(),
-        )
-        .unwrap();
+    f.store.run(schedule(7), meta()).unwrap();
     let late = f
         .store
         .run(CancelKeyDeletion { namespace, key }, meta_at(at(8 * DAY)));

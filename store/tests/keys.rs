@@ -8,25 +8,6 @@ use strongroom_store::audit::{Action, AuditOutcome, ReadChainRecord, SegmentDire
 use strongroom_store::vault::*;
 use support::*;
 
-fn key(f: &Fixture, name: &str) -> KeyId {
-    let id = KeyId::generate().unwrap();
-    let create = CreateKey {
-        id,
-        namespace: f.namespace,
-        name: name.parse().unwrap(),
-    };
-    f.store.run(create, meta()).unwrap();
-    id
-}
-
-fn under(f: &Fixture, key: KeyId, name: &str) -> SecretId {
-    let new = CreateSecret {
-        key: KeyRef::Customer(key),
-        ..new_secret(f.namespace, name, "one")
-    };
-    f.store.run(new, meta()).unwrap().secret.id
-}
-
 fn come_under(f: &Fixture, secret: SecretId, key: KeyRef) {
     let update = UpdateSecret {
         secret,
@@ -56,8 +37,8 @@ fn rewrap(f: &Fixture) -> RewrapProgress {
 #[test]
 fn usage_counts_secrets_versions_and_what_waits() {
     let f = Fixture::new();
-    let (old, new) = (key(&f, "old"), key(&f, "new"));
-    let card = under(&f, old, "card");
+    let (old, new) = (f.customer_key("old"), f.customer_key("new"));
+    let card = f.create_under(old, "card", "one");
     f.put(card, "v2", "two", &[]).unwrap();
     f.create("other", "of the default key");
     assert_eq!(usage(&f, old), (1, 2, 0));
@@ -82,8 +63,8 @@ fn usage_counts_secrets_versions_and_what_waits() {
 #[test]
 fn a_key_that_something_depends_on_goes_only_with_consent() {
     let f = Fixture::new();
-    let (pay, spare) = (key(&f, "pay"), key(&f, "spare"));
-    let card = under(&f, pay, "card");
+    let (pay, spare) = (f.customer_key("pay"), f.customer_key("spare"));
+    let card = f.create_under(pay, "card", "one");
     let schedule = |key, lose_dependents| ScheduleKeyDeletion {
         namespace: f.namespace,
         key,
@@ -105,7 +86,7 @@ fn a_key_that_something_depends_on_goes_only_with_consent() {
 #[test]
 fn a_declaration_lasts_and_is_replaced_whole() {
     let f = Fixture::new();
-    let pay = key(&f, "pay");
+    let pay = f.customer_key("pay");
     let namespace = f.namespace;
     assert_eq!(f.store.describe_key(namespace, pay).unwrap().declaration, None);
     let declare = |uid: &str, window_days, loss_accepted| DeclareKey {
@@ -136,9 +117,9 @@ fn a_declaration_lasts_and_is_replaced_whole() {
 #[test]
 fn each_use_of_a_customers_key_is_a_record_of_its_own() {
     let f = Fixture::new();
-    let pay = key(&f, "pay");
+    let pay = f.customer_key("pay");
     assert_eq!(f.store.key_last_used(pay), None);
-    let card = under(&f, pay, "card");
+    let card = f.create_under(pay, "card", "one");
     f.put(card, "v2", "two", &[]).unwrap();
     assert!(f.store.key_last_used(pay).is_some());
     let other = f.create("other", "of the default key");

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use strongroom_model::SecretBytes;
 use strongroom_model::name::DataKeyName;
-use strongroom_store::audit::{Action, Durability};
+use strongroom_store::audit::Action;
 use strongroom_store::value::{VALUE_BYTES, Value};
 use strongroom_store::vault::*;
 use support::*;
@@ -148,13 +148,7 @@ fn bytes_are_exact_over_a_restart_a_backup_and_a_restore() {
         keys
     };
     let read = |store: &Store, secret| {
-        let get = GetValue {
-            secret,
-            version: None,
-            stage: None,
-            durability: Durability::Batched,
-            detail: String::new(),
-        };
+        let get = GetValue::current(secret);
         store.value(&get, &meta()).unwrap().value
     };
     let mut f = Fixture::new();

@@ -171,11 +171,9 @@ fn nothing_that_people_write_is_readable_in_files_backups_errors_or_records() {
     let default_secret = format!("{}!{}", marked("code"), marked("identifier"));
     create(&f.store, namespace, &default_secret, "x");
     let get = GetValue {
-        secret,
         version: Some(version(&marked("v1"))),
-        stage: None,
         durability: Durability::Durable,
-        detail: String::new(),
+        ..GetValue::current(secret)
     };
     let read = f.store.value(&get, &meta()).unwrap();
     printed += &format!("{:?} {:?}", read.value, read.value.keys().values());

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
 use strongroom_model::SecretBytes;
-use strongroom_store::audit::{Circumstances, Durability};
+use strongroom_store::audit::Circumstances;
 use strongroom_store::value::Value;
 use strongroom_store::vault::*;
 use zeroize::Zeroizing;
@@ -121,13 +121,7 @@ fn no_value_stays_behind() {
     };
     assert_ne!(scanner.places(), [""; 0], "a value that is there is found");
     let secret = f.store.run(command, meta()).unwrap().secret.id;
-    let read = GetValue {
-        secret,
-        version: None,
-        stage: None,
-        durability: Durability::Batched,
-        detail: String::new(),
-    };
+    let read = GetValue::current(secret);
     for _ in 0..3 {
         assert_eq!(f.store.value(&read, &meta()).unwrap().value.keys().len(), 1);
     }

@@ -7,8 +7,8 @@ mod support;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
-use strongroom_model::id::{KeyId, SecretId};
-use strongroom_store::audit::{Circumstances, Durability};
+use strongroom_model::id::SecretId;
+use strongroom_store::audit::Circumstances;
 use strongroom_store::vault::*;
 use support::*;
 
@@ -31,11 +31,8 @@ fn read(f: &Fixture, name: &str) -> Result<String, StoreError> {
 
 fn read_version(f: &Fixture, secret: SecretId, id: &str) -> Result<String, StoreError> {
     let get = GetValue {
-        secret,
         version: Some(version(id)),
-        stage: None,
-        durability: Durability::Batched,
-        detail: String::new(),
+        ..GetValue::current(secret)
     };
     f.store.value(&get, &from_outside()).map(|read| text(&read))
 }
@@ -46,11 +43,8 @@ fn what_is_read_in_place_is_what_is_read_as_a_copy() {
     let f = Fixture::new();
     let secret = f.create("db", "one");
     let get = GetValue {
-        secret,
         version: Some(version("v1")),
-        stage: None,
-        durability: Durability::Batched,
-        detail: String::new(),
+        ..GetValue::current(secret)
     };
     let name = "db".parse().unwrap();
     f.store.find_cached(f.namespace, &name).unwrap();
@@ -122,18 +116,8 @@ fn each_change_counts_for_what_was_read_before() {
 #[test]
 fn a_key_that_is_disabled_stops_what_was_read_before() {
     let f = Fixture::new();
-    let (namespace, key) = (f.namespace, KeyId::generate().unwrap());
-    let create = CreateKey {
-        id: key,
-        namespace,
-        name: "payments".parse().unwrap(),
-    };
-    f.store.run(create, meta()).unwrap();
-    let new = CreateSecret {
-        key: KeyRef::Customer(key),
-        ..new_secret(namespace, "card", "one")
-    };
-    f.store.run(new, meta()).unwrap();
+    let (namespace, key) = (f.namespace, f.customer_key("payments"));
+    f.create_under(key, "card", "one");
     for _ in 0..2 {
         assert_eq!(read(&f, "card").unwrap(), "one");
         assert_eq!(

@@ -3,7 +3,6 @@
 
 mod support;
 
-use strongroom_model::id::KeyId;
 use strongroom_model::name::Stage;
 use strongroom_store::vault::*;
 use support::*;
@@ -22,13 +21,7 @@ where
 fn invariant_38_a_request_sent_again_is_carried_out_once() {
     let f = Fixture::new();
     let namespace = f.namespace;
-    let key = KeyId::generate().unwrap();
-    let create = CreateKey {
-        id: key,
-        namespace,
-        name: "customer".parse().unwrap(),
-    };
-    f.store.run(create, meta()).unwrap();
+    let key = f.customer_key("customer");
     let (first, again) = twice(&f, NewKeyVersion { namespace, key });
     assert_eq!(again.unwrap(), first, "one new version of the key");
 

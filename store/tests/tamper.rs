@@ -13,9 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use strongroom_model::id::{KeyId, SecretId};
+use strongroom_model::id::SecretId;
 use strongroom_model::name::VersionId;
-use strongroom_store::audit::Durability;
 use strongroom_store::crypto::{Context, Keyring, StateDigest};
 use strongroom_store::engine::{Batch, Change, Engine, MemoryEngine, STORE_FILE, Table, view_file};
 use strongroom_store::vault::*;
@@ -69,16 +68,7 @@ impl Victim {
             f.put(secret, "v2", text, &[]).unwrap();
         }
         for name in ["one-key", "other-key"] {
-            f.store
-                .run(
-                    CreateKey {
-                        id: KeyId::generate().unwrap(),
-                        namespace: f.namespace,
-                        name: name.parse().unwrap(),
-                    },
-                    meta(),
-                )
-                .unwrap();
+            f.customer_key(name);
         }
         for name in ["events", "sink"] {
             f.store
@@ -171,11 +161,8 @@ impl Victim {
         let mut unanswered = 0;
         for ((secret, version), right) in &self.answers {
             let get = GetValue {
-                secret: *secret,
                 version: Some(version.clone()),
-                stage: None,
-                durability: Durability::Batched,
-                detail: String::new(),
+                ..GetValue::current(*secret)
             };
             match store.value(&get, &meta()) {
                 Ok(read) => assert_eq!(text(&read), *right, "{what}: version {version} of {secret}"),

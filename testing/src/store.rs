@@ -1,6 +1,5 @@
 //! A store in a directory of its own, for tests of what works on one.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use strongroom_model::SecretBytes;
@@ -14,8 +13,8 @@ use strongroom_store::crypto::RootKey;
 use strongroom_store::seal::{SealFile, SlotSecret};
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    AnchorRule, BindNamespace, CreateSecret, CreateStoreOptions, KeyRef, Meta, ObjectRef, OpenStoreOptions,
-    PutValue, Quota, Recovery, Store,
+    AnchorRule, BindNamespace, CreateSecret, CreateStoreOptions, Meta, ObjectRef, OpenStoreOptions, PutValue,
+    Quota, Store,
 };
 
 use crate::clock;
@@ -178,18 +177,8 @@ pub fn reads(store: &Store, dir: &Path) -> Vec<Entry> {
 
 /// The command that makes a secret which nobody declares, with the version `v-1`.
 pub fn new_secret(namespace: NamespaceId, name: &str, value: Value) -> CreateSecret {
-    CreateSecret {
-        id: SecretId::generate().unwrap(),
-        namespace,
-        name: name.parse().unwrap(),
-        description: String::new(),
-        labels: BTreeMap::new(),
-        key: KeyRef::Default,
-        version: version("v-1"),
-        value,
-        object: None,
-        recovery: Recovery::Window,
-    }
+    let id = SecretId::generate().unwrap();
+    CreateSecret::new(id, namespace, name.parse().unwrap(), version("v-1"), value)
 }
 
 /// The command that puts a version and makes it Current.

@@ -16,14 +16,10 @@ mod rows;
 mod support;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
-use strongroom_e2e::Programs;
-use support::{ALL_NAMESPACES, Fixture};
-
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
+use support::Fixture;
+use support::chart::{CHART, templates};
 
 const TABLE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -48,36 +44,15 @@ fn text(value: &Value) -> &str {
 
 /// The chart's templates that this is about.
 const TEMPLATES: [&str; 3] = [
-    "templates/admission-policies.yaml",
-    "templates/people-clusterroles.yaml",
-    "templates/serve-admission-policy.yaml",
+    "admission-policies",
+    "people-clusterroles",
+    "serve-admission-policy",
 ];
-
-/// What a chart makes of these templates.
-fn rendered(chart: &Path, templates: &[&str]) -> String {
-    let mut helm = Command::new(Programs::helm().unwrap());
-    helm.args(["template", "strongroom"]).arg(chart).args([
-        "--namespace",
-        "strongroom",
-        "--set",
-        ALL_NAMESPACES,
-    ]);
-    for template in templates {
-        helm.args(["--show-only", template]);
-    }
-    let output = helm.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
 
 /// A cluster with the kinds and the chart's policies and roles; nothing of the release runs.
 fn cluster() -> Fixture {
     let f = Fixture::new();
-    f.apply(&rendered(Path::new(CHART), &TEMPLATES));
+    f.apply(&templates(CHART, &TEMPLATES, &[]));
     f
 }
 

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::support::chart::{CHART, templates};
 use crate::support::{Fixture, in_time};
-use crate::{CHART, TEMPLATES, TRIED, cluster, list, object, rendered, rows, text, user};
+use crate::{TEMPLATES, TRIED, cluster, list, object, rows, text, user};
 
 /// A verb of the table in words, as the rules say it too.
 fn verb(ask: &Value) -> String {
@@ -165,7 +166,7 @@ fn a_row_taken_out_and_a_verb_exchanged_are_noticed() {
             json!({"rows": rows}).to_string(),
         )
         .unwrap();
-        rendered(&chart, &TEMPLATES[..1])
+        templates(chart.to_str().unwrap(), &TEMPLATES[..1], &[])
     };
     let without = |id: &Value| rows.iter().filter(|row| row["id"] != *id).cloned().collect();
     let exchanged = |id: &Value, index: usize| {

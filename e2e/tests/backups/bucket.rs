@@ -8,6 +8,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 use strongroom_e2e::{Programs, Strongroom};
 
+use crate::support::chart::CHART;
 use crate::support::{ALL_NAMESPACES, Fixture, eventually, free_port, generated};
 
 /// Not a secret of anybody's: the server is the test's own.
@@ -114,9 +115,8 @@ fn drill(server: &Server, data: &Path, recovery: &Path, more: &[&str]) -> Output
 
 /// What the chart answers who schedules backups in the cluster, without installing anything.
 fn scheduled_by_chart(f: &Fixture) -> String {
-    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
     let output = Command::new(Programs::helm().unwrap())
-        .args(["install", "strongroom", chart, "--namespace", "strongroom"])
+        .args(["install", "strongroom", CHART, "--namespace", "strongroom"])
         .arg("--dry-run=server")
         .arg("--kubeconfig")
         .arg(f.cluster.kubeconfig())

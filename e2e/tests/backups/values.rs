@@ -1,26 +1,6 @@
 //! What the chart makes of the values of backups.
 
-use std::process::Command;
-
-use strongroom_e2e::Programs;
-
-use crate::support::ALL_NAMESPACES;
-
-fn render(values: &[&str]) -> Result<String, String> {
-    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
-    let mut helm = Command::new(Programs::helm().unwrap());
-    helm.args(["template", "strongroom", chart, "--namespace", "strongroom"]);
-    for value in [&[ALL_NAMESPACES], values].concat() {
-        helm.args(["--set", value]);
-    }
-    let output = helm.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    if output.status.success() {
-        Ok(text(output.stdout))
-    } else {
-        Err(text(output.stderr))
-    }
-}
+use crate::support::chart::render;
 
 #[test]
 fn backups_come_with_a_schedule_and_a_destination() {

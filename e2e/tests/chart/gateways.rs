@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::{document, kinds, render};
+use crate::support::chart::render;
+use crate::{document, kinds};
 
 /// A gateway with every value, and one with the least.
 const TWO: [&str; 15] = [

@@ -2,8 +2,9 @@
 
 use strongroom_e2e::Size;
 
+use crate::helm;
+use crate::support::chart::CHART;
 use crate::support::{ALL_NAMESPACES, Fixture, condition, eventually};
-use crate::{CHART, helm};
 
 /// Against an API server alone: nothing of the release has to run for the chart to see what it was installed
 /// with.
@@ -12,7 +13,7 @@ fn what_cannot_be_changed_later_is_refused_with_a_sentence_before_anything_is_ap
     let f = Fixture::bare(Size::Api);
     f.kubectl(&["create", "namespace", "strongroom"]);
     let tried = |command: &str, values: &[&str]| {
-        let output = helm(Some(&f), &[command, "strongroom", CHART], values);
+        let output = helm(&f, &[command, "strongroom", CHART], values);
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };
     let refused = |command: &str, values: &[&str], why: &[&str]| {
@@ -119,9 +120,9 @@ fn a_good_install_prints_no_warning() {
     );
     for command in ["install", "upgrade", "uninstall"] {
         let output = if command == "uninstall" {
-            helm(Some(&f), &[command, "strongroom"], &[])
+            helm(&f, &[command, "strongroom"], &[])
         } else {
-            helm(Some(&f), &[command, "strongroom", CHART], &[ALL_NAMESPACES])
+            helm(&f, &[command, "strongroom", CHART], &[ALL_NAMESPACES])
         };
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let (printed, said) = (text(output.stdout), text(output.stderr));

@@ -1,6 +1,7 @@
 //! The node plugin, and variables that come by it, as values say.
 
-use crate::{kinds, render};
+use crate::kinds;
+use crate::support::chart::render;
 
 #[test]
 fn the_node_plugin_comes_with_one_switch_and_has_no_right_at_the_api_server() {

@@ -1,6 +1,6 @@
 //! What the chart's policies and roles let people do.
 
-use crate::render;
+use crate::support::chart::render;
 use crate::support::{Fixture, eventually, generated};
 
 #[test]

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::ALL_NAMESPACES;
-use crate::{document, kinds, render, template};
+use crate::support::chart::{CHART, render, template};
+use crate::{document, kinds};
 
 #[test]
 fn where_secrets_may_be_read_must_be_given_at_an_install_and_stays_what_it_was_at_an_upgrade() {
@@ -12,7 +13,7 @@ fn where_secrets_may_be_read_must_be_given_at_an_install_and_stays_what_it_was_a
         &["--set", "nativeSecrets.namespaces=null"],
         &["--set-json", "nativeSecrets.namespaces=[]"],
     ] {
-        let said = template(nothing, &[]).unwrap_err();
+        let said = template(CHART, nothing, &[]).unwrap_err();
         for line in [
             "--set 'nativeSecrets.namespaces={shop,pay}' ",
             "--set nativeSecrets.namespaces='*' ",
@@ -20,8 +21,8 @@ fn where_secrets_may_be_read_must_be_given_at_an_install_and_stays_what_it_was_a
             assert!(said.contains(line), "{said}");
         }
         assert_eq!(
-            template(&[&["--is-upgrade"], nothing].concat(), &[]).unwrap(),
-            template(&["--is-upgrade"], &[ALL_NAMESPACES]).unwrap()
+            template(CHART, &[&["--is-upgrade"], nothing].concat(), &[]).unwrap(),
+            template(CHART, &["--is-upgrade"], &[ALL_NAMESPACES]).unwrap()
         );
     }
     // A file of values says the same.
@@ -29,7 +30,7 @@ fn where_secrets_may_be_read_must_be_given_at_an_install_and_stays_what_it_was_a
     let file = keep.path().join("values.yaml");
     let of_file = |text: &str| {
         std::fs::write(&file, text).unwrap();
-        template(&["-f", file.to_str().unwrap()], &[]).unwrap()
+        template(CHART, &["-f", file.to_str().unwrap()], &[]).unwrap()
     };
     assert_eq!(
         of_file("nativeSecrets: {namespaces: \"*\"}\n"),

@@ -34,15 +34,7 @@ impl<'a> Https<'a> {
     /// Asks as a ServiceAccount, `namespace/name`, for a path below the secrets of `shop`; a body is put.
     pub(crate) fn ask(&self, account: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let (namespace, name) = account.split_once('/').unwrap();
-        let create = [
-            "-n",
-            namespace,
-            "create",
-            "token",
-            name,
-            "--audience=strongroom.dev",
-        ];
-        let token = self.f.kubectl(&create);
+        let token = self.f.token(namespace, name);
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--max-time", "30", "-w", "\n%{http_code}", "-H", "@-"])
             .args(["--resolve", &self.resolve, "--cacert"])

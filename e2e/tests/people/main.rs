@@ -24,6 +24,7 @@ use access::{administers, knocks};
 use audit::{rotates_what_was_read, tells};
 use explanation::explains;
 use life::{lives, purges, seals};
+use support::chart::CHART;
 use support::{ALL_NAMESPACES, Fixture, eventually};
 
 /// What must not be seen on the way.
@@ -99,12 +100,11 @@ impl KubectlUsers<'_> {
 /// An installation that never comes up, because nothing binds its claim: the API is available all the same,
 /// and namespaces go. It goes without a trace.
 fn never_comes_up(f: &Fixture, people: &KubectlUsers<'_>) {
-    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
     let class = "persistence.storageClass=of-nobody";
     let arguments = [
         "install",
         "strongroom",
-        chart,
+        CHART,
         "--set",
         class,
         "--set",

@@ -33,7 +33,7 @@ fn reads(scene: &Scene, token: &str, name: &str, expected: (u16, &str)) {
     });
 }
 
-fn put(scene: &Scene, token: &str, name: &str, version: &str) -> crate::https::Answer {
+fn put(scene: &Scene, token: &str, name: &str, version: &str) -> crate::support::https::Answer {
     let body = json!({"data": {"key": "bmV3"}});
     scene.api.ask(
         token,

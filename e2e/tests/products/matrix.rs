@@ -74,7 +74,7 @@ impl Cell<'_> {
                 let name = format!("pg!{}", self.hosting);
                 let is_listed = listed.iter().any(|secret| secret["name"] == name.as_str());
                 let said = if is_listed { "" } else { "absent" };
-                return (answer.status, said.to_owned());
+                return (answer.status.as_u16(), said.to_owned());
             }
             "DescribeSecret" => (Method::GET, String::new(), None),
             "UpdateSecret" => (Method::PATCH, String::new(), Some(json!({"description": "d"}))),

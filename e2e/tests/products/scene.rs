@@ -1,15 +1,14 @@
 //! A cluster with the chart's rules of admission and its webhook, a process with its API, and who asks.
 
-use std::process::Command;
-
 use http::Method;
 use serde_json::{Value, json};
-use strongroom_e2e::{Programs, Strongroom};
+use strongroom_e2e::Strongroom;
 
-use crate::https::{Answer, Api};
+use crate::https::Api;
+use crate::support::chart::{CHART, templates};
+use crate::support::https::Answer;
 use crate::support::{Fixture, condition, eventually, free_port};
 
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
 const SERVICE: &str = "strongroom-webhook";
 
 /// The account of the database operator, and that of the AI gateway.
@@ -22,20 +21,6 @@ pub(crate) struct Scene {
     /// At the gateway that is for `pg` alone.
     pub(crate) dedicated: Api,
     processes: [Strongroom; 2],
-}
-
-/// What the chart makes of these templates.
-fn rendered(templates: &[&str]) -> String {
-    let mut helm = Command::new(Programs::helm().unwrap());
-    helm.args(["template", "strongroom", CHART, "--namespace", "strongroom"])
-        .args(["--set", "nativeSecrets.namespaces=*"]);
-    for template in templates {
-        helm.args(["--show-only", template]);
-    }
-    let output = helm.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A ServiceAccount in a namespace, which may write ManagedSecrets in `shop`.
@@ -68,7 +53,7 @@ impl Scene {
              spec: {{type: ExternalName, externalName: localhost}}\n"
         ));
         let mut asked: Value =
-            serde_saphyr::from_str(&rendered(&["templates/webhook-configuration.yaml"])).unwrap();
+            serde_saphyr::from_str(&templates(CHART, &["webhook-configuration"], &[])).unwrap();
         for configured in asked["webhooks"].as_array_mut().unwrap() {
             configured["clientConfig"]["service"]["port"] = json!(webhook);
         }
@@ -127,7 +112,7 @@ impl Scene {
     /// Has the chart's rules of admission in force.
     pub(crate) fn apply_rules(&self) {
         self.f
-            .apply(&rendered(&["templates/product-admission-policies.yaml"]));
+            .apply(&templates(CHART, &["product-admission-policies"], &[]));
         eventually("the rules of admission to be in force", || {
             let refused = self.apply_as("jane", &generated("probe", "probe!x")).err();
             if refused.is_none() {
@@ -207,15 +192,7 @@ impl Scene {
     pub(crate) fn token(&self, account: &str) -> String {
         let mut account = account.rsplit(':');
         let (name, namespace) = (account.next().unwrap(), account.next().unwrap());
-        let create = [
-            "-n",
-            namespace,
-            "create",
-            "token",
-            name,
-            "--audience=strongroom.dev",
-        ];
-        self.f.kubectl(&create).trim().to_owned()
+        self.f.token(namespace, name)
     }
 
     pub(crate) fn get(&self, token: &str, path: &str) -> Answer {

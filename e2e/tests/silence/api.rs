@@ -12,7 +12,8 @@ use serde_json::json;
 use strongroom_e2e::Strongroom;
 
 use super::traces::Traces;
-use super::{create, files, managed, metrics, objects};
+use super::{create, files, managed, objects};
+use crate::support::metrics::metrics;
 use crate::support::{Fixture, eventually, free_port};
 
 const FIRST: &str = "f1rstV4lueN0bodyMaySee";

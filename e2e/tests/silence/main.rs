@@ -15,14 +15,13 @@ mod support;
 mod traces;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Output;
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 use strongroom_e2e::Strongroom;
+use support::metrics::metrics;
 use support::{Fixture, condition, eventually};
 use traces::Traces;
 
@@ -113,24 +112,6 @@ fn strongroom(f: &Fixture, arguments: &[&str]) -> Output {
         .env("KUBECONFIG", f.cluster.kubeconfig())
         .output()
         .unwrap()
-}
-
-/// What the process answers on its port, as the last of its log lines names it.
-fn metrics(process: &Strongroom) -> String {
-    let log = process.log();
-    let line = log
-        .lines()
-        .rfind(|line| line.contains("serving health and metrics"));
-    let (_, behind) = line.unwrap().split_once("127.0.0.1:").unwrap();
-    let port = behind.split(|c: char| !c.is_ascii_digit()).next().unwrap();
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains("strongroom_"), "{answer}");
-    answer
 }
 
 /// Everything in the cluster that the process writes or could write, without what people wrote themselves:

@@ -9,6 +9,9 @@
 )]
 
 pub mod answers;
+pub mod chart;
+pub mod https;
+pub mod metrics;
 pub mod person;
 
 use std::io::Write;
@@ -86,12 +89,17 @@ impl Fixture {
              statements:\n  - {effect: Allow, principals: [{serviceAccount: app}], actions: [\"secrets:*\"]}\n",
         );
         self.kubectl(&["-n", "shop", "create", "serviceaccount", "app"]);
+        self.token("shop", "app")
+    }
+
+    /// A token of a ServiceAccount for the API.
+    pub fn token(&self, namespace: &str, account: &str) -> String {
         let create = [
             "-n",
-            "shop",
+            namespace,
             "create",
             "token",
-            "app",
+            account,
             "--audience=strongroom.dev",
         ];
         self.kubectl(&create).trim().to_owned()
@@ -130,11 +138,10 @@ impl Fixture {
     pub fn install(&self, values: &[&str]) {
         let volume = self.cluster.volume("strongroom", 65532).unwrap();
         let volume = format!("persistence.hostPath={}", volume.display());
-        let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
         let mut arguments = vec![
             "install",
             "strongroom",
-            chart,
+            chart::CHART,
             "--set",
             &volume,
             "--set",
@@ -144,14 +151,7 @@ impl Fixture {
             arguments.extend(["--set", value]);
         }
         self.helm(&arguments);
-        self.kubectl(&[
-            "-n",
-            "strongroom",
-            "rollout",
-            "status",
-            "statefulset/strongroom",
-            "--timeout=120s",
-        ]);
+        self.rolled_out("strongroom", "statefulset/strongroom");
     }
 
     /// Runs a pod with the native Secret `name` mounted at `/secret`, and waits until it is ready.

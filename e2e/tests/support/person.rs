@@ -162,6 +162,19 @@ impl Fixture {
         self.kubectl(&["-n", namespace, "rollout", "status", workload, "--timeout=120s"]);
     }
 
+    /// Has the node plugin replaced as by an upgrade, and waits until the new one runs.
+    pub fn replace_node_plugin(&self) {
+        let workload = "daemonset/strongroom-node";
+        self.kubectl(&["-n", "strongroom", "rollout", "restart", workload]);
+        self.rolled_out("strongroom", workload);
+    }
+
+    /// What a command of `strongroom` prints in its own pod.
+    pub fn run_in_strongroom(&self, arguments: &[&str]) -> String {
+        let run = ["-n", "strongroom", "exec", "strongroom-0", "--", "strongroom"];
+        self.kubectl(&[&run[..], arguments].concat())
+    }
+
     /// Names of the pods of `shop` with the label `app`.
     pub fn pods(&self, app: &str) -> Vec<String> {
         let label = format!("app={app}");

@@ -140,10 +140,7 @@ fn current_version(root: BorrowedFd<'_>) -> Result<Option<String>, WriteError> {
         Ok(link) => {
             let name = link.into_string().ok();
             let name = name.filter(|name| name.starts_with("..") && !name.contains('/') && name != "..");
-            Ok(name.filter(|name| {
-                let there = rustix::fs::statat(root, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
-                there.is_ok_and(|there| FileType::from_raw_mode(there.st_mode) == FileType::Directory)
-            }))
+            Ok(name.filter(|name| is_folder(root, name)))
         }
         Err(Errno::NOENT | Errno::INVAL) => Ok(None),
         Err(error) => Err(trying("reading the link ..data")(error)),
@@ -158,11 +155,7 @@ fn sweep(root: BorrowedFd<'_>, shown: Option<&str>) -> Result<(), WriteError> {
         if !name.starts_with("..") || ours || Some(name.as_str()) == shown {
             continue;
         }
-        if kind == FileType::Directory {
-            remove_tree(root, &name)?;
-        } else {
-            unlink(root, &name)?;
-        }
+        remove(root, &name, kind)?;
     }
     Ok(())
 }
@@ -374,8 +367,7 @@ fn links(root: BorrowedFd<'_>, tops: &BTreeSet<String>) -> Result<(), WriteError
             Ok(_) | Err(Errno::NOENT) => {}
             // A file or a folder that is none of ours: this is our volume.
             Err(Errno::INVAL) => {
-                let there = rustix::fs::statat(root, top.as_str(), AtFlags::SYMLINK_NOFOLLOW);
-                if there.is_ok_and(|there| FileType::from_raw_mode(there.st_mode) == FileType::Directory) {
+                if is_folder(root, top) {
                     remove_tree(root, top)?;
                 }
             }
@@ -391,11 +383,7 @@ fn links(root: BorrowedFd<'_>, tops: &BTreeSet<String>) -> Result<(), WriteError
         if name.starts_with("..") || tops.contains(&name) {
             continue;
         }
-        if kind == FileType::Directory {
-            remove_tree(root, &name)?;
-        } else {
-            unlink(root, &name)?;
-        }
+        remove(root, &name, kind)?;
     }
     Ok(())
 }
@@ -407,6 +395,20 @@ fn unlink(folder: BorrowedFd<'_>, name: &str) -> Result<(), WriteError> {
     }
 }
 
+fn is_folder(parent: BorrowedFd<'_>, name: &str) -> bool {
+    let there = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+    there.is_ok_and(|there| FileType::from_raw_mode(there.st_mode) == FileType::Directory)
+}
+
+/// Takes away what is of this kind.
+fn remove(parent: BorrowedFd<'_>, name: &str, kind: FileType) -> Result<(), WriteError> {
+    if kind == FileType::Directory {
+        remove_tree(parent, name)
+    } else {
+        unlink(parent, name)
+    }
+}
+
 fn remove_tree(parent: BorrowedFd<'_>, name: &str) -> Result<(), WriteError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = match rustix::fs::openat(parent, name, flags, Mode::empty()) {
@@ -415,11 +417,7 @@ fn remove_tree(parent: BorrowedFd<'_>, name: &str) -> Result<(), WriteError> {
         Err(error) => return Err(trying("opening a folder")(error)),
     };
     for (name, kind) in names(folder.as_fd())? {
-        if kind == FileType::Directory {
-            remove_tree(folder.as_fd(), &name)?;
-        } else {
-            unlink(folder.as_fd(), &name)?;
-        }
+        remove(folder.as_fd(), &name, kind)?;
     }
     match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

@@ -6,7 +6,6 @@ use serde_json::Value as Json;
 use strongroom_model::id::SecretId;
 use strongroom_model::time::Timestamp;
 use strongroom_process::MetricRegistry;
-use strongroom_store::audit::Durability;
 use strongroom_store::vault::GetValue;
 use strongroom_testing::store::{Fixture, NOW, meta};
 use strongroom_testing::wait::within;
@@ -24,13 +23,7 @@ pub(super) fn audit_line(json: &str) -> AuditLine {
 /// Reads a secret so many times.
 pub(super) fn read(fixture: &Fixture, secret: SecretId, times: usize) {
     for _ in 0..times {
-        let get = GetValue {
-            secret,
-            version: None,
-            stage: None,
-            durability: Durability::Batched,
-            detail: String::new(),
-        };
+        let get = GetValue::current(secret);
         fixture.store.value(&get, &meta()).unwrap();
     }
 }

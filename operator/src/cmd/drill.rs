@@ -113,11 +113,7 @@ async fn file(path: &Path) -> Result<Chosen, CommandError> {
     let folder = BackupDestination::Folder(parent.unwrap_or(Path::new(".")).to_owned());
     let place = BackupPlace::open(&folder).await?;
     let manifest = match object.parse::<BackupName>() {
-        Ok(name) => match read_manifest(&place, &name).await {
-            Ok(manifest) => Some(manifest),
-            Err(BackupError::Missing { .. }) => None,
-            Err(error) => return Err(error.into()),
-        },
+        Ok(name) => manifest(&place, &name).await?,
         Err(_) => None,
     };
     Ok(Chosen {
@@ -145,16 +141,21 @@ async fn at_destination(
                 })?
         }
     };
-    let manifest = match read_manifest(&place, &name).await {
-        Ok(manifest) => Some(manifest),
-        Err(BackupError::Missing { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let manifest = manifest(&place, &name).await?;
     Ok(Chosen {
         place,
         object: name.to_string(),
         manifest,
     })
+}
+
+/// The manifest of a backup; none where there is none.
+async fn manifest(place: &BackupPlace, name: &BackupName) -> Result<Option<BackupManifest>, BackupError> {
+    match read_manifest(place, name).await {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(BackupError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn print(outcome: &DrillOutcome, out: &mut impl Write) -> std::io::Result<()> {

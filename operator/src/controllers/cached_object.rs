@@ -17,8 +17,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
+use strongroom_crds::condition::Reason;
 use strongroom_crds::view::PartialObject;
 use strongroom_rules::declaration::{DeclarationScope, Digest};
+use strongroom_rules::managed_secret::conditions::ReadySummary;
 
 use super::compressed_text::CompressedText;
 
@@ -70,6 +72,12 @@ pub(crate) enum TooLarge {
          deleted"
     )]
     Namespace,
+}
+
+impl From<TooLarge> for ReadySummary {
+    fn from(why: TooLarge) -> Self {
+        Self::failed(Reason::NamespaceObjectsTooLarge, why.to_string())
+    }
 }
 
 /// An object does not fit its type at this path: an older definition let it in. What stands there is not

@@ -8,7 +8,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use serde_json::{Value as Json, json};
-use strongroom_crds::v1alpha1::{ManagedSecret, SecretProduct};
+use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret, SecretProduct};
 use strongroom_model::id::SecretId;
 use strongroom_process::WorkPool;
 use strongroom_rules::declaration::{DeclarationScope, Digest};
@@ -22,6 +22,7 @@ use strongroom_testing::store::{NOW, meta_by, reads, store_within};
 use super::cached_object::CachedObject;
 use super::cluster::ClusterCache;
 use super::metrics::Metrics;
+use super::runtime::Reconciler;
 use super::triggers::Triggers;
 use super::{ControllerOptions, Ctx, secret_product};
 use crate::consumers::ConsumerIndex;
@@ -189,13 +190,18 @@ impl ControllerFixture {
         at: Timestamp,
     ) -> Result<(), super::failure::Failure> {
         let kept = self.kept(name);
-        let outcome = super::managed_secret::reconcile_at(&kept, &self.ctx, at).await;
+        let outcome = ManagedSecret::reconcile(&kept, &self.ctx, at).await;
         self.watch(name);
         outcome.map(drop)
     }
 
     pub(crate) async fn reconcile(&mut self, name: &str) {
         self.reconcile_at(name, now()).await.unwrap();
+    }
+
+    /// Reconciles what cannot be brought to what it asks for; why.
+    pub(crate) async fn reconcile_in_vain(&mut self, name: &str) -> super::failure::Failure {
+        self.reconcile_at(name, now()).await.unwrap_err()
     }
 
     pub(crate) fn status(&self, name: &str) -> Json {
@@ -318,9 +324,7 @@ impl ControllerFixture {
         self.ctx.declared.set_required_for(NS, name, required);
         self.ctx.key_deletion_signals.saw(NS, name, uid);
         let kept = serde_json::from_value(object).unwrap();
-        super::encryption_key::reconcile_at(&kept, &self.ctx, at)
-            .await
-            .unwrap();
+        EncryptionKey::reconcile(&kept, &self.ctx, at).await.unwrap();
     }
 
     /// Applies an EncryptionKey now.
@@ -411,9 +415,7 @@ impl ControllerFixture {
             serde_json::from_value(self.api.get(&Self::product_path(code)).unwrap()).unwrap();
         secret_product::follow(&self.ctx.product_index, &Event::Apply(kept.clone()));
         self.publish_products().await;
-        secret_product::reconcile_at(&kept, &self.ctx, now())
-            .await
-            .unwrap();
+        SecretProduct::reconcile(&kept, &self.ctx, now()).await.unwrap();
         self.publish_products().await;
     }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use strongroom_model::id::{NamespaceId, SecretId};
 use strongroom_model::name::{ExternalId, KeyName, NamespaceName, SecretName, VersionId};
 use strongroom_model::object_ref::ObjectRef;
-use strongroom_store::audit::Durability;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
     AcceptNamespace, BindMaterialized, BindNamespace, BindObject, CLOCK_TRUST_DELAY, CreateSecret,
@@ -101,11 +100,9 @@ impl StoreHandle {
         purpose: String,
     ) -> Result<Value, StoreFailure> {
         let get = GetValue {
-            secret,
             version: Some(version.clone()),
-            stage: None,
-            durability: Durability::Batched,
             detail: purpose,
+            ..GetValue::current(secret)
         };
         let meta = meta(MANAGED_SECRET)?;
         self.read(move |store| Ok(store.value(&get, &meta)?.value)).await

@@ -154,14 +154,8 @@ impl Entry {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        fn name<T: std::str::FromStr>(r: &mut Reader<'_>, field: &'static str) -> Result<T, DecodeError> {
-            r.text(field)?.parse().map_err(|_| DecodeError::Invalid(field))
-        }
         let mut r = Reader::new(bytes);
-        let format = match r.u8()? {
-            known @ 1..=5 => known,
-            newer => return Err(DecodeError::UnknownFormat(newer)),
-        };
+        let format = r.format(5)?;
         let time = Timestamp::from_millis(r.i64()?);
         let actor = match (r.u8()?, short(&mut r, "actor")?.to_owned()) {
             (1, text) => Actor::Controller(text),
@@ -181,11 +175,11 @@ impl Entry {
             actor,
             action,
             outcome,
-            namespace: r.option("namespace", |r| name(r, "namespace"))?,
-            secret: r.option("secret", |r| name(r, "secret"))?,
+            namespace: r.option("namespace", |r| r.parsed("namespace"))?,
+            secret: r.option("secret", |r| r.parsed("secret"))?,
             secret_id: r.option("secret id", |r| r.array().map(SecretId::from_bytes))?,
-            version: r.option("version", |r| name(r, "version"))?,
-            stage: r.option("stage", |r| name(r, "stage"))?,
+            version: r.option("version", |r| r.parsed("version"))?,
+            stage: r.option("stage", |r| r.parsed("stage"))?,
             key: r.option("key", |r| r.array().map(KeyId::from_bytes))?,
             request: r.option("request", |r| r.array().map(RequestId::from_bytes))?,
             detail: short(&mut r, "detail")?.to_owned(),

@@ -35,6 +35,19 @@ pub struct ChainHead {
     pub hash: [u8; 32],
 }
 
+impl ChainHead {
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.u64(self.sequence).fixed(&self.hash);
+    }
+
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            sequence: r.u64()?,
+            hash: r.array()?,
+        })
+    }
+}
+
 /// The key of a record.
 #[must_use]
 pub fn encode_key(epoch: u32, sequence: u64) -> Vec<u8> {
@@ -74,12 +87,9 @@ impl MutationRecord {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(73 + self.sealed.len());
-        writer
-            .u8(FORMAT)
-            .fixed(&self.previous)
-            .u64(self.reads.sequence)
-            .fixed(&self.reads.hash)
-            .fixed(&self.sealed);
+        writer.u8(FORMAT).fixed(&self.previous);
+        self.reads.encode(&mut writer);
+        writer.fixed(&self.sealed);
         writer.finish().to_vec()
     }
 
@@ -90,15 +100,9 @@ impl MutationRecord {
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, DecodeError> {
         let (epoch, sequence) = decode_key(key)?;
         let mut reader = Reader::new(value);
-        match reader.u8()? {
-            FORMAT => {}
-            newer => return Err(DecodeError::UnknownFormat(newer)),
-        }
+        reader.format(FORMAT)?;
         let previous = reader.array()?;
-        let reads = ReadHead {
-            sequence: reader.u64()?,
-            hash: reader.array()?,
-        };
+        let reads = ReadHead::decode(&mut reader)?;
         let sealed = value
             .get(value.len() - reader.remaining()..)
             .unwrap_or_default()
@@ -217,12 +221,10 @@ impl Checkpoint {
         writer
             .fixed(b"sr/checkpoint/1")
             .fixed(store.as_bytes())
-            .u8(MUTATION_CHAIN)
-            .u64(head.sequence)
-            .fixed(&head.hash)
-            .u64(reads.sequence)
-            .fixed(&reads.hash)
-            .i64(time.as_millis());
+            .u8(MUTATION_CHAIN);
+        head.encode(&mut writer);
+        reads.encode(&mut writer);
+        writer.i64(time.as_millis());
         writer.finish().to_vec()
     }
 
@@ -251,14 +253,10 @@ impl Checkpoint {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(160);
-        writer
-            .u8(FORMAT)
-            .u64(self.head.sequence)
-            .fixed(&self.head.hash)
-            .u64(self.reads.sequence)
-            .fixed(&self.reads.hash)
-            .i64(self.time.as_millis())
-            .fixed(&self.signature);
+        writer.u8(FORMAT);
+        self.head.encode(&mut writer);
+        self.reads.encode(&mut writer);
+        writer.i64(self.time.as_millis()).fixed(&self.signature);
         writer.finish().to_vec()
     }
 
@@ -268,19 +266,10 @@ impl Checkpoint {
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        match r.u8()? {
-            FORMAT => {}
-            newer => return Err(DecodeError::UnknownFormat(newer)),
-        }
+        r.format(FORMAT)?;
         let checkpoint = Self {
-            head: ChainHead {
-                sequence: r.u64()?,
-                hash: r.array()?,
-            },
-            reads: ReadHead {
-                sequence: r.u64()?,
-                hash: r.array()?,
-            },
+            head: ChainHead::decode(&mut r)?,
+            reads: ReadHead::decode(&mut r)?,
             time: Timestamp::from_millis(r.i64()?),
             signature: r.array()?,
         };

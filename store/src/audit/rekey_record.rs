@@ -35,24 +35,16 @@ pub struct ChainEnds {
 
 impl ChainEnds {
     fn encode(self, w: &mut Writer) {
-        w.fixed(&self.key.to_bytes())
-            .u64(self.changes.sequence)
-            .fixed(&self.changes.hash)
-            .u64(self.reads.sequence)
-            .fixed(&self.reads.hash);
+        w.fixed(&self.key.to_bytes());
+        self.changes.encode(w);
+        self.reads.encode(w);
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             key: PublicKey::from_bytes(&r.array()?).ok_or(DecodeError::Invalid("audit key"))?,
-            changes: ChainHead {
-                sequence: r.u64()?,
-                hash: r.array()?,
-            },
-            reads: ReadHead {
-                sequence: r.u64()?,
-                hash: r.array()?,
-            },
+            changes: ChainHead::decode(r)?,
+            reads: ReadHead::decode(r)?,
         })
     }
 }
@@ -134,10 +126,7 @@ pub(crate) fn encode_rekeys(records: &[RekeyRecord]) -> Vec<u8> {
 /// [`DecodeError`].
 pub(crate) fn decode_rekeys(bytes: &[u8]) -> Result<Vec<RekeyRecord>, DecodeError> {
     let mut r = Reader::new(bytes);
-    match r.u8()? {
-        FORMAT => {}
-        newer => return Err(DecodeError::UnknownFormat(newer)),
-    }
+    r.format(FORMAT)?;
     let records = r.list(|r| {
         Ok(RekeyRecord {
             before: ChainEnds::decode(r)?,

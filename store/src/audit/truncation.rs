@@ -47,13 +47,11 @@ impl Truncation {
         let mut w = Writer::with_capacity(128);
         w.fixed(b"sr/truncation/1")
             .fixed(store.as_bytes())
-            .u8(MUTATION_CHAIN)
-            .u64(cut.changes.sequence)
-            .fixed(&cut.changes.hash)
-            .u8(READ_CHAIN)
-            .u64(cut.reads.sequence)
-            .fixed(&cut.reads.hash)
-            .i64(time.as_millis());
+            .u8(MUTATION_CHAIN);
+        cut.changes.encode(&mut w);
+        w.u8(READ_CHAIN);
+        cut.reads.encode(&mut w);
+        w.i64(time.as_millis());
         w.finish().to_vec()
     }
 
@@ -77,13 +75,10 @@ impl Truncation {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(160);
-        w.u8(FORMAT)
-            .u64(self.cut.changes.sequence)
-            .fixed(&self.cut.changes.hash)
-            .u64(self.cut.reads.sequence)
-            .fixed(&self.cut.reads.hash)
-            .i64(self.time.as_millis())
-            .fixed(&self.signature);
+        w.u8(FORMAT);
+        self.cut.changes.encode(&mut w);
+        self.cut.reads.encode(&mut w);
+        w.i64(self.time.as_millis()).fixed(&self.signature);
         w.finish().to_vec()
     }
 
@@ -93,20 +88,11 @@ impl Truncation {
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        match r.u8()? {
-            FORMAT => {}
-            newer => return Err(DecodeError::UnknownFormat(newer)),
-        }
+        r.format(FORMAT)?;
         let truncation = Self {
             cut: Cut {
-                changes: ChainHead {
-                    sequence: r.u64()?,
-                    hash: r.array()?,
-                },
-                reads: ReadHead {
-                    sequence: r.u64()?,
-                    hash: r.array()?,
-                },
+                changes: ChainHead::decode(&mut r)?,
+                reads: ReadHead::decode(&mut r)?,
             },
             time: Timestamp::from_millis(r.i64()?),
             signature: r.array()?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use strongroom_model::id::NamespaceId;
 use zeroize::Zeroizing;
 
-use super::{FORMAT, format};
+use super::FORMAT;
 use crate::codec::{DecodeError, Reader, Writer};
 
 /// Most that a namespace may have.
@@ -33,7 +33,7 @@ impl Allowances {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
+        r.format(FORMAT)?;
         let allowances = r.map("allowances", |r| {
             let namespace = NamespaceId::from_bytes(r.array()?);
             let (secrets, bytes) = (r.u64()?, r.u64()?);

@@ -5,7 +5,7 @@ use strongroom_model::name::{ExternalId, NamespaceName};
 use strongroom_model::time::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{DeclaredObject, FORMAT, IndexedRecord, format, format_up_to, parsed};
+use super::{DeclaredObject, FORMAT, IndexedRecord};
 use crate::audit::{Author, Requester};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::Context;
@@ -59,13 +59,13 @@ impl IndexedRecord for Declaration {
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        let written = format_up_to(&mut r, FORMAT_WITH_STATE)?;
+        let written = r.format(FORMAT_WITH_STATE)?;
         let mut declaration = Self {
             object: DeclaredObject {
                 kind: r.text("kind")?.to_owned(),
-                namespace: parsed(&mut r, "object namespace")?,
+                namespace: r.parsed("object namespace")?,
                 name: r.text("object name")?.to_owned(),
-                uid: parsed(&mut r, "object uid")?,
+                uid: r.parsed("object uid")?,
             },
             mark: r.array()?,
             requester: r.option("requester", Requester::decode)?,
@@ -112,10 +112,10 @@ impl IndexedRecord for Attestation {
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
+        r.format(FORMAT)?;
         let attestation = Self {
-            namespace: parsed(&mut r, "object namespace")?,
-            uid: parsed(&mut r, "object uid")?,
+            namespace: r.parsed("object namespace")?,
+            uid: r.parsed("object uid")?,
             at: Timestamp::from_millis(r.i64()?),
             author: Author::decode(&mut r)?,
         };
@@ -137,7 +137,7 @@ impl AttestedSince {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
+        r.format(FORMAT)?;
         let since = Self(Timestamp::from_millis(r.i64()?));
         r.end()?;
         Ok(since)

@@ -9,7 +9,6 @@ use strongroom_model::object_ref::ObjectRef;
 use strongroom_model::time::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{format_up_to, parsed};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::value::DataType;
 
@@ -156,12 +155,12 @@ impl Head {
     /// Reads canonical bytes of the head of `id` at `revision`.
     pub(crate) fn decode(id: SecretId, revision: u64, bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        let written = format_up_to(&mut r, FORMAT_WITH_RECOVERY)?;
+        let written = r.format(FORMAT_WITH_RECOVERY)?;
         let mut head = Self {
             id,
             revision,
             namespace: NamespaceId::from_bytes(r.array()?),
-            name: parsed(&mut r, "name")?,
+            name: r.parsed("name")?,
             description: r.text("description")?.to_owned(),
             labels: r.map("labels", |r| {
                 Ok((r.text("label")?.to_owned(), r.text("label")?.to_owned()))
@@ -179,24 +178,24 @@ impl Head {
             next_sequence: r.u32()?,
             versions: r.list(|r| {
                 Ok(HeadVersion {
-                    id: parsed(r, "version id")?,
+                    id: r.parsed("version id")?,
                     sequence: r.u32()?,
                     created: Timestamp::from_millis(r.i64()?),
                     data_type: DataType::from_code(r.u8()?)?,
                 })
             })?,
-            stages: r.map("stages", |r| Ok((parsed(r, "stage")?, r.u32()?)))?,
+            stages: r.map("stages", |r| Ok((r.parsed("stage")?, r.u32()?)))?,
             created: Timestamp::from_millis(r.i64()?),
             updated: Timestamp::from_millis(r.i64()?),
             object: r.option("object", |r| {
                 Ok(ObjectRef {
-                    uid: parsed(r, "object uid")?,
+                    uid: r.parsed("object uid")?,
                     name: r.text("object name")?.to_owned(),
                 })
             })?,
             materialized: r.option("materialized", |r| {
                 Ok(ObjectRef {
-                    uid: parsed(r, "native uid")?,
+                    uid: r.parsed("native uid")?,
                     name: r.text("native name")?.to_owned(),
                 })
             })?,

@@ -6,7 +6,6 @@ use strongroom_model::object_ref::ObjectRef;
 use strongroom_model::time::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{format_up_to, parsed};
 use crate::codec::{DecodeError, Reader, Writer};
 
 /// Format 2 has a declaration at its end.
@@ -49,6 +48,23 @@ pub(crate) struct KeyRecord {
 }
 
 impl KeyRecord {
+    /// A new one with one version; without a name a namespace's default key.
+    pub(crate) fn new(id: KeyId, namespace: NamespaceId, name: Option<KeyName>, now: Timestamp) -> Self {
+        Self {
+            id,
+            namespace,
+            name,
+            state: KeyState::Enabled,
+            primary: 1,
+            versions: vec![KeyVersionState {
+                version: 1,
+                created: now,
+            }],
+            created: now,
+            declaration: None,
+        }
+    }
+
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(128);
         w.u8(FORMAT)
@@ -75,11 +91,11 @@ impl KeyRecord {
 
     pub(crate) fn decode(namespace: NamespaceId, id: KeyId, bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        let written = format_up_to(&mut r, FORMAT)?;
+        let written = r.format(FORMAT)?;
         let mut key = Self {
             id,
             namespace,
-            name: r.option("key name", |r| parsed(r, "key name"))?,
+            name: r.option("key name", |r| r.parsed("key name"))?,
             state: match r.u8()? {
                 0 => KeyState::Enabled,
                 1 => KeyState::Disabled,
@@ -110,7 +126,7 @@ impl KeyRecord {
 fn declaration(r: &mut Reader<'_>) -> Result<KeyDeclaration, DecodeError> {
     Ok(KeyDeclaration {
         object: ObjectRef {
-            uid: parsed(r, "key object uid")?,
+            uid: r.parsed("key object uid")?,
             name: r.text("key object name")?.to_owned(),
         },
         window_days: r.u32()?,

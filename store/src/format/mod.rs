@@ -28,27 +28,5 @@ pub use product::{ProductManager, ProductQuota, ProductRecord};
 pub(crate) use store_state::{SealDigest, StoreState, meta};
 pub(crate) use version::{StoredDataKey, StoredVersion, key_version_key, version_key};
 
-use crate::codec::{DecodeError, Reader};
-
 /// The format of every record but those that say another.
 pub const FORMAT: u8 = 1;
-
-fn format(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
-    format_up_to(reader, FORMAT).map(drop)
-}
-
-/// The format of a record, of which there are several.
-fn format_up_to(reader: &mut Reader<'_>, newest: u8) -> Result<u8, DecodeError> {
-    match reader.u8()? {
-        known if (1..=newest).contains(&known) => Ok(known),
-        newer => Err(DecodeError::UnknownFormat(newer)),
-    }
-}
-
-/// A name inside a record.
-fn parsed<T: std::str::FromStr>(reader: &mut Reader<'_>, field: &'static str) -> Result<T, DecodeError> {
-    reader
-        .text(field)?
-        .parse()
-        .map_err(|_| DecodeError::Invalid(field))
-}

@@ -5,7 +5,7 @@ use strongroom_model::name::{ExternalId, NamespaceName};
 use strongroom_model::time::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{FORMAT, format, parsed};
+use super::FORMAT;
 use crate::codec::{DecodeError, Reader, Writer};
 
 /// A namespace. Its `uid` is absent after a restore that accepts all namespaces: the next binding sets it.
@@ -31,11 +31,11 @@ impl Namespace {
 
     pub(crate) fn decode(id: NamespaceId, bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
+        r.format(FORMAT)?;
         let namespace = Self {
             id,
-            name: parsed(&mut r, "namespace")?,
-            uid: r.option("namespace uid", |r| parsed(r, "namespace uid"))?,
+            name: r.parsed("namespace")?,
+            uid: r.option("namespace uid", |r| r.parsed("namespace uid"))?,
             default_key: r.option("default key", |r| r.array().map(KeyId::from_bytes))?,
             created: Timestamp::from_millis(r.i64()?),
         };

@@ -3,7 +3,7 @@
 use strongroom_model::name::{ExternalId, NamespaceName};
 use zeroize::Zeroizing;
 
-use super::{FORMAT, IndexedRecord, format, parsed};
+use super::{FORMAT, IndexedRecord};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::Context;
 use crate::engine::Table;
@@ -50,10 +50,10 @@ impl IndexedRecord for EnforcedPolicy {
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
+        r.format(FORMAT)?;
         let policy = Self {
-            uid: parsed(&mut r, "policy uid")?,
-            namespace: parsed(&mut r, "policy namespace")?,
+            uid: r.parsed("policy uid")?,
+            namespace: r.parsed("policy namespace")?,
             name: r.text("policy name")?.to_owned(),
             generation: r.i64()?,
             statements: r.bytes()?.to_vec(),

@@ -8,7 +8,7 @@ use strongroom_model::time::Timestamp;
 use strongroom_model::{Hosting, ProductCode};
 use zeroize::Zeroizing;
 
-use super::{FORMAT, IndexedRecord, format, parsed};
+use super::{FORMAT, IndexedRecord};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::Context;
 use crate::engine::Table;
@@ -81,9 +81,9 @@ fn hosting_from(r: &mut Reader<'_>) -> Result<Hosting, DecodeError> {
 
 fn manager(r: &mut Reader<'_>) -> Result<ProductManager, DecodeError> {
     Ok(ProductManager {
-        namespace: parsed(r, "manager namespace")?,
+        namespace: r.parsed("manager namespace")?,
         name: r.text("manager name")?.to_owned(),
-        namespace_uid: r.option("manager namespace uid", |r| parsed(r, "manager namespace uid"))?,
+        namespace_uid: r.option("manager namespace uid", |r| r.parsed("manager namespace uid"))?,
     })
 }
 
@@ -117,10 +117,10 @@ impl IndexedRecord for ProductRecord {
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
+        r.format(FORMAT)?;
         let product = Self {
-            code: parsed(&mut r, "product code")?,
-            incarnation: parsed(&mut r, "product uid")?,
+            code: r.parsed("product code")?,
+            incarnation: r.parsed("product uid")?,
             since: Timestamp::from_millis(r.i64()?),
             managers: r
                 .map("managers", |r| Ok((manager(r)?, ())))?

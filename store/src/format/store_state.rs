@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{FORMAT, format};
+use super::FORMAT;
 use crate::audit::ChainHead;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::StateDigest;
@@ -43,24 +43,18 @@ pub(crate) struct StoreState {
 impl StoreState {
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(96);
-        w.u8(FORMAT)
-            .u64(self.counter)
-            .fixed(&self.digest.to_bytes())
-            .u64(self.head.sequence)
-            .fixed(&self.head.hash);
+        w.u8(FORMAT).u64(self.counter).fixed(&self.digest.to_bytes());
+        self.head.encode(&mut w);
         w.finish()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
+        r.format(FORMAT)?;
         let state = Self {
             counter: r.u64()?,
             digest: StateDigest::from_bytes(&r.array()?),
-            head: ChainHead {
-                sequence: r.u64()?,
-                hash: r.array()?,
-            },
+            head: ChainHead::decode(&mut r)?,
         };
         r.end()?;
         Ok(state)
@@ -85,7 +79,7 @@ impl SealDigest {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
+        r.format(FORMAT)?;
         let digest = Self {
             current: r.array()?,
             next: r.option("next digest", Reader::array)?,

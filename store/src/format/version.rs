@@ -3,7 +3,7 @@
 
 use strongroom_model::id::{KeyId, SecretId};
 
-use super::{FORMAT, format};
+use super::FORMAT;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::SealedValue;
 
@@ -39,7 +39,7 @@ impl StoredVersion {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<SealedValue, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
+        r.format(FORMAT)?;
         let commitment = r.array()?;
         let sealed = bytes
             .get(bytes.len() - r.remaining()..)
@@ -72,7 +72,7 @@ impl StoredDataKey {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
+        r.format(FORMAT)?;
         let stored = Self {
             key: KeyId::from_bytes(r.array()?),
             key_version: r.u32()?,

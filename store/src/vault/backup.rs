@@ -5,6 +5,8 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use strongroom_model::time::Timestamp;
+
 use super::backup_format::{Item, MAGIC, encode_part};
 use super::backup_reader::{BackupHeader, BackupParts};
 use super::commands::{ForgetNamespaceUids, RecordRestore};
@@ -173,10 +175,10 @@ pub(super) fn import_part(engine: &dyn Engine, items: Vec<Item>) -> Result<(), O
     }
 }
 
-/// Opens what was restored, which proves it, and puts the restore on record.
-fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError> {
-    let store = Store::open(OpenStoreOptions {
-        dir: options.dir,
+/// Opens a store as a start after a restore does.
+pub(super) fn open_restored(dir: &Path, root: &RootKey, now: Timestamp) -> Result<Store, OpenError> {
+    Store::open(OpenStoreOptions {
+        dir,
         root,
         epoch: 0,
         anchor: AnchorRule::Accept,
@@ -184,8 +186,13 @@ fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError>
         strict_anchor: None,
         audit: RetentionLimits::default(),
         quota: None,
-        now: options.meta.now,
-    })?;
+        now,
+    })
+}
+
+/// Opens what was restored, which proves it, and puts the restore on record.
+fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError> {
+    let store = open_restored(options.dir, root, options.meta.now)?;
     let namespaces = if options.accept_namespaces {
         "; namespaces are taken over by name"
     } else {

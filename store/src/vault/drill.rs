@@ -6,17 +6,14 @@ use std::path::Path;
 
 use strongroom_model::time::Timestamp;
 
-use super::backup::{import_part, is_empty};
+use super::backup::{import_part, is_empty, open_restored};
 use super::backup_check::{BackupReport, BackupTally};
 use super::backup_reader::BackupHeader;
 use super::check::{CheckReport, check};
 use super::directory::private_dir;
-use super::open::{AnchorRule, OpenStoreOptions};
 use super::open_error::OpenError;
-use super::store::Store;
-use crate::audit::RetentionLimits;
 use crate::crypto::{Keyring, RootKey};
-use crate::engine::{DEFAULT_CACHE_BYTES, STORE_FILE, create_file};
+use crate::engine::{STORE_FILE, create_file};
 use crate::seal::{SealError, SlotKind, SlotSecret};
 
 /// What opens a backup.
@@ -91,24 +88,7 @@ fn hold(
     drop(engine);
     let backup = tally.finish(&header.seal)?;
     header.seal.write(dir)?;
-    open_and_close(dir, root, now)?;
+    open_restored(dir, root, now)?.close();
     let check = check(dir, Some(root))?;
     Ok(DrillReport { backup, check })
-}
-
-/// Opens the store as a start after a restore does.
-fn open_and_close(dir: &Path, root: &RootKey, now: Timestamp) -> Result<(), OpenError> {
-    let store = Store::open(OpenStoreOptions {
-        dir,
-        root,
-        epoch: 0,
-        anchor: AnchorRule::Accept,
-        cache_bytes: DEFAULT_CACHE_BYTES,
-        strict_anchor: None,
-        audit: RetentionLimits::default(),
-        quota: None,
-        now,
-    })?;
-    store.close();
-    Ok(())
 }

@@ -39,13 +39,7 @@ impl Real {
         let simulated = SimulatedStore::new(seed);
         let store = &simulated.store;
         let namespace = bind(store, "shop", "uid-1");
-        let key = KeyId::generate().unwrap();
-        let create = CreateKey {
-            id: key,
-            namespace,
-            name: "customer".parse().unwrap(),
-        };
-        store.run(create, meta()).unwrap();
+        let key = customer_key(store, namespace, "customer");
         let ids = [(); SLOTS].map(|()| SecretId::generate().unwrap());
         Self {
             simulated,

@@ -3,14 +3,14 @@
 use std::fs;
 use std::time::Duration;
 
-use strongroom_store::audit::{Durability, Fault, READS_DIRECTORY, RetentionLimits, WhenFull};
+use strongroom_store::audit::{Fault, READS_DIRECTORY, RetentionLimits, WhenFull};
 use strongroom_store::crypto::{Keyring, RootKey};
 use strongroom_store::engine::{Batch, Change, DEFAULT_CACHE_BYTES, STORE_FILE, Table, open_file};
 use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
 
 use crate::scene::*;
-use crate::support::files::{copy, files};
+use crate::support::files::{copy, files, records};
 use crate::support::*;
 
 #[test]
@@ -60,7 +60,7 @@ fn both_chains_verify_with_every_audit_key_there_was() {
 
     // A record of a new root key that somebody changed.
     let engine = open_file(&dir.join(STORE_FILE), DEFAULT_CACHE_BYTES).unwrap();
-    let mut forged = rows(&dir, Table::Meta)[b"rekeys".as_slice()].clone();
+    let mut forged = records(&dir, Table::Meta)[b"rekeys".as_slice()].clone();
     *forged.last_mut().unwrap() ^= 1;
     let batch = Batch {
         changes: vec![Change::Put {
@@ -144,11 +144,8 @@ fn a_log_that_was_cut_goes_on_behind_the_cut() {
     let secret = f.create("db", "first");
     let read = |store: &Store| {
         let get = GetValue {
-            secret,
-            version: None,
-            stage: None,
-            durability: Durability::Batched,
             detail: "d".repeat(256),
+            ..GetValue::current(secret)
         };
         for number in 0..4_000 {
             store.value(&get, &meta()).unwrap();

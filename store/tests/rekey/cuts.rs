@@ -129,12 +129,7 @@ fn one_root_key_opens(dir: &Path, expected: &StoreObservation, changes: usize, s
 
 #[test]
 fn a_process_that_is_killed_at_any_step_leaves_exactly_one_root_key_that_opens() {
-    let (keep, dir) = used();
-    let store = open(&dir);
-    let changes = usize::try_from(store.mutation_head()).unwrap();
-    let expected = observe(&store, changes);
-    store.close();
-    drop(store);
+    let (keep, dir, expected, changes) = used_and_observed();
     let whole = keep.path().join("whole");
     copy(&dir, &whole);
     let mut steps = Vec::new();
@@ -166,12 +161,7 @@ fn a_process_that_is_killed_at_any_step_leaves_exactly_one_root_key_that_opens()
 
 #[test]
 fn what_a_power_cut_leaves_of_new_files_is_in_nobodys_way() {
-    let (keep, dir) = used();
-    let store = open(&dir);
-    let changes = usize::try_from(store.mutation_head()).unwrap();
-    let expected = observe(&store, changes);
-    store.close();
-    drop(store);
+    let (keep, dir, expected, changes) = used_and_observed();
     // Before the switch: new files cut at any length, and a seal file that was not renamed.
     let proven = keep.path().join("proven");
     copy(&dir, &proven);

@@ -27,7 +27,7 @@ use strongroom_store::seal::{SealError, SealFile, SlotSecret};
 use strongroom_store::vault::*;
 
 use scene::*;
-use support::files::{copy, files};
+use support::files::{copy, files, records};
 use support::*;
 
 #[test]
@@ -136,7 +136,7 @@ fn nothing_opens_by_what_opened_the_store_before() {
 
     // No sealed record is what it was, and no name is found where it was.
     for table in Table::ALL {
-        let (before, after) = (rows(&past, table), rows(&dir, table));
+        let (before, after) = (records(&past, table), records(&dir, table));
         let in_clear = |key: &[u8]| [b"identity".as_slice(), b"attested-since"].contains(&key);
         match table {
             Table::Due => assert_eq!(before, after),
@@ -154,7 +154,7 @@ fn nothing_opens_by_what_opened_the_store_before() {
             }
         }
     }
-    for (key, value) in rows(&dir, Table::Audit) {
+    for (key, value) in records(&dir, Table::Audit) {
         let record = MutationRecord::decode(&key, &value).unwrap();
         assert!(record.open(&old).is_err(), "change {}", record.sequence);
     }
@@ -163,9 +163,9 @@ fn nothing_opens_by_what_opened_the_store_before() {
 
     // Whoever has the old root key and an old file has old materials and data keys. They are of no use.
     let store = old.store();
-    let (mut tried, new_keys, new_values) = (0, rows(&dir, Table::DataKey), rows(&dir, Table::Version));
-    let (old_keys, old_values) = (rows(&past, Table::DataKey), rows(&past, Table::Version));
-    let materials = rows(&past, Table::KeyVersion);
+    let (mut tried, new_keys, new_values) = (0, records(&dir, Table::DataKey), records(&dir, Table::Version));
+    let (old_keys, old_values) = (records(&past, Table::DataKey), records(&past, Table::Version));
+    let materials = records(&past, Table::KeyVersion);
     for (secret, version) in views
         .iter()
         .flat_map(|secret| secret.versions.iter().map(move |version| (secret, version)))

@@ -1,18 +1,16 @@
 //! A store with something of every kind, what can be seen of it, and how it gets a new root key.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use strongroom_model::SecretBytes;
-use strongroom_model::id::{KeyId, SecretId};
+use strongroom_model::id::SecretId;
 use strongroom_model::name::CursorName;
 use strongroom_store::audit::{
     self, Actor, Author, Entry, READS_DIRECTORY, ReadChainRecord, Requester, SegmentDirectory, VerifyReport,
     reads_after,
 };
 use strongroom_store::crypto::{Keyring, PublicKey};
-use strongroom_store::engine::{STORE_FILE, Table, view_file};
 use strongroom_store::seal::{SealFile, SlotSecret};
 use strongroom_store::vault::*;
 
@@ -63,36 +61,6 @@ pub(super) fn verified(dir: &Path, key: &PublicKey) -> VerifyReport {
     audit::verify(dir, key).unwrap()
 }
 
-pub(super) fn rows(dir: &Path, table: Table) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let engine = view_file(&dir.join(STORE_FILE)).unwrap();
-    let mut rows = BTreeMap::new();
-    let mut visitor = |key: &[u8], value: &[u8]| {
-        rows.insert(key.to_vec(), value.to_vec());
-        ControlFlow::Continue(())
-    };
-    engine.snapshot().unwrap().visit(table, &mut visitor).unwrap();
-    rows
-}
-
-fn customer_key(f: &Fixture, name: &str) -> KeyId {
-    let id = KeyId::generate().unwrap();
-    let create = CreateKey {
-        id,
-        namespace: f.namespace,
-        name: name.parse().unwrap(),
-    };
-    f.store.run(create, meta()).unwrap();
-    id
-}
-
-fn under(f: &Fixture, key: KeyId, name: &str) -> SecretId {
-    let new = CreateSecret {
-        key: KeyRef::Customer(key),
-        ..new_secret(f.namespace, name, "under a key")
-    };
-    f.store.run(new, meta()).unwrap().secret.id
-}
-
 fn object() -> DeclaredObject {
     DeclaredObject {
         kind: "ManagedSecret".to_owned(),
@@ -137,13 +105,13 @@ pub(super) fn used() -> (tempfile::TempDir, PathBuf) {
     let elsewhere = bind(&f.store, "team-b", "uid-2");
     create(&f.store, elsewhere, "db", "of another namespace");
     let (enabled, disabled, destroyed) = (
-        customer_key(&f, "enabled"),
-        customer_key(&f, "disabled"),
-        customer_key(&f, "again"),
+        f.customer_key("enabled"),
+        f.customer_key("disabled"),
+        f.customer_key("again"),
     );
     let namespace = f.namespace;
     for key in [enabled, disabled, destroyed] {
-        under(&f, key, &format!("under-{key}"));
+        f.create_under(key, &format!("under-{key}"), "under a key");
         f.store.run(NewKeyVersion { namespace, key }, meta()).unwrap();
     }
     let key = disabled;
@@ -160,7 +128,7 @@ pub(super) fn used() -> (tempfile::TempDir, PathBuf) {
     };
     f.store.run(purge, meta_at(at(8 * DAY))).unwrap();
     // The name of a destroyed key is free.
-    customer_key(&f, "again");
+    f.customer_key("again");
     let deletion = Deletion {
         window_days: Some(7),
         force: false,
@@ -220,6 +188,16 @@ pub(super) struct StoreObservation {
     pub(super) cursor: Option<Vec<u8>>,
     pub(super) usage: String,
     pub(super) changes: Vec<Entry>,
+}
+
+/// A closed store with something of every kind, what can be seen of it, and the number of its changes.
+pub(super) fn used_and_observed() -> (tempfile::TempDir, PathBuf, StoreObservation, usize) {
+    let (keep, dir) = used();
+    let store = open(&dir);
+    let changes = usize::try_from(store.mutation_head()).unwrap();
+    let observation = observe(&store, changes);
+    store.close();
+    (keep, dir, observation, changes)
 }
 
 pub(super) fn observe(store: &Store, changes: usize) -> StoreObservation {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+
+use strongroom_store::engine::{STORE_FILE, Table, view_file};
 
 /// Every file below with its bytes.
 pub fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -29,6 +32,18 @@ pub fn copy(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// Key and sealed value of each record of a table of a closed store.
+pub fn records(dir: &Path, table: Table) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let engine = view_file(&dir.join(STORE_FILE)).unwrap();
+    let mut records = BTreeMap::new();
+    let mut visitor = |key: &[u8], value: &[u8]| {
+        records.insert(key.to_vec(), value.to_vec());
+        ControlFlow::Continue(())
+    };
+    engine.snapshot().unwrap().visit(table, &mut visitor).unwrap();
+    records
 }
 
 /// The store of format version 1 that is checked in.

@@ -26,7 +26,7 @@ use strongroom_model::id::{KeyId, NamespaceId, RequestId, SecretId, StoreId};
 use strongroom_model::name::{Stage, VersionId};
 use strongroom_model::time::Timestamp;
 use strongroom_model::{Hosting, SecretBytes};
-use strongroom_store::audit::{Action, Actor, Durability, MemoryReads, RetentionLimits};
+use strongroom_store::audit::{Action, Actor, MemoryReads, RetentionLimits};
 use strongroom_store::crypto::{Keyring, RootKey};
 use strongroom_store::engine::Engine;
 use strongroom_store::seal::{SealFile, SlotSecret};
@@ -216,6 +216,18 @@ impl Fixture {
         create(&self.store, self.namespace, name, first)
     }
 
+    pub fn customer_key(&self, name: &str) -> KeyId {
+        customer_key(&self.store, self.namespace, name)
+    }
+
+    pub fn create_under(&self, key: KeyId, name: &str, first: &str) -> SecretId {
+        let new = CreateSecret {
+            key: KeyRef::Customer(key),
+            ..new_secret(self.namespace, name, first)
+        };
+        self.store.run(new, meta()).unwrap().secret.id
+    }
+
     pub fn put(
         &self,
         secret: SecretId,
@@ -260,18 +272,8 @@ pub fn bind(store: &Store, name: &str, uid: &str) -> NamespaceId {
 }
 
 pub fn new_secret(namespace: NamespaceId, name: &str, first: &str) -> CreateSecret {
-    CreateSecret {
-        id: SecretId::generate().unwrap(),
-        namespace,
-        name: name.parse().unwrap(),
-        description: String::new(),
-        labels: BTreeMap::new(),
-        key: KeyRef::Default,
-        version: version("v1"),
-        value: value(first),
-        object: None,
-        recovery: Recovery::Window,
-    }
+    let id = SecretId::generate().unwrap();
+    CreateSecret::new(id, namespace, name.parse().unwrap(), version("v1"), value(first))
 }
 
 pub fn create(store: &Store, namespace: NamespaceId, name: &str, first: &str) -> SecretId {
@@ -367,11 +369,9 @@ pub fn get(
     stage: Option<Stage>,
 ) -> Result<String, StoreError> {
     let get = GetValue {
-        secret,
         version: version.map(|id| id.parse().unwrap()),
         stage,
-        durability: Durability::Batched,
-        detail: String::new(),
+        ..GetValue::current(secret)
     };
     store.value(&get, &meta()).map(|read| text(&read))
 }

@@ -32,9 +32,12 @@ impl SimulatedStore {
         disk.set_len(bytes.len() as u64).unwrap();
         disk.write(0, &bytes).unwrap();
         disk.sync().unwrap();
-        let (seal, root, faults) = (SealFile::load(&dir).unwrap(), root(&dir), Faults::default());
-        let keyring = Keyring::derive(&root, seal.store());
-        let (engine, store) = open(keyring, &disk, &faults, None);
+        let seal = SealFile::load(&dir).unwrap();
+        Self::on(seal, root(&dir), disk, Faults::default(), None)
+    }
+
+    fn on(seal: SealFile, root: RootKey, disk: SimulatedDisk, faults: Faults, quota: Option<Quota>) -> Self {
+        let (engine, store) = open(Keyring::derive(&root, seal.store()), &disk, &faults, quota);
         Self {
             seal,
             root,
@@ -42,7 +45,7 @@ impl SimulatedStore {
             faults,
             engine,
             store,
-            quota: None,
+            quota,
         }
     }
 
@@ -59,17 +62,7 @@ impl SimulatedStore {
         } = self;
         store.close();
         drop((engine, store));
-        let quota = Some(quota);
-        let (engine, store) = open(Keyring::derive(&root, seal.store()), &disk, &faults, quota);
-        Self {
-            seal,
-            root,
-            disk,
-            faults,
-            engine,
-            store,
-            quota,
-        }
+        Self::on(seal, root, disk, faults, Some(quota))
     }
 
     /// The power goes, and comes back.

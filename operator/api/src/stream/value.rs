@@ -87,6 +87,15 @@ impl DeliveredValue {
     }
 }
 
+impl proto::Value {
+    /// What it takes of a node's window, and what the node gives back as credit.
+    #[must_use]
+    pub fn window_bytes(&self) -> usize {
+        let keys = self.keys.iter();
+        keys.map(|key| key.name.len() + key.value.len()).sum()
+    }
+}
+
 impl TryFrom<proto::Value> for DeliveredValue {
     type Error = ValueError;
 

@@ -75,14 +75,8 @@ pub fn certificate_condition(
         reason,
         message,
     } = say(certificate, object, schedule, now);
-    condition(
-        ConditionType::CertificateCurrent,
-        status,
-        reason,
-        message,
-        generation,
-        Time(now),
-    )
+    let type_ = ConditionType::CertificateCurrent;
+    condition(type_, status, reason, message, generation, Time(now))
 }
 
 /// `CertificateCurrent` where no more is known of the certificate than what the status said of it, because an

@@ -174,14 +174,8 @@ pub fn rotation_condition(
         }
         (RotateNow::Asked(_) | RotateNow::Nothing, _) => message,
     };
-    Some(condition(
-        ConditionType::Rotated,
-        status,
-        reason,
-        message,
-        generation,
-        Time(now),
-    ))
+    let type_ = ConditionType::Rotated;
+    Some(condition(type_, status, reason, message, generation, Time(now)))
 }
 
 /// `GeneratorCurrent`, where keys were made by other settings than they have now. Nothing is made anew by
@@ -240,14 +234,8 @@ pub fn seal_condition(
         );
         (ConditionStatus::False, Reason::SealOld, message)
     };
-    Some(condition(
-        ConditionType::SealCurrent,
-        status,
-        reason,
-        message,
-        generation,
-        Time(now),
-    ))
+    let type_ = ConditionType::SealCurrent;
+    Some(condition(type_, status, reason, message, generation, Time(now)))
 }
 
 /// How many volumes are named that are behind.
@@ -281,14 +269,8 @@ pub fn delivery_condition(
         );
         (ConditionStatus::False, Reason::VolumesBehind, message)
     };
-    Some(condition(
-        ConditionType::Delivered,
-        status,
-        reason,
-        message,
-        generation,
-        Time(now),
-    ))
+    let type_ = ConditionType::Delivered;
+    Some(condition(type_, status, reason, message, generation, Time(now)))
 }
 
 /// Kubernetes keeps times in whole seconds; messages say no more than the status does.

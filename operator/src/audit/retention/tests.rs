@@ -9,7 +9,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::{Json, Router};
 use strongroom_model::id::SecretId;
 use strongroom_process::MetricRegistry;
-use strongroom_store::audit::{self, Durability, RetentionLimits, WhenFull};
+use strongroom_store::audit::{self, RetentionLimits, WhenFull};
 use strongroom_store::vault::{GetValue, RecordCheckpoint};
 use strongroom_testing::store::{Fixture, NOW, meta};
 use strongroom_testing::wait::{until, within};
@@ -67,11 +67,8 @@ impl Scene {
 
     fn read(&self) -> Result<(), StoreError> {
         let get = GetValue {
-            secret: self.secret,
-            version: None,
-            stage: None,
-            durability: Durability::Batched,
             detail: "d".repeat(256),
+            ..GetValue::current(self.secret)
         };
         self.fixture.store.value(&get, &meta()).map(drop)
     }

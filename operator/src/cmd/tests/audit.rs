@@ -4,18 +4,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use strongroom_model::id::SecretId;
-use strongroom_store::audit::{Actor, Circumstances, Durability};
+use strongroom_store::audit::{Actor, Circumstances};
 use strongroom_store::vault::{ExternalRequest, GetValue, Meta, Store};
 
 use super::{CommandError, Fixture, NOW, meta, running, strongroom};
 
 fn ask(store: &Store, secret: SecretId, version: &str, who: &str, millis: u64) -> bool {
     let get = GetValue {
-        secret,
         version: Some(version.parse().unwrap()),
-        stage: None,
-        durability: Durability::Batched,
-        detail: String::new(),
+        ..GetValue::current(secret)
     };
     let asked = ExternalRequest {
         arrived: Instant::now(),

@@ -9,7 +9,7 @@ use std::pin::pin;
 use futures::{FutureExt as _, StreamExt as _};
 use kube::ResourceExt;
 use serde_json::{Value as Json, json};
-use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule};
 use strongroom_model::name::NamespaceName;
 use strongroom_rules::declaration::{DeclarationScope, Digest};
 use strongroom_store::audit::{Action, Actor, Author, Entry, Requester};
@@ -20,6 +20,7 @@ use super::state::{self, WatchEvent};
 use super::{Declarations, begin, events, saw_namespaces, take};
 use crate::controllers::cached_object::CachedObject;
 use crate::controllers::deletion;
+use crate::controllers::runtime::Reconciler;
 use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, now};
 
 /// A world in which changes count, and an object that is not reconciled yet.
@@ -384,7 +385,7 @@ async fn each_kind_is_taken_in() {
     let mut schedule = old;
     schedule["metadata"]["uid"] = json!("s-1");
     let schedule = serde_json::from_value(schedule).unwrap();
-    crate::controllers::rotation_schedule::reconcile_at(&schedule, &world.ctx, now())
+    RotationSchedule::reconcile(&schedule, &world.ctx, now())
         .await
         .unwrap_or_else(|_| kube::runtime::controller::Action::await_change());
     for kind in ["SecretPolicy", "RotationSchedule"] {

@@ -15,5 +15,3 @@ pub(super) mod watch;
 mod tests;
 
 pub(crate) use self::queue::KeyQueue;
-#[cfg(test)]
-pub(crate) use self::reconcile::reconcile_at;

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
+use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::EncryptionKey;
 use strongroom_rules::encryption_key::{KeyPlan, KeyStep, KeyVerdict, plan};
+use strongroom_rules::managed_secret::conditions::ReadySummary;
 
 use super::observe::{self, ObservedKey};
 use super::{apply, status};
@@ -23,52 +25,45 @@ impl Reconciler for EncryptionKey {
     const BREAKS_OFF: bool = true;
 
     async fn reconcile(kept: &CachedObject<Self>, ctx: &Ctx, now: Timestamp) -> Result<Action, Failure> {
-        reconcile_at(kept, ctx, now).await
-    }
-}
-
-/// Brings one object to what it asks for, and says how it went.
-pub(crate) async fn reconcile_at(
-    kept: &CachedObject<EncryptionKey>,
-    ctx: &Ctx,
-    now: Timestamp,
-) -> Result<Action, Failure> {
-    if let Extent::Nothing(why) = kept.extent() {
-        if let Some(read) = left_out::look(ctx, &ctx.left_out.keys, kept, why).await? {
-            status::left_out(ctx, &read.object, why, now).await?;
-            ctx.left_out.keys.mark_reported(kept, why);
-        }
-        return Ok(Action::await_change());
-    }
-    let identity = Identity::from_object(kept);
-    let authorship = declarations::take(ctx, "EncryptionKey", kept).await?;
-    let object = match kept.parse() {
-        Ok(object) => object,
-        Err(misfit) => {
-            status::unreadable(ctx, kept, &identity, &misfit, now).await?;
+        if let Extent::Nothing(why) = kept.extent() {
+            if let Some(read) = left_out::look(ctx, &ctx.left_out.keys, kept, why).await? {
+                status::not_reconciled(ctx, &read.object, &why.into(), now).await?;
+                ctx.left_out.keys.mark_reported(kept, why);
+            }
             return Ok(Action::await_change());
         }
-    };
-    let mut steps = KeyWalk {
-        object: &object,
-        identity: &identity,
-    };
-    let outcome = walk(&mut steps, ctx, &identity, &authorship, now).await;
-    // What waits for something else is done later, and still because of this.
-    if matches!(&outcome, Ok((_, plan)) if matches!(plan.verdict, KeyVerdict::Ready { .. })) {
-        ctx.declarations.settle(&authorship);
+        let identity = Identity::from_object(kept);
+        let authorship = declarations::take(ctx, "EncryptionKey", kept).await?;
+        let object = match kept.parse() {
+            Ok(object) => object,
+            Err(misfit) => {
+                // An older CRD let it in.
+                let standing = ReadySummary::failed(Reason::SourceInvalid, misfit.to_string());
+                status::not_reconciled(ctx, kept, &standing, now).await?;
+                return Ok(Action::await_change());
+            }
+        };
+        let mut steps = KeyWalk {
+            object: &object,
+            identity: &identity,
+        };
+        let outcome = walk(&mut steps, ctx, &identity, &authorship, now).await;
+        // What waits for something else is done later, and still because of this.
+        if matches!(&outcome, Ok((_, plan)) if matches!(plan.verdict, KeyVerdict::Ready { .. })) {
+            ctx.declarations.settle(&authorship);
+        }
+        ctx.metrics
+            .reconciled("EncryptionKey", outcome.as_ref().err().map(Failure::class));
+        let reported = status::report(ctx, &object, &identity, &outcome, now).await;
+        let (_, plan) = outcome?;
+        reported?;
+        ctx.backoff.forget(&identity.uid);
+        Ok(plan.wake.map_or_else(Action::await_change, |wake| {
+            let left = wake.duration_since(now).max(SignedDuration::ZERO);
+            // A little late rather than a little early: an early look would find that it is not time yet.
+            Action::requeue(left.unsigned_abs() + Duration::from_millis(50))
+        }))
     }
-    ctx.metrics
-        .reconciled("EncryptionKey", outcome.as_ref().err().map(Failure::class));
-    let reported = status::report(ctx, &object, &identity, &outcome, now).await;
-    let (_, plan) = outcome?;
-    reported?;
-    ctx.backoff.forget(&identity.uid);
-    Ok(plan.wake.map_or_else(Action::await_change, |wake| {
-        let left = wake.duration_since(now).max(SignedDuration::ZERO);
-        // A little late rather than a little early: an early look would find that it is not time yet.
-        Action::requeue(left.unsigned_abs() + Duration::from_millis(50))
-    }))
 }
 
 /// The steps of one object.

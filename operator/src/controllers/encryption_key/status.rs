@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{EncryptionKey, EncryptionKeyState, EncryptionKeyStatus};
 use strongroom_rules::encryption_key::KeyPlan;
 use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
@@ -10,7 +9,7 @@ use strongroom_store::vault::KeyState;
 
 use super::observe::ObservedKey;
 use crate::controllers::Ctx;
-use crate::controllers::cached_object::{CachedObject, SchemaMismatch, TooLarge};
+use crate::controllers::cached_object::CachedObject;
 use crate::controllers::failure::Failure;
 use crate::controllers::identity::Identity;
 use crate::controllers::runtime::status_writer::{self, StatusSubject, time};
@@ -41,37 +40,14 @@ pub(super) async fn report(
     write(ctx, identity, &before, &standing, known, now).await
 }
 
-/// Writes that the object does not fit its type: an older CRD let it in.
-pub(super) async fn unreadable(
+/// Writes why nothing is done for the object, of which nothing else is known.
+pub(super) async fn not_reconciled(
     ctx: &Ctx,
     kept: &CachedObject<EncryptionKey>,
-    identity: &Identity,
-    misfit: &SchemaMismatch,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let standing = ReadySummary::failed(Reason::SourceInvalid, misfit.to_string());
-    write_summary(ctx, kept, identity, &standing, now).await
-}
-
-/// Writes that nothing is done for the object, for want of room.
-pub(super) async fn left_out(
-    ctx: &Ctx,
-    kept: &CachedObject<EncryptionKey>,
-    why: TooLarge,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let standing = ReadySummary::failed(Reason::NamespaceObjectsTooLarge, why.to_string());
-    write_summary(ctx, kept, &Identity::from_object(kept), &standing, now).await
-}
-
-/// Writes how an object stands of which nothing else is known.
-async fn write_summary(
-    ctx: &Ctx,
-    kept: &CachedObject<EncryptionKey>,
-    identity: &Identity,
     standing: &ReadySummary,
     now: Timestamp,
 ) -> Result<(), Failure> {
+    let identity = &Identity::from_object(kept);
     let before: EncryptionKeyStatus = kept.status().unwrap_or_default();
     write(ctx, identity, &before, standing, before.clone(), now).await
 }

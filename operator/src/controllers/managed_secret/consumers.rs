@@ -107,12 +107,13 @@ pub(super) fn replaced_versions(native: &NativeSecretStatus) -> Vec<ReplacedVers
 mod tests {
     use jiff::SignedDuration;
     use serde_json::json;
+    use strongroom_crds::v1alpha1::ManagedSecret;
     use strongroom_rules::policy::Identity;
 
     use crate::consumers::ConsumerIndex;
     use crate::consumers::readers::ReaderIdentity;
     use crate::consumers::volumes::{FollowedVersion, VolumeOwner, VolumeSecret};
-    use crate::controllers::managed_secret::reconcile_at;
+    use crate::controllers::runtime::Reconciler;
     use crate::controllers::testing::{ControllerFixture, NS, generated, now, says};
     use crate::kube::watch::WatchChange;
 
@@ -170,7 +171,7 @@ mod tests {
         let pods = world.ctx.consumers.pods();
         let _ = pods.change(None, &started("new", later, variable()));
         let kept = world.kept("db");
-        let next = reconcile_at(&kept, &world.ctx, later).await.unwrap();
+        let next = ManagedSecret::reconcile(&kept, &world.ctx, later).await.unwrap();
         assert!(format!("{next:?}").contains("60.05"), "{next:?}");
         world.watch("db");
         let expected =

@@ -31,9 +31,6 @@ pub(super) mod watch;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
-pub(crate) use self::reconcile::reconcile_at;
-
 /// How closely to look at the native Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NativeCheck {

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
+use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_rules::managed_secret::conditions::ReadySummary;
 use strongroom_rules::managed_secret::plan::{self, SecretPlan, SecretStep, VersionReason};
 use strongroom_rules::managed_secret::verdict::SecretVerdict;
 use strongroom_rules::rotation::{RotationStep, RotationTrigger};
@@ -37,38 +39,29 @@ impl Reconciler for ManagedSecret {
     const BREAKS_OFF: bool = false;
 
     async fn reconcile(kept: &CachedObject<Self>, ctx: &Ctx, now: Timestamp) -> Result<Action, Failure> {
-        reconcile_at(kept, ctx, now).await
-    }
-}
-
-/// Brings one object to what it asks for, and says how it went.
-pub(crate) async fn reconcile_at(
-    kept: &CachedObject<ManagedSecret>,
-    ctx: &Ctx,
-    now: Timestamp,
-) -> Result<Action, Failure> {
-    let read = match kept.extent() {
-        Extent::Whole => return reconcile_whole(kept, ctx, now).await,
-        Extent::Outline => left_out::read_again(ctx, kept).await,
-        Extent::Nothing(why) => left_out::look(ctx, &ctx.left_out.managed_secrets, kept, why).await,
-    };
-    let read = read.inspect_err(|error| {
-        let class = class_of(error);
-        ctx.metrics.reconciled("ManagedSecret", Some(class));
-    })?;
-    match (read, kept.extent()) {
-        // It is gone, or its condition says so already.
-        (None, _) => Ok(Action::await_change()),
-        (Some(read), Extent::Nothing(why)) => {
-            status::left_out(ctx, &read.object, why, now).await?;
-            ctx.left_out.managed_secrets.mark_reported(kept, why);
-            Ok(Action::await_change())
+        let read = match kept.extent() {
+            Extent::Whole => return reconcile_whole(kept, ctx, now).await,
+            Extent::Outline => left_out::read_again(ctx, kept).await,
+            Extent::Nothing(why) => left_out::look(ctx, &ctx.left_out.managed_secrets, kept, why).await,
+        };
+        let read = read.inspect_err(|error| {
+            let class = class_of(error);
+            ctx.metrics.reconciled("ManagedSecret", Some(class));
+        })?;
+        match (read, kept.extent()) {
+            // It is gone, or its condition says so already.
+            (None, _) => Ok(Action::await_change()),
+            (Some(read), Extent::Nothing(why)) => {
+                status::not_reconciled(ctx, &read.object, &why.into(), now).await?;
+                ctx.left_out.managed_secrets.mark_reported(kept, why);
+                Ok(Action::await_change())
+            }
+            (Some(read), Extent::Outline | Extent::Whole) => reconcile_whole(&read.object, ctx, now).await,
         }
-        (Some(read), Extent::Outline | Extent::Whole) => reconcile_whole(&read.object, ctx, now).await,
     }
 }
 
-/// [`reconcile_at`] with an object that is whole.
+/// [`Reconciler::reconcile`] with an object that is whole.
 async fn reconcile_whole(
     kept: &CachedObject<ManagedSecret>,
     ctx: &Ctx,
@@ -78,8 +71,10 @@ async fn reconcile_whole(
     let authorship = declarations::take(ctx, "ManagedSecret", kept).await;
     let object = match kept.parse() {
         Ok(object) => object,
-        Err(error) => {
-            status::unreadable(ctx, kept, &identity, &error, now).await?;
+        Err(misfit) => {
+            // An older CRD let it in.
+            let standing = ReadySummary::failed(Reason::SourceInvalid, misfit.to_string());
+            status::not_reconciled(ctx, kept, &standing, now).await?;
             authorship?;
             return Ok(Action::await_change());
         }

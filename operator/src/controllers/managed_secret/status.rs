@@ -1,7 +1,7 @@
 //! The status of a `ManagedSecret`: what is known of its secret, never a value or a hash of one.
 
 use jiff::{SignedDuration, Timestamp};
-use strongroom_crds::condition::{ConditionType, Reason};
+use strongroom_crds::condition::ConditionType;
 use strongroom_crds::v1alpha1::{
     FormerVersion, ManagedSecret, ManagedSecretStatus, NativeSecretStatus, PendingDeletion, VersionStatus,
 };
@@ -19,7 +19,7 @@ use super::observe::ObservedSecret;
 use super::sealed::SealedFor;
 use super::{certificate, consumers, holder};
 use crate::controllers::Ctx;
-use crate::controllers::cached_object::{CachedObject, SchemaMismatch, TooLarge};
+use crate::controllers::cached_object::CachedObject;
 use crate::controllers::failure::Failure;
 use crate::controllers::identity::Identity;
 use crate::controllers::runtime::expected_status::StatusWrite;
@@ -92,37 +92,14 @@ fn own<'a>(observed: &'a ObservedSecret, identity: &Identity) -> Option<&'a Secr
     })
 }
 
-/// Writes that the object does not fit its type: an older CRD let it in.
-pub(super) async fn unreadable(
+/// Writes why nothing is done for the object, of which nothing else is known.
+pub(super) async fn not_reconciled(
     ctx: &Ctx,
     kept: &CachedObject<ManagedSecret>,
-    identity: &Identity,
-    misfit: &SchemaMismatch,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let standing = ReadySummary::failed(Reason::SourceInvalid, misfit.to_string());
-    write_summary(ctx, kept, identity, &standing, now).await
-}
-
-/// Writes that nothing is done for the object, for want of room.
-pub(super) async fn left_out(
-    ctx: &Ctx,
-    kept: &CachedObject<ManagedSecret>,
-    why: TooLarge,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let standing = ReadySummary::failed(Reason::NamespaceObjectsTooLarge, why.to_string());
-    write_summary(ctx, kept, &Identity::from_object(kept), &standing, now).await
-}
-
-/// Writes how an object stands of which nothing else is known.
-async fn write_summary(
-    ctx: &Ctx,
-    kept: &CachedObject<ManagedSecret>,
-    identity: &Identity,
     standing: &ReadySummary,
     now: Timestamp,
 ) -> Result<(), Failure> {
+    let identity = &Identity::from_object(kept);
     let before = before(ctx, identity, || kept.status());
     let conditions = ready_conditions(standing, Some(identity.generation), now);
     let status = ManagedSecretStatus {

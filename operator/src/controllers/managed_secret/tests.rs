@@ -10,8 +10,10 @@ mod spec;
 
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
+use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_testing::store::{meta, new_secret, new_version, value_under};
 
+use crate::controllers::runtime::Reconciler;
 use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, now, says};
 
 fn native(name: &str) -> String {
@@ -48,9 +50,7 @@ async fn a_status_that_the_watch_has_not_brought_back_is_not_written_again() {
     let kept = world.kept("db");
     let status = format!("PATCH {}/status", ControllerFixture::path("db"));
     for writes in [1, 0, 0] {
-        crate::controllers::managed_secret::reconcile_at(&kept, &world.ctx, now())
-            .await
-            .unwrap();
+        ManagedSecret::reconcile(&kept, &world.ctx, now()).await.unwrap();
         let written = world.api.log().into_iter().filter(|line| *line == status);
         assert_eq!(written.count(), writes);
     }

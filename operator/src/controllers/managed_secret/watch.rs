@@ -175,8 +175,8 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::reconcile_at;
     use super::*;
+    use crate::controllers::runtime::Reconciler;
     use crate::controllers::testing::{ControllerFixture, generated, now};
 
     #[tokio::test]
@@ -222,7 +222,7 @@ mod tests {
         // The cache has the object, and what was written has not come back.
         let write = async |world: &ControllerFixture| {
             let kept = world.kept("db");
-            reconcile_at(&kept, &world.ctx, now()).await.unwrap();
+            ManagedSecret::reconcile(&kept, &world.ctx, now()).await.unwrap();
             assert_ne!(kept.resource_version(), world.kept("db").resource_version());
         };
         write(&world).await;

@@ -8,6 +8,3 @@ pub(super) mod watch;
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-pub(crate) use self::reconcile::reconcile_at;

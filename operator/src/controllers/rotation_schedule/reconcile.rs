@@ -28,49 +28,40 @@ impl Reconciler for RotationSchedule {
     const BREAKS_OFF: bool = false;
 
     async fn reconcile(kept: &CachedObject<Self>, ctx: &Ctx, now: Timestamp) -> Result<Action, Failure> {
-        reconcile_at(kept, ctx, now).await
-    }
-}
-
-/// Says what the schedule does.
-pub(crate) async fn reconcile_at(
-    kept: &CachedObject<RotationSchedule>,
-    ctx: &Ctx,
-    now: Timestamp,
-) -> Result<Action, Failure> {
-    if kept.meta().deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
-    }
-    // Nothing is done in the store because of it, so that this is all that there is on record of who wrote
-    // it.
-    let authorship = declarations::take(ctx, "RotationSchedule", kept).await?;
-    ctx.declarations.settle(&authorship);
-    note_author(ctx, kept).await?;
-    if let Extent::Nothing(why) = kept.extent() {
-        if let Some(read) = left_out::look(ctx, &ctx.left_out.schedules, kept, why).await? {
-            status::left_out(ctx, &read.object, why, now).await?;
-            ctx.left_out.schedules.mark_reported(kept, why);
+        if kept.meta().deletion_timestamp.is_some() {
+            return Ok(Action::await_change());
         }
+        // Nothing is done in the store because of it, so that this is all that there is on record of who
+        // wrote it.
+        let authorship = declarations::take(ctx, "RotationSchedule", kept).await?;
+        ctx.declarations.settle(&authorship);
+        note_author(ctx, kept).await?;
+        if let Extent::Nothing(why) = kept.extent() {
+            if let Some(read) = left_out::look(ctx, &ctx.left_out.schedules, kept, why).await? {
+                status::left_out(ctx, &read.object, why, now).await?;
+                ctx.left_out.schedules.mark_reported(kept, why);
+            }
+            ctx.metrics
+                .rotates(&kept.namespace().unwrap_or_default(), &kept.name_any(), None);
+            return Ok(Action::await_change());
+        }
+        let outcome = status::refresh(ctx, kept, now).await;
         ctx.metrics
-            .rotates(&kept.namespace().unwrap_or_default(), &kept.name_any(), None);
-        return Ok(Action::await_change());
+            .reconciled("RotationSchedule", outcome.as_ref().err().map(Failure::class));
+        let next = outcome?;
+        ctx.metrics
+            .rotates(&kept.namespace().unwrap_or_default(), &kept.name_any(), next);
+        ctx.backoff.forget(&kept.uid().unwrap_or_default());
+        let wait = next.map_or(RECHECK_INTERVAL, |next| {
+            // A rotation that is due happens at its secret; the status follows shortly after.
+            let until = next
+                .duration_since(now)
+                .max(jiff::SignedDuration::ZERO)
+                .unsigned_abs();
+            RECHECK_INTERVAL.min(until + Duration::from_secs(2))
+        });
+        Ok(Action::requeue(wait))
     }
-    let outcome = status::refresh(ctx, kept, now).await;
-    ctx.metrics
-        .reconciled("RotationSchedule", outcome.as_ref().err().map(Failure::class));
-    let next = outcome?;
-    ctx.metrics
-        .rotates(&kept.namespace().unwrap_or_default(), &kept.name_any(), next);
-    ctx.backoff.forget(&kept.uid().unwrap_or_default());
-    let wait = next.map_or(RECHECK_INTERVAL, |next| {
-        // A rotation that is due happens at its secret; the status follows shortly after.
-        let until = next
-            .duration_since(now)
-            .max(jiff::SignedDuration::ZERO)
-            .unsigned_abs();
-        RECHECK_INTERVAL.min(until + Duration::from_secs(2))
-    });
-    Ok(Action::requeue(wait))
 }
 
 /// Takes in who wrote the schedule, where there are default secrets, and has those looked at that it claims.

@@ -82,7 +82,7 @@ pub(super) async fn left_out(
 ) -> Result<(), Failure> {
     let before: RotationScheduleStatus = kept.status().unwrap_or_default();
     let generation = kept.meta().generation;
-    let standing = ReadySummary::failed(Reason::NamespaceObjectsTooLarge, why.to_string());
+    let standing = ReadySummary::from(why);
     let conditions = ready_conditions(&standing, generation, now);
     let status = RotationScheduleStatus {
         observed_generation: generation,

@@ -20,7 +20,5 @@ pub(crate) use self::index::ProductIndex;
 pub(crate) use self::publish::publish_once;
 pub(super) use self::publish::run;
 #[cfg(test)]
-pub(crate) use self::reconcile::reconcile_at;
-#[cfg(test)]
 pub(crate) use self::watch::follow;
 pub(super) use self::watch::secret_products;

@@ -33,31 +33,22 @@ impl Reconciler for SecretProduct {
     const BREAKS_OFF: bool = true;
 
     async fn reconcile(kept: &CachedObject<Self>, ctx: &Ctx, now: Timestamp) -> Result<Action, Failure> {
-        reconcile_at(kept, ctx, now).await
+        if kept.meta().deletion_timestamp.is_some() {
+            return Ok(Action::await_change());
+        }
+        let authorship = declarations::take(ctx, SecretProduct::KIND, kept).await?;
+        // What was recorded before decides whose product it is, and so do the UIDs of namespaces.
+        if !(ctx.product_index.is_recorded() && ctx.product_index.namespaces_listed()) {
+            return Ok(Action::requeue(LIST_DELAY));
+        }
+        let outcome = on_behalf_of(authorship.requester().clone(), attempt(kept, ctx, now)).await;
+        ctx.metrics
+            .reconciled(SecretProduct::KIND, outcome.as_ref().err().map(Failure::class));
+        let action = outcome?;
+        ctx.declarations.settle(&authorship);
+        ctx.backoff.forget(&kept.uid().unwrap_or_default());
+        Ok(action)
     }
-}
-
-/// Has the store record the product, and says how it stands.
-pub(crate) async fn reconcile_at(
-    kept: &CachedObject<SecretProduct>,
-    ctx: &Ctx,
-    now: Timestamp,
-) -> Result<Action, Failure> {
-    if kept.meta().deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
-    }
-    let authorship = declarations::take(ctx, SecretProduct::KIND, kept).await?;
-    // What was recorded before decides whose product it is, and so do the UIDs of namespaces.
-    if !(ctx.product_index.is_recorded() && ctx.product_index.namespaces_listed()) {
-        return Ok(Action::requeue(LIST_DELAY));
-    }
-    let outcome = on_behalf_of(authorship.requester().clone(), attempt(kept, ctx, now)).await;
-    ctx.metrics
-        .reconciled(SecretProduct::KIND, outcome.as_ref().err().map(Failure::class));
-    let action = outcome?;
-    ctx.declarations.settle(&authorship);
-    ctx.backoff.forget(&kept.uid().unwrap_or_default());
-    Ok(action)
 }
 
 async fn attempt(kept: &CachedObject<SecretProduct>, ctx: &Ctx, now: Timestamp) -> Result<Action, Failure> {

@@ -5,7 +5,7 @@ use axum::http::{Method, Request, Version, header};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value as Json, json};
-use strongroom_store::vault::ObjectChange;
+use strongroom_store::vault::{ObjectChange, PendingAttestation};
 use strongroom_testing::store::Fixture;
 
 use super::*;
@@ -106,6 +106,10 @@ impl Scene {
         client.request(request).await.ok().map(|answer| answer.status())
     }
 
+    fn kept(&self) -> Vec<PendingAttestation> {
+        self.world.gateway.store.pending_attestations().unwrap()
+    }
+
     async fn hand(&self, client: &GatewayClient, handed: &Json) -> Option<StatusCode> {
         self.ask(client, ATTESTATIONS_PATH, handed.to_string().into_bytes())
             .await
@@ -120,7 +124,7 @@ async fn what_the_webhook_hands_over_is_kept_when_it_is_acknowledged() {
         scene.hand(&webhook, &handed("u-1")).await,
         Some(StatusCode::NO_CONTENT)
     );
-    let kept = scene.world.gateway.store.pending_attestations().unwrap();
+    let kept = scene.kept();
     assert_eq!(kept.len(), 1);
     assert_eq!(
         (kept[0].namespace.as_str(), kept[0].uid.as_str()),
@@ -128,7 +132,7 @@ async fn what_the_webhook_hands_over_is_kept_when_it_is_acknowledged() {
     );
     // The same again is one.
     scene.hand(&webhook, &handed("u-1")).await.unwrap();
-    assert_eq!(scene.world.gateway.store.pending_attestations().unwrap().len(), 1);
+    assert_eq!(scene.kept().len(), 1);
     // Nothing else can be asked here.
     for path in ["/", "/healthz", "/v1/namespaces/shop/secrets"] {
         assert_eq!(
@@ -187,15 +191,7 @@ async fn nobody_but_the_webhook_is_let_in() {
     ] {
         assert_eq!(scene.hand(&client, &handed("u-1")).await, None, "{who}");
     }
-    assert!(
-        scene
-            .world
-            .gateway
-            .store
-            .pending_attestations()
-            .unwrap()
-            .is_empty()
-    );
+    assert!(scene.kept().is_empty());
 }
 
 #[tokio::test]
@@ -224,15 +220,7 @@ async fn what_is_too_much_or_nonsense_is_refused() {
             "{field}"
         );
     }
-    assert!(
-        scene
-            .world
-            .gateway
-            .store
-            .pending_attestations()
-            .unwrap()
-            .is_empty()
-    );
+    assert!(scene.kept().is_empty());
 }
 
 #[tokio::test]

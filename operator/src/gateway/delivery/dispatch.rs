@@ -16,7 +16,7 @@ use super::node_view::{NodeView, SentPointer, SubscribedSecret, Subscription, Va
 use crate::gateway::Gateway;
 use crate::gateway::problem::Problem;
 use crate::gateway::request::RequestContext;
-use crate::gateway::request::record::about_impossible_name;
+use crate::gateway::request::record::{about_impossible_name, note_about};
 
 /// Works off at most so many subscriptions. It reads the store: run it where that holds nobody up.
 pub(super) fn dispatch(gateway: &Gateway, view: &mut NodeView, most: usize) -> Vec<Message> {
@@ -161,12 +161,7 @@ fn send_diff(
             return Ok(());
         }
         let value = read(gateway, request, found).map_err(|problem| (*place, problem))?;
-        let bytes = value
-            .keys
-            .iter()
-            .map(|key| key.name.len() + key.value.len())
-            .sum();
-        view.send(found.key.clone(), bytes);
+        view.send(found.key.clone(), value.window_bytes());
         messages.push(Message::Value(value));
         if let Some(subscription) = view.get_mut(volume) {
             subscription.fetch.remove(place);
@@ -318,11 +313,9 @@ fn shows(subscription: &Subscription, place: usize, subscribed: &SubscribedSecre
 /// Reads a value for a pod.
 fn read(gateway: &Gateway, request: &RequestContext, found: &ReadableVersion) -> Result<Value, Problem> {
     let get = GetValue {
-        secret: found.key.0,
         version: Some(found.key.1.clone()),
-        stage: None,
         durability: gateway.durability,
-        detail: String::new(),
+        ..GetValue::current(found.key.0)
     };
     let read = gateway.store.value(&get, &request.meta(&found.statements))?;
     let keys = read.value.into_keys();
@@ -348,11 +341,8 @@ fn record_read(
     found: &ReadableVersion,
 ) -> Result<(), Problem> {
     let note = AuditNote {
-        namespace: subscribed.path.namespace().parsed().cloned(),
-        secret: subscribed.path.parsed().cloned(),
-        secret_id: Some(found.key.0),
         version: Some(found.key.1.clone()),
-        ..AuditNote::new(audit::Action::GetSecretValue)
+        ..note_about(audit::Action::GetSecretValue, &subscribed.path, Some(found.key.0))
     };
     Ok(gateway
         .store
@@ -367,11 +357,8 @@ fn record_refusal(
 ) -> Result<(), Problem> {
     let note = AuditNote {
         outcome: AuditOutcome::Refused(refused.record.as_str().to_owned()),
-        namespace: subscribed.path.namespace().parsed().cloned(),
-        secret: subscribed.path.parsed().cloned(),
-        secret_id: refused.secret,
         detail: about_impossible_name(&subscribed.path),
-        ..AuditNote::new(audit::Action::GetSecretValue)
+        ..note_about(audit::Action::GetSecretValue, &subscribed.path, refused.secret)
     };
     Ok(gateway
         .store

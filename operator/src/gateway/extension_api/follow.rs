@@ -25,7 +25,7 @@ use super::trust::{
     AUTHENTICATION_CONFIG_MAP, ClientIdentity, GatewayClient, RequestHeaderConfig, SharedTrust, TrustError,
     build_trust, gateway_client,
 };
-use crate::gateway::tls::owner::{owner, owns};
+use crate::gateway::tls::owner::{CertificateSecretError, owner, owns};
 use crate::gateway::tls::{TlsError, client_secret_name};
 use crate::kube::field_manager;
 use crate::kube::{in_words, watch_in_words};
@@ -69,12 +69,8 @@ enum Failure {
     Trust(#[from] TrustError),
     #[error("{}", in_words(.0))]
     Cluster(#[from] kube::Error),
-    #[error(
-        "Secret `{0}` exists and was not created by strongroom, so it is left as it is; delete it, and strongroom creates it"
-    )]
-    NotOurs(String),
-    #[error("Service `{0}` does not exist, and the certificate is for it")]
-    NoService(String),
+    #[error(transparent)]
+    Secret(#[from] CertificateSecretError),
 }
 
 impl Follower {
@@ -237,11 +233,11 @@ impl Follower {
                 return Ok(held);
             }
             if found.as_ref().is_some_and(|found| !is_ours(found)) {
-                return Err(Failure::NotOurs(self.own()));
+                return Err(CertificateSecretError::NotOurs(self.own()).into());
             }
             let owner = owner
                 .clone()
-                .ok_or_else(|| Failure::NoService(self.service.clone()))?;
+                .ok_or_else(|| CertificateSecretError::NoService(self.service.clone()))?;
             let certificate = changed.unwrap_or(held);
             let mut secret = Secret {
                 metadata: ObjectMeta {

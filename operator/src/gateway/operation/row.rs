@@ -167,3 +167,19 @@ pub(in crate::gateway) trait OperationTable {
         F: Fn(OperationContext, Input<P, Q, B>) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<O, Problem>> + Send + 'static;
 }
+
+/// The rows without their functions, for tests of all of them.
+#[cfg(test)]
+impl OperationTable for Vec<Operation> {
+    fn add<P, Q, B, O, F, Fut>(&mut self, operation: Operation, _: F)
+    where
+        P: PathInput,
+        Q: QueryInput,
+        B: BodyInput,
+        O: Output,
+        F: Fn(OperationContext, Input<P, Q, B>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, Problem>> + Send + 'static,
+    {
+        self.push(operation.taking::<Q, B>());
+    }
+}

@@ -238,11 +238,12 @@ impl SecretChange {
     /// Puts a change on record of which the store sees nothing.
     pub(super) async fn note(&self, detail: &str) -> Result<(), ChangeError> {
         let note = AuditNote {
-            namespace: self.path.namespace().parsed().cloned(),
-            secret: self.path.parsed().cloned(),
-            secret_id: self.secret.as_ref().map(|secret| secret.id),
             detail: detail.to_owned(),
-            ..AuditNote::new(audit_action(self.action))
+            ..record::note_about(
+                audit_action(self.action),
+                &self.path,
+                self.secret.as_ref().map(|secret| secret.id),
+            )
         };
         let meta = self.request.meta(&self.statements);
         record::later(&self.gateway, note, meta)

@@ -14,7 +14,7 @@ use strongroom_model::Hosting;
 use strongroom_model::name::Stage;
 use strongroom_rules::policy::{Action, Decision, Identity, PolicySource, Principal, RequestFacts};
 use strongroom_rules::product::ProductRole;
-use strongroom_store::audit::{self, AuditOutcome};
+use strongroom_store::audit;
 use strongroom_store::vault::{AuditNote, KeyState, KeyView, SecretState, SecretView};
 
 use super::access_checks::{AccessFacts, CallerProof, ExplainedSecret, KeyUse, QuotaFacts, checks, cost};
@@ -181,12 +181,8 @@ fn answer(
         quota: quota(gateway, request, &access)?,
     });
     let note = AuditNote {
-        outcome: AuditOutcome::Done,
-        namespace: path.namespace().parsed().cloned(),
-        secret: path.parsed().cloned(),
-        secret_id: view.map(|view| view.id),
         detail: format!("{action} for {identity}"),
-        ..AuditNote::new(audit::Action::ExplainAccess)
+        ..record::note_about(audit::Action::ExplainAccess, path, view.map(|view| view.id))
     };
     record::now(gateway, note, &request.meta(&[]))?;
     Ok(ExplainAccessAnswer {

@@ -40,11 +40,8 @@ pub(super) async fn run(context: OperationContext, input: Input<SecretPath>) -> 
             }
         };
         let note = AuditNote {
-            namespace: path.namespace().parsed().cloned(),
-            secret: Some(secret.name.clone()),
-            secret_id: Some(secret.id),
             detail: format!("SecretPolicy `{name}`"),
-            ..AuditNote::new(audit_action(Action::GetSecretPolicy))
+            ..record::note_about(audit_action(Action::GetSecretPolicy), &path, Some(secret.id))
         };
         record::now(&gateway, note, &request.meta(&statements))?;
         Ok(policy)

@@ -176,12 +176,13 @@ fn write(
     };
     if let Some(detail) = detail {
         let note = AuditNote {
-            namespace: path.namespace().parsed().cloned(),
-            secret: Some(written.secret.name.clone()),
-            secret_id: Some(written.secret.id),
             version: Some(id.clone()),
             detail,
-            ..AuditNote::new(audit_action(Action::PutSecretValue))
+            ..record::note_about(
+                audit_action(Action::PutSecretValue),
+                path,
+                Some(written.secret.id),
+            )
         };
         record::now(gateway, note, &meta)?;
     }

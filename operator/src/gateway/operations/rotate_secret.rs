@@ -86,12 +86,9 @@ pub(super) async fn run(
             return Err(record::refuse(&gateway, &request, &access, &statements, problem)?);
         }
         let note = AuditNote {
-            namespace: path.namespace().parsed().cloned(),
-            secret: Some(view.name.clone()),
-            secret_id: Some(view.id),
             version: version_id.parse().ok(),
             detail: detail.to_owned(),
-            ..AuditNote::new(audit_action(Action::RotateSecret))
+            ..record::note_about(audit_action(Action::RotateSecret), &path, Some(view.id))
         };
         record::now(&gateway, note, &request.meta(&statements))?;
         Ok(Succeeded(success, RotateSecretAnswer { version_id, done }))

@@ -1,6 +1,7 @@
 //! The last station: nothing of an answer leaves before the request is on record. A change of the store is
 //! recorded by the store, in its own commit; everything else here.
 
+use strongroom_model::id::SecretId;
 use strongroom_rules::policy::{Action, StatementRef};
 use strongroom_store::audit::{self, AuditOutcome};
 use strongroom_store::vault::{AuditNote, Meta};
@@ -25,6 +26,20 @@ pub(in crate::gateway) async fn later(gateway: &Gateway, note: AuditNote, meta: 
     blocking(move || Ok(store.record_request(note, &meta, durability)?)).await
 }
 
+/// A note about the secret of a path, of something that was done.
+pub(in crate::gateway) fn note_about(
+    action: audit::Action,
+    path: &SecretPath,
+    secret: Option<SecretId>,
+) -> AuditNote {
+    AuditNote {
+        namespace: path.namespace().parsed().cloned(),
+        secret: path.parsed().cloned(),
+        secret_id: secret,
+        ..AuditNote::new(action)
+    }
+}
+
 /// Puts on record that something of a secret is answered which is not its value.
 pub(in crate::gateway) fn answered(
     gateway: &Gateway,
@@ -32,13 +47,10 @@ pub(in crate::gateway) fn answered(
     authorised: &Authorised<'_>,
     detail: &str,
 ) -> Result<(), Problem> {
-    let secret = authorised.secret();
+    let (action, secret) = (audit_action(authorised.action()), authorised.secret().id);
     let note = AuditNote {
-        namespace: authorised.path().namespace().parsed().cloned(),
-        secret: Some(secret.name.clone()),
-        secret_id: Some(secret.id),
         detail: detail.to_owned(),
-        ..AuditNote::new(audit_action(authorised.action()))
+        ..note_about(action, authorised.path(), Some(secret))
     };
     now(gateway, note, &request.meta_for(authorised.decision()))
 }
@@ -65,11 +77,12 @@ pub(super) fn refusal(
 ) -> Result<(), Problem> {
     let note = AuditNote {
         outcome: AuditOutcome::Refused(code.as_str().to_owned()),
-        namespace: access.path.namespace().parsed().cloned(),
-        secret: access.path.parsed().cloned(),
-        secret_id: access.secret.map(|secret| secret.id),
         detail: about_impossible_name(access.path),
-        ..AuditNote::new(audit_action(access.action))
+        ..note_about(
+            audit_action(access.action),
+            access.path,
+            access.secret.map(|secret| secret.id),
+        )
     };
     now(gateway, note, &request.meta(statements))
 }

@@ -126,17 +126,11 @@ async fn a_history_names_accounts_of_other_namespaces_to_nobody_who_has_rbac_alo
         ("v-2", "serviceaccount mail/app"),
         ("v-3", "serviceaccount shop/app"),
     ] {
-        let put = PutValue {
-            secret: world.stored("db-main").id,
-            version: version.parse().unwrap(),
-            value: one("password", version.as_bytes()),
-            stages: Vec::new(),
-        };
         let meta = Meta {
             actor: Actor::Principal(who.to_owned()),
             ..meta()
         };
-        world.gateway.store.run(put, meta).unwrap();
+        world.bring_with("db-main", version, version.as_bytes(), meta);
     }
     let path = "secrets/db-main/history";
     let named = |answer: TestAnswer| {

@@ -8,17 +8,11 @@ const HISTORY: &str = "/db-main/history";
 
 /// Somebody puts a version of a secret.
 fn put(world: &World, name: &str, version: &str, who: &str) {
-    let put = PutValue {
-        secret: world.stored(name).id,
-        version: version.parse().unwrap(),
-        value: one("password", b"another-s3cr3t"),
-        stages: Vec::new(),
-    };
     let meta = Meta {
         actor: Actor::Principal(who.to_owned()),
         ..meta()
     };
-    world.gateway.store.run(put, meta).unwrap();
+    world.bring_with(name, version, b"another-s3cr3t", meta);
 }
 
 fn delete(world: &World, name: &str, deletion: Deletion) {
@@ -210,12 +204,11 @@ async fn who_asked_for_what_a_controller_did_is_told_by_name_alone() {
     };
     let requesters = [Requester::Attested(author), Requester::Unattested];
     for (requester, version) in requesters.into_iter().zip(["v-2", "v-3"]) {
-        let put = PutValue {
-            secret: world.stored("db-main").id,
-            version: version.parse().unwrap(),
-            value: one("password", version.as_bytes()),
-            stages: Vec::new(),
-        };
+        let put = new_version(
+            world.stored("db-main").id,
+            version,
+            one("password", version.as_bytes()),
+        );
         let meta = Meta {
             actor: Actor::Controller("managed-secret".to_owned()),
             ..meta()

@@ -37,10 +37,10 @@ use strongroom_model::id::SecretId;
 use strongroom_rules::policy::Identity;
 use strongroom_store::audit::{Actor, AuditOutcome, Entry};
 use strongroom_store::value::Value;
-use strongroom_store::vault::{DeleteSecret, Deletion, KeyRef, Meta, PutValue, Quota};
+use strongroom_store::vault::{DeleteSecret, Deletion, KeyRef, Meta, Quota};
 use strongroom_testing::api_server::managed_fields::{self, Write};
 use strongroom_testing::api_server::merge_patch as merged;
-use strongroom_testing::store::value_under as one;
+use strongroom_testing::store::{new_version, value_under as one};
 
 use self::world::{TestAnswer, meta, record, sign};
 pub(super) use self::world::{World, token};

@@ -77,12 +77,8 @@ impl World {
     fn put_recorded(&self, value: &proto::Value) {
         let keys = value.keys.iter();
         let keys = keys.map(|key| (key.name.parse().unwrap(), SecretBytes::new(key.value.clone())));
-        let put = PutValue {
-            secret: self.stored("checkout-db").id,
-            version: value.version_id.parse().unwrap(),
-            value: Value::from_keys(keys.collect()).unwrap(),
-            stages: Vec::new(),
-        };
+        let keys = Value::from_keys(keys.collect()).unwrap();
+        let put = new_version(self.stored("checkout-db").id, &value.version_id, keys);
         self.gateway.store.run(put, meta()).unwrap();
     }
 

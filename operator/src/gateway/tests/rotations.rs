@@ -41,14 +41,7 @@ async fn a_rotation_is_asked_for_once_and_says_what_comes_of_it() {
         record("serviceaccount shop/app", "RotateSecret", "Done")
     );
     // The controller makes the version that was told; then the same token finds it there.
-    let secret = world.stored("db-main");
-    let put = PutValue {
-        secret: secret.id,
-        version: version.parse().unwrap(),
-        value: one("password", b"rotated"),
-        stages: Vec::new(),
-    };
-    world.gateway.store.run(put, meta()).unwrap();
+    world.bring("db-main", &version, b"rotated");
     world.rotate("db-main", "another").await;
     let again = world.rotate("db-main", "deploy-17").await;
     assert_eq!(

@@ -4,35 +4,18 @@
 use super::writes::says;
 use super::*;
 use crate::gateway::authenticate::Caller;
-use crate::gateway::operation::{
-    BodyInput, Input, Operation, OperationTable, Output, PathInput, QueryInput, Verb,
-};
+use crate::gateway::operation::{Operation, Verb};
 use crate::gateway::operations;
-use crate::gateway::problem::Problem;
-use crate::gateway::request::{Cost, OperationContext};
-
-/// The operations that were played, each with what came of it.
-#[derive(Default)]
-struct Rows(Vec<Operation>);
-
-impl OperationTable for Rows {
-    fn add<P, Q, B, O, F, Fut>(&mut self, operation: Operation, _: F)
-    where
-        P: PathInput,
-        Q: QueryInput,
-        B: BodyInput,
-        O: Output,
-        F: Fn(OperationContext, Input<P, Q, B>) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<O, Problem>> + Send + 'static,
-    {
-        self.0.push(operation.taking::<Q, B>());
-    }
-}
+use crate::gateway::request::Cost;
 
 fn rows() -> Vec<Operation> {
-    let mut rows = Rows::default();
+    let mut rows = Vec::new();
     operations::list(&mut rows);
-    rows.0
+    rows
+}
+
+fn row(id: &str) -> Operation {
+    rows().into_iter().find(|row| row.id == id).unwrap()
 }
 
 /// What an operation comes to where policies allow everything: its code, the action of the record, and the
@@ -215,7 +198,7 @@ fn every_row_has_its_expectation() {
 #[tokio::test]
 async fn whoever_may_not_is_told_what_whoever_asks_for_nothing_is_and_the_record_tells_them_apart() {
     for (id, (_, allowed)) in ON_A_SECRET {
-        let row = &rows().into_iter().find(|row| row.id == id).unwrap();
+        let row = &row(id);
         // The decision about watching, explaining and the like is that of describing.
         let action = match id {
             "ExplainAccess" => "DescribeSecret",
@@ -251,7 +234,7 @@ async fn whoever_may_only_describe_a_secret_is_told_so_and_nothing_changes() {
         if DESCRIBING.contains(&id) {
             continue;
         }
-        let row = &rows().into_iter().find(|row| row.id == id).unwrap();
+        let row = &row(id);
         let world = World::for_table(0);
         world.allow("sees", "sees", "secrets:DescribeSecret", "*");
         world.object("db-main", json!({"external": {}}));
@@ -326,7 +309,7 @@ async fn in_a_namespace_whoever_may_not_sees_nothing_and_what_is_not_there_is_sa
             "SecretNotFound",
         ),
     ] {
-        let row = &rows().into_iter().find(|row| row.id == id).unwrap();
+        let row = &row(id);
         let (_, (_, allowed)) = ON_A_NAMESPACE
             .into_iter()
             .find(|(known, _)| *known == id)
@@ -373,7 +356,7 @@ async fn whoever_asks_too_often_is_refused_without_a_record() {
 #[tokio::test]
 async fn what_is_allowed_is_one_record() {
     for (id, (status, expected)) in ON_A_SECRET.into_iter().chain(ON_A_NAMESPACE) {
-        let row = &rows().into_iter().find(|row| row.id == id).unwrap();
+        let row = &row(id);
         let world = World::for_table(0);
         let answer = world.call(row, "shop/app", "db-main").await;
         assert_eq!(answer.0, status, "{id}: {}", answer.1);

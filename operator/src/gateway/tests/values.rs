@@ -100,13 +100,7 @@ async fn versions_and_stages_are_asked_for_as_they_are() {
     let world = World::new(0);
     world.allow("p", "app", "*", "*");
     let id = world.secret("shop", "two", "first");
-    let put = PutValue {
-        secret: id,
-        version: "v-2".parse().unwrap(),
-        value: one("password", b"second"),
-        stages: Vec::new(),
-    };
-    world.gateway.store.run(put, meta()).unwrap();
+    world.bring("two", "v-2", b"second");
     for (query, expected) in [
         ("", (200, "v-2")),
         ("?stage=Previous", (200, "v-1")),

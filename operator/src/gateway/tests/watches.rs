@@ -67,13 +67,7 @@ async fn watch(
 }
 
 fn put(world: &World, version: &str) {
-    let put = PutValue {
-        secret: world.stored("db-main").id,
-        version: version.parse().unwrap(),
-        value: one("password", version.as_bytes()),
-        stages: Vec::new(),
-    };
-    world.gateway.store.run(put, meta()).unwrap();
+    world.bring("db-main", version, version.as_bytes());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use strongroom_rules::policy::Identity;
 use strongroom_rules::product::ProductDirectory;
 use strongroom_store::audit::{Actor, AuditOutcome, Durability, Entry};
 use strongroom_store::vault::{BindNamespace, CreateSecret, Meta, Quota, SecretView};
-use strongroom_testing::store::{meta_by, new_secret, reads, store_within, value_under as one};
+use strongroom_testing::store::{meta_by, new_secret, new_version, reads, store_within, value_under as one};
 
 use super::api_server::FakeApiServer;
 use crate::attestation::PendingAttestations;
@@ -262,6 +262,17 @@ impl World {
         let id = create.id;
         self.gateway.store.run(create, meta()).unwrap();
         id
+    }
+
+    /// Puts a version of a secret, with this password.
+    pub(super) fn bring(&self, name: &str, version: &str, password: &[u8]) {
+        self.bring_with(name, version, password, meta());
+    }
+
+    /// The same, as somebody's request.
+    pub(super) fn bring_with(&self, name: &str, version: &str, password: &[u8], meta: Meta) {
+        let put = new_version(self.stored(name).id, version, one("password", password));
+        self.gateway.store.run(put, meta).unwrap();
     }
 
     /// The secret of this name belongs to an object of the same name.

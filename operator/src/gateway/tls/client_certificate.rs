@@ -29,7 +29,7 @@ use super::authority::{self, LEAF_RENEW_BEFORE, Leaf};
 use super::ca_store::CaStore;
 use super::client_auth;
 use super::config_resolver::{CertificateClient, ClientProcess};
-use super::owner::{owner, owns};
+use super::owner::{CertificateSecretError, owner, owns};
 use crate::kube::field_manager;
 use crate::kube::in_words;
 
@@ -74,12 +74,8 @@ enum Failure {
     Tls(#[from] TlsError),
     #[error("{}", in_words(.0))]
     Cluster(#[from] kube::Error),
-    #[error(
-        "Secret `{0}` exists and was not created by strongroom, so it is left as it is; delete it, and strongroom creates it"
-    )]
-    NotOurs(String),
-    #[error("Service `{0}` does not exist, and the certificate is for it")]
-    NoService(String),
+    #[error(transparent)]
+    Secret(#[from] CertificateSecretError),
 }
 
 impl ClientCertificateRotator {
@@ -168,7 +164,7 @@ impl ClientCertificateRotator {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let name = client_secret_name(&self.service);
         let owner = owner(&self.client, &self.namespace, &self.service).await?;
-        let owner = owner.ok_or_else(|| Failure::NoService(self.service.clone()))?;
+        let owner = owner.ok_or_else(|| CertificateSecretError::NoService(self.service.clone()))?;
         let found = api.get_opt(&name).await?;
         if let Some(found) = found {
             if is_current(&found, bundle, &self.names(), (self.now)()) && owns(&owner, &found) {
@@ -180,7 +176,7 @@ impl ClientCertificateRotator {
                 .iter()
                 .any(|entry| entry.manager.as_deref() == Some(field_manager::CERTIFICATES))
             {
-                return Err(Failure::NotOurs(name));
+                return Err(CertificateSecretError::NotOurs(name).into());
             }
         }
         let leaf = Arc::clone(self).blocking(Self::leaf).await?;

@@ -6,6 +6,17 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Client, ResourceExt};
 
+/// Why the Secret of a certificate is not written.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::gateway) enum CertificateSecretError {
+    #[error(
+        "Secret `{0}` exists and was not created by strongroom, so it is left as it is; delete it, and strongroom creates it"
+    )]
+    NotOurs(String),
+    #[error("Service `{0}` does not exist, and the certificate is for it")]
+    NoService(String),
+}
+
 /// The reference to that Service; none where it is not there, and then there is nothing to make a certificate
 /// for.
 ///

@@ -2,6 +2,7 @@
 
 use super::{SegmentCopies, SegmentRetention};
 use crate::audit::Entry;
+use crate::codec::{DecodeError, Reader, Writer};
 
 /// What the records of the read chain are numbered under.
 pub(in crate::audit) const READ_CHAIN: u8 = 2;
@@ -19,6 +20,17 @@ impl ReadHead {
     /// The sequence after this place. A forged place may be the last there is; then nothing comes after it.
     pub(crate) const fn next(&self) -> u64 {
         self.sequence.saturating_add(1)
+    }
+
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.u64(self.sequence).fixed(&self.hash);
+    }
+
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            sequence: r.u64()?,
+            hash: r.array()?,
+        })
     }
 }
 

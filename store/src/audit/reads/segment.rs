@@ -53,9 +53,8 @@ impl SegmentHeader {
         w.fixed(&MAGIC)
             .u8(FORMAT)
             .fixed(self.store.as_bytes())
-            .u64(self.number)
-            .u64(self.before.sequence)
-            .fixed(&self.before.hash);
+            .u64(self.number);
+        self.before.encode(&mut w);
         let mut bytes = w.finish().to_vec();
         let check = check(&bytes);
         bytes.extend_from_slice(&check);
@@ -87,10 +86,7 @@ impl SegmentStart {
             Ok(Self::Used(SegmentHeader {
                 store: StoreId::from_bytes(r.array()?),
                 number: r.u64()?,
-                before: ReadHead {
-                    sequence: r.u64()?,
-                    hash: r.array()?,
-                },
+                before: ReadHead::decode(&mut r)?,
             }))
         };
         header().unwrap_or(Self::Broken)

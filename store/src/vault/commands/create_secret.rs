@@ -7,8 +7,8 @@ use strongroom_model::name::{SecretName, VersionId};
 use strongroom_model::time::Timestamp;
 
 use super::{
-    Command, Decision, Effect, EntryDraft, Head, Refusal, StoreError, View, add_version, check_metadata,
-    key_for, key_used, quota, secret_view, view_after,
+    Command, Decision, Effect, Head, Refusal, StoreError, View, add_version, check_metadata, key_for, quota,
+    unwritten, written,
 };
 use crate::audit::Action;
 use crate::format::SecretState;
@@ -40,6 +40,31 @@ pub struct CreateSecret {
     pub recovery: Recovery,
 }
 
+impl CreateSecret {
+    /// A secret that nobody declares, under the default key, with nothing said of it but its first version.
+    #[must_use]
+    pub const fn new(
+        id: SecretId,
+        namespace: NamespaceId,
+        name: SecretName,
+        version: VersionId,
+        value: Value,
+    ) -> Self {
+        Self {
+            id,
+            namespace,
+            name,
+            description: String::new(),
+            labels: BTreeMap::new(),
+            key: KeyRef::Default,
+            version,
+            value,
+            object: None,
+            recovery: Recovery::Window,
+        }
+    }
+}
+
 impl Command for CreateSecret {
     type Reply = WriteOutcome;
     const ACTION: Action = Action::CreateSecret;
@@ -56,10 +81,7 @@ impl Command for CreateSecret {
             return match taken.version(&self.version) {
                 Some(version) if taken.id == self.id => {
                     if view.value(&taken, version)? == self.value {
-                        Ok(Decision::unchanged(WriteOutcome {
-                            created: false,
-                            secret: secret_view(&taken),
-                        }))
+                        Ok(unwritten(&taken))
                     } else {
                         Err(Refusal::VersionConflict.into())
                     }
@@ -96,30 +118,15 @@ impl Command for CreateSecret {
         let version_bytes = quota::bytes_of(&self.value);
         add_version(&mut head, &key, self.version, self.value, &[], now, &mut effects)?;
         let takes = quota::check_new_secret(view, &namespace, &head, version_bytes)?;
-        let used = key_used(&namespace, &head, &key, &version);
-        let about = EntryDraft::secret(Action::CreateSecret, &namespace, &head).with(|entry| {
-            entry.version = Some(version);
-            entry.key = customer_key.then_some(key.id);
-        });
-        let reply = WriteOutcome {
-            created: true,
-            secret: view_after(&head),
-        };
         effects.push(Effect::NameSecret(
             head.namespace,
             head.name.as_str().into(),
             head.id,
         ));
-        effects.push(Effect::PutHead(Box::new(head)));
-        let mut decision = Decision::new(effects, about, reply).with_usage(takes);
-        decision.entries.extend(used);
-        Ok(decision)
+        Ok(written(Self::ACTION, &namespace, head, &key, version, None, effects).with_usage(takes))
     }
 
     fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<WriteOutcome>, StoreError> {
-        Ok(Decision::unchanged(WriteOutcome {
-            created: false,
-            secret: secret_view(&view.existing(&self.id)?),
-        }))
+        Ok(unwritten(&view.existing(&self.id)?))
     }
 }

@@ -8,8 +8,7 @@ use strongroom_model::name::{Stage, VersionId};
 use strongroom_model::time::Timestamp;
 
 use super::{
-    Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, add_version, check_metadata, key_used,
-    quota, secret_view, view_after,
+    Command, Decision, Refusal, StoreError, View, add_version, check_metadata, quota, unwritten, written,
 };
 use crate::audit::Action;
 use crate::value::Value;
@@ -59,10 +58,7 @@ impl Command for EnsureVersion {
         let mut head = before.clone();
         let key = view.usable_key(&head.namespace, &head.key)?;
         if head.version(&self.version).is_some() {
-            return Ok(Decision::unchanged(WriteOutcome {
-                created: false,
-                secret: secret_view(&head),
-            }));
+            return Ok(unwritten(&head));
         }
         if let Some(base) = &self.base
             && head.staged(&Stage::Current).map(|version| &version.id) != Some(base)
@@ -98,26 +94,11 @@ impl Command for EnsureVersion {
             self.may_grow,
             &mut effects,
         )?;
-        let used = key_used(&namespace, &head, &key, &version);
-        let about = EntryDraft::secret(action, &namespace, &head).with(|entry| {
-            entry.version = Some(version);
-            entry.key = head.customer_key.then_some(key.id);
-        });
-        let reply = WriteOutcome {
-            created: true,
-            secret: view_after(&head),
-        };
-        effects.push(Effect::PutHead(Box::new(head)));
-        let mut decision = Decision::new(effects, about, reply).with_usage(takes);
-        decision.entries.extend(used);
-        Ok(decision)
+        Ok(written(action, &namespace, head, &key, version, None, effects).with_usage(takes))
     }
 
     fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<WriteOutcome>, StoreError> {
         // The version may have made room for others since: it is not made again.
-        Ok(Decision::unchanged(WriteOutcome {
-            created: false,
-            secret: secret_view(&view.existing(&self.secret)?),
-        }))
+        Ok(unwritten(&view.existing(&self.secret)?))
     }
 }

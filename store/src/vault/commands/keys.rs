@@ -81,19 +81,7 @@ impl Command for CreateKey {
 }
 
 fn create(view: &View<'_>, wanted: CreateKey, now: Timestamp) -> Result<Decision<KeyView>, StoreError> {
-    let key = KeyRecord {
-        id: wanted.id,
-        namespace: wanted.namespace,
-        name: Some(wanted.name),
-        state: KeyState::Enabled,
-        primary: 1,
-        versions: vec![KeyVersionState {
-            version: 1,
-            created: now,
-        }],
-        created: now,
-        declaration: None,
-    };
+    let key = KeyRecord::new(wanted.id, wanted.namespace, Some(wanted.name), now);
     let reply = shown(&key)?;
     let about = about(view, Action::CreateKey, &key)?;
     let effects = vec![

@@ -61,7 +61,7 @@ pub use versions::{MAX_STAGES, MAX_VERSIONS};
 
 // The words of all commands.
 use metadata::check_metadata;
-use versions::{add_version, key_for, key_used, move_stage, oldest_without_stage};
+use versions::{add_version, key_for, move_stage, oldest_without_stage, unwritten, written};
 
 use super::effect::Effect;
 use super::error::{Refusal, StoreError};

@@ -4,10 +4,7 @@ use strongroom_model::id::SecretId;
 use strongroom_model::name::{Stage, VersionId};
 use strongroom_model::time::Timestamp;
 
-use super::{
-    Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, add_version, key_used, quota,
-    secret_view, view_after,
-};
+use super::{Command, Decision, Refusal, StoreError, View, add_version, quota, unwritten, written};
 use crate::audit::Action;
 use crate::value::Value;
 use crate::vault::types::WriteOutcome;
@@ -42,10 +39,7 @@ impl Command for PutValue {
         if let Some(version) = head.version(&self.version) {
             // `Value` compares in constant time, and which byte differs is told to nobody.
             return if view.value(&head, version)? == self.value {
-                Ok(Decision::unchanged(WriteOutcome {
-                    created: false,
-                    secret: secret_view(&head),
-                }))
+                Ok(unwritten(&head))
             } else {
                 Err(Refusal::VersionConflict.into())
             };
@@ -72,27 +66,12 @@ impl Command for PutValue {
             false,
             &mut effects,
         )?;
-        let used = key_used(&namespace, &head, &key, &version);
-        let about = EntryDraft::secret(Action::PutSecretValue, &namespace, &head).with(|entry| {
-            entry.version = Some(version);
-            entry.stage = self.stages.first().cloned();
-            entry.key = head.customer_key.then_some(key.id);
-        });
-        let reply = WriteOutcome {
-            created: true,
-            secret: view_after(&head),
-        };
-        effects.push(Effect::PutHead(Box::new(head)));
-        let mut decision = Decision::new(effects, about, reply).with_usage(takes);
-        decision.entries.extend(used);
-        Ok(decision)
+        let stage = self.stages.into_iter().next();
+        Ok(written(Self::ACTION, &namespace, head, &key, version, stage, effects).with_usage(takes))
     }
 
     fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<WriteOutcome>, StoreError> {
         // The version may have made room for others since: it is not made again.
-        Ok(Decision::unchanged(WriteOutcome {
-            created: false,
-            secret: secret_view(&view.existing(&self.secret)?),
-        }))
+        Ok(unwritten(&view.existing(&self.secret)?))
     }
 }

@@ -4,14 +4,14 @@ use strongroom_model::id::KeyId;
 use strongroom_model::name::{Stage, VersionId};
 use strongroom_model::time::Timestamp;
 
-use super::EntryDraft;
+use super::{Decision, EntryDraft, secret_view, view_after};
 use crate::audit::Action;
 use crate::crypto::CryptoError;
-use crate::format::{Head, HeadVersion, KeyRecord, KeyState, KeyVersionState, Namespace};
+use crate::format::{Head, HeadVersion, KeyRecord, Namespace};
 use crate::value::Value;
 use crate::vault::effect::Effect;
 use crate::vault::error::{Refusal, StoreError};
-use crate::vault::types::KeyRef;
+use crate::vault::types::{KeyRef, WriteOutcome};
 use crate::vault::view::View;
 
 /// Most versions of a secret; the oldest without a label makes room.
@@ -41,19 +41,7 @@ pub(super) fn key_for(
         return Ok((view.usable_key(&namespace.id, &id)?, false));
     }
     let id = KeyId::generate().map_err(|_| CryptoError::NoRandomness)?;
-    let key = KeyRecord {
-        id,
-        namespace: namespace.id,
-        name: None,
-        state: KeyState::Enabled,
-        primary: 1,
-        versions: vec![KeyVersionState {
-            version: 1,
-            created: now,
-        }],
-        created: now,
-        declaration: None,
-    };
+    let key = KeyRecord::new(id, namespace.id, None, now);
     namespace.default_key = Some(id);
     effects.push(Effect::PutKey(Box::new(key.clone())));
     effects.push(Effect::AddMaterial(namespace.id, id, 1));
@@ -63,17 +51,46 @@ pub(super) fn key_for(
 
 /// The record of a customer's key that wraps the data key of a new version: each use of such a key is a
 /// record of its own.
-pub(super) fn key_used(
-    namespace: &Namespace,
-    head: &Head,
-    key: &KeyRecord,
-    version: &VersionId,
-) -> Option<EntryDraft> {
+fn key_used(namespace: &Namespace, head: &Head, key: &KeyRecord, version: &VersionId) -> Option<EntryDraft> {
     head.customer_key.then(|| {
         EntryDraft::secret(Action::GenerateDataKey, namespace, head).with(|entry| {
             entry.version = Some(version.clone());
             entry.key = Some(key.id);
         })
+    })
+}
+
+/// The decision that a version was written: the head as it is now, and the use of a customer's key on record.
+pub(super) fn written(
+    action: Action,
+    namespace: &Namespace,
+    head: Head,
+    key: &KeyRecord,
+    version: VersionId,
+    stage: Option<Stage>,
+    mut effects: Vec<Effect>,
+) -> Decision<WriteOutcome> {
+    let used = key_used(namespace, &head, key, &version);
+    let about = EntryDraft::secret(action, namespace, &head).with(|entry| {
+        entry.version = Some(version);
+        entry.stage = stage;
+        entry.key = head.customer_key.then_some(key.id);
+    });
+    let reply = WriteOutcome {
+        created: true,
+        secret: view_after(&head),
+    };
+    effects.push(Effect::PutHead(Box::new(head)));
+    let mut decision = Decision::new(effects, about, reply);
+    decision.entries.extend(used);
+    decision
+}
+
+/// The decision that a version is there already, and nothing is written.
+pub(super) fn unwritten(head: &Head) -> Decision<WriteOutcome> {
+    Decision::unchanged(WriteOutcome {
+        created: false,
+        secret: secret_view(head),
     })
 }
 

@@ -34,6 +34,20 @@ pub struct GetValue {
     pub detail: String,
 }
 
+impl GetValue {
+    /// Asks for the current value of a secret, with a record that waits for no disk of its own.
+    #[must_use]
+    pub const fn current(secret: SecretId) -> Self {
+        Self {
+            secret,
+            version: None,
+            stage: None,
+            durability: Durability::Batched,
+            detail: String::new(),
+        }
+    }
+}
+
 impl Store {
     /// Reads a value. Its record is written before it is returned; so is that of a refusal.
     ///

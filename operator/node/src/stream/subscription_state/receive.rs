@@ -17,11 +17,7 @@ impl SubscriptionState {
     pub fn receive(&mut self, message: GatewayMessage) -> Result<(), &'static str> {
         match message.message {
             Some(FromGateway::Value(value)) => {
-                let bytes: usize = value
-                    .keys
-                    .iter()
-                    .map(|key| key.name.len() + key.value.len())
-                    .sum();
+                let bytes = value.window_bytes();
                 let delivered = DeliveredValue::try_from(value);
                 self.send(FromNode::Credit(Credit {
                     bytes: u32::try_from(bytes).unwrap_or(u32::MAX),

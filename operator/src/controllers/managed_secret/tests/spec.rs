@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 use strongroom_model::SecretBytes;
 use strongroom_store::value::Value;
-use strongroom_store::vault::{PutValue, UpdateStage};
-use strongroom_testing::store::meta;
+use strongroom_store::vault::UpdateStage;
+use strongroom_testing::store::{meta, new_version};
 
 use super::native;
 use crate::controllers::managed_secret::labels;
@@ -430,12 +430,8 @@ async fn an_external_object_that_does_not_wait_is_ready_before_its_value() {
 /// A new value by the API.
 async fn put(world: &ControllerFixture, version: &str, token: &str) {
     let key = |key: &str, text: &str| (key.parse().unwrap(), SecretBytes::new(text.as_bytes().to_vec()));
-    let put = PutValue {
-        secret: world.view("db").await.unwrap().id,
-        version: version.parse().unwrap(),
-        value: Value::from_keys([key("token", token), key("user", "app")].into()).unwrap(),
-        stages: Vec::new(),
-    };
+    let value = Value::from_keys([key("token", token), key("user", "app")].into()).unwrap();
+    let put = new_version(world.view("db").await.unwrap().id, version, value);
     world.ctx.store.blocking().run(put, meta()).unwrap();
 }
 

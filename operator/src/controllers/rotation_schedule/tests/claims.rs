@@ -16,7 +16,7 @@ async fn two_equal_claims_rotate_nothing_and_both_say_so() {
     );
     assert_eq!(world.ready("db"), says("True", "Ready"));
     for (name, kept) in [("one", one), ("two", two)] {
-        reconcile_at(&kept, &world.ctx, in_days(9)).await.unwrap();
+        attempt(&world, &kept, in_days(9)).await;
         assert_eq!(ready(&world, name), says("False", "ScheduleConflict"));
     }
 }
@@ -30,10 +30,10 @@ async fn naming_beats_selecting() {
     world.reconcile_at("db", in_days(9)).await.unwrap();
     assert_eq!(world.status("db")["rotationSchedule"], "own");
     assert_eq!(world.versions("db").await, 1);
-    reconcile_at(&own, &world.ctx, in_days(9)).await.unwrap();
+    attempt(&world, &own, in_days(9)).await;
     assert_eq!(ready(&world, "own"), says("True", "Ready"));
     assert_eq!(world.api.get(&path("own")).unwrap()["status"]["selected"], 1);
-    reconcile_at(&wide, &world.ctx, in_days(9)).await.unwrap();
+    attempt(&world, &wide, in_days(9)).await;
     assert_eq!(ready(&world, "wide"), says("True", "NothingSelected"));
 }
 
@@ -53,7 +53,7 @@ async fn a_secret_with_another_label_goes_to_another_schedule_and_both_say_so() 
         world.reconcile("db").await;
         assert_eq!(world.status("db")["rotationSchedule"], label);
         for (name, kept, selected) in [("red", &red, selected[0]), ("blue", &blue, selected[1])] {
-            reconcile_at(kept, &world.ctx, in_days(0)).await.unwrap();
+            attempt(&world, kept, in_days(0)).await;
             let status = &world.api.get(&path(name)).unwrap()["status"];
             assert_eq!(
                 status["selected"], selected,
@@ -68,11 +68,11 @@ async fn a_schedule_whose_selector_matches_nothing_yet_is_ready() {
     let world = ControllerFixture::new();
     let selecting = json!({"selector": {"matchLabels": {"rotate": "monthly"}}});
     let kept = schedule(&world, "monthly", every(30, selecting));
-    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    attempt(&world, &kept, in_days(0)).await;
     assert_eq!(ready(&world, "monthly"), says("True", "NothingSelected"));
     // A name is a promise that somebody makes the object.
     let kept = schedule(&world, "named", every(30, named(&["absent"])));
-    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    attempt(&world, &kept, in_days(0)).await;
     assert_eq!(ready(&world, "named"), says("False", "NothingSelected"));
 }
 
@@ -84,7 +84,7 @@ async fn a_conflict_is_told_at_both_schedules() {
     let two = schedule(&world, "two", every(2, named(&["db"])));
     world.reconcile("db").await;
     for kept in [one, two] {
-        reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+        attempt(&world, &kept, in_days(0)).await;
     }
     let told = world.api.events();
     assert_eq!(told.len(), 2, "{told:?}");

@@ -12,12 +12,17 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::RotationSchedule;
 
-use super::reconcile_at;
 use crate::controllers::cached_object::CachedObject;
+use crate::controllers::runtime::Reconciler;
 use crate::controllers::testing::{ControllerFixture, NS, generated, says};
 
 fn path(name: &str) -> String {
     format!("/apis/strongroom.dev/v1alpha1/namespaces/{NS}/rotationschedules/{name}")
+}
+
+/// A schedule has its attempt, with the clock at `at`.
+async fn attempt(world: &ControllerFixture, kept: &CachedObject<RotationSchedule>, at: Timestamp) {
+    RotationSchedule::reconcile(kept, &world.ctx, at).await.unwrap();
 }
 
 /// Applies a schedule, and the watch says so.

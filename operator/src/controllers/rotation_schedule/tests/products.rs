@@ -30,7 +30,7 @@ async fn with_default_secret() -> ControllerFixture {
 async fn schedule_as(world: &ControllerFixture, user: &str, name: &str, spec: Json) {
     let kept = schedule(world, name, spec);
     world.attest(&path(name), user);
-    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    attempt(world, &kept, in_days(0)).await;
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_schedule_of_a_product_that_somebody_else_changes_is_not_the_products_
     world.reconcile_at("orders", in_days(2)).await.unwrap();
     assert_eq!(world.versions("pg!orders").await, 1);
     world.attest(&path("theirs"), "jane");
-    reconcile_at(&changed, &world.ctx, in_days(2)).await.unwrap();
+    attempt(&world, &changed, in_days(2)).await;
     assert_eq!(ready(&world, "theirs"), says("False", "NotManager"));
     world.reconcile_at("orders", in_days(2)).await.unwrap();
     assert_eq!(world.versions("pg!orders").await, 1);

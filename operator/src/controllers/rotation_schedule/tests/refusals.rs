@@ -33,7 +33,7 @@ async fn what_cannot_rotate_says_why() {
             "{name}"
         );
     }
-    reconcile_at(&kept, &world.ctx, in_days(9)).await.unwrap();
+    attempt(&world, &kept, in_days(9)).await;
     let status = world.api.get(&path("daily")).unwrap()["status"].clone();
     assert_eq!(ready(&world, "daily"), says("False", "NothingToRotate"));
     let reasons: Vec<&str> = status["secrets"]
@@ -62,7 +62,7 @@ async fn a_suspended_schedule_rotates_nothing_not_even_when_asked() {
         world.condition("db", "Rotated").unwrap(),
         says("Unknown", "Suspended")
     );
-    reconcile_at(&kept, &world.ctx, in_days(9)).await.unwrap();
+    attempt(&world, &kept, in_days(9)).await;
     assert_eq!(ready(&world, "daily"), says("True", "Suspended"));
 }
 
@@ -79,7 +79,7 @@ async fn a_schedule_without_meaning_says_so_on_both_sides() {
         world.condition("db", "Rotated").unwrap(),
         says("False", "ScheduleInvalid")
     );
-    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    attempt(&world, &kept, in_days(0)).await;
     assert_eq!(ready(&world, "odd"), says("False", "ScheduleInvalid"));
 }
 
@@ -119,7 +119,7 @@ async fn a_rotator_that_names_a_wrong_key_is_refused_whoever_asks() {
     world.reconcile_at("db", in_days(2)).await.unwrap();
     refused(&world);
     assert_eq!(world.versions("db").await, 1);
-    reconcile_at(&kept, &world.ctx, in_days(2)).await.unwrap();
+    attempt(&world, &kept, in_days(2)).await;
     assert_eq!(ready(&world, "daily"), says("False", "ScheduleInvalid"));
 }
 
@@ -170,6 +170,6 @@ async fn an_immutable_native_secret_under_a_schedule_keeps_its_value_and_both_sa
         said.contains("remove `spec.secret.immutable`, or RotationSchedule `daily`"),
         "{said}"
     );
-    reconcile_at(&kept, &world.ctx, in_days(2)).await.unwrap();
+    attempt(&world, &kept, in_days(2)).await;
     assert_eq!(ready(&world, "daily"), says("False", "ImmutableNotRotatable"));
 }

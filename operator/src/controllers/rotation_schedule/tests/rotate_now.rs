@@ -39,7 +39,7 @@ async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too()
         for name in ["one", "two"] {
             world.reconcile(name).await;
         }
-        reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+        attempt(&world, &kept, in_days(0)).await;
         assert_eq!(ready(&world, "all"), says("True", "Ready"));
     }
     // What is made meanwhile has no version of the first text.
@@ -50,7 +50,7 @@ async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too()
         assert_eq!(world.versions(name).await, 3);
     }
     for _ in 0..2 {
-        reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+        attempt(&world, &kept, in_days(0)).await;
         assert_eq!(ready(&world, "all"), says("True", "RotateNowRepeated"));
         let status = world.api.get(&path("all")).unwrap()["status"].clone();
         let message = status["conditions"][0]["message"].as_str().unwrap().to_owned();
@@ -86,12 +86,12 @@ async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too()
     let again = world.api.get(&path("all")).unwrap();
     world.api.log();
     let kept: CachedObject<RotationSchedule> = serde_json::from_value(again).unwrap();
-    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    attempt(&world, &kept, in_days(0)).await;
     assert_eq!(world.api.logged("events"), Vec::<String>::new());
     let kept = asked(&world, "third");
     for name in ["one", "two", "new"] {
         world.reconcile(name).await;
     }
-    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    attempt(&world, &kept, in_days(0)).await;
     assert_eq!(ready(&world, "all"), says("True", "Ready"));
 }

@@ -39,9 +39,7 @@ async fn a_volume_that_may_not_is_told_which_policy_is_missing_and_not_whether_t
     assert_eq!(messages[0], messages[1]);
     // It holds nothing: a policy that comes later says nothing to it, and the next time it asks it is let in.
     world.allow("read", "app", "secrets:GetSecretValue", "*");
-    node.subscribe("vol", POD, &["db-main"]).await;
-    node.value().await;
-    node.granted().await;
+    node.follow_db_main().await;
     // All of a volume's secrets, or none.
     node.subscribe("vol", POD, &["db-main", "nothing"]).await;
     let denied = node.denied().await;
@@ -110,9 +108,7 @@ async fn only_a_node_is_a_node_and_only_its_own_pods_are_its_pods() {
 async fn access_ends_with_its_policy_and_comes_back_with_it() {
     let world = World::delivering();
     let mut node = Node::attach(&world).await;
-    node.subscribe("vol", POD, &["db-main"]).await;
-    node.value().await;
-    node.granted().await;
+    node.follow_db_main().await;
     world.gateway.policies.remove_policy("shop", "read");
     let tombstone = node.tombstone().await;
     assert_eq!(

@@ -5,7 +5,7 @@ use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{Journal, JournalEntry, NodeMessage};
 use tonic::Code as Grpc;
 
-use super::node::{Node, POD};
+use super::node::Node;
 use crate::gateway::tests::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,9 +26,7 @@ async fn what_a_node_served_alone_is_put_on_record_once() {
         version_id: "v-1".to_owned(),
     };
     let mut node = Node::attach(&world).await;
-    node.subscribe("vol", POD, &["db-main"]).await;
-    node.value().await;
-    node.granted().await;
+    node.follow_db_main().await;
     let reads = world.records().len();
     for entries in [vec![entry(1), entry(2)], vec![entry(2), entry(3)]] {
         let last = entries.last().unwrap().sequence;
@@ -119,14 +117,7 @@ async fn a_node_frames_nobody_and_fills_no_log() {
         };
         let _ = node.to.send(Ok(message)).await;
     }
-    let mut taken = 0;
-    let ended = loop {
-        match node.next().await {
-            Some(Ok(_)) => taken += 1,
-            Some(Err(status)) => break status,
-            None => panic!("it ended without a word"),
-        }
-    };
-    assert_eq!(ended.code(), Grpc::ResourceExhausted);
+    let (ended, taken) = node.ended().await;
+    assert_eq!(ended, Grpc::ResourceExhausted);
     assert!(taken <= 16, "{taken} messages");
 }

@@ -126,6 +126,13 @@ impl Node {
         self.say(subscribe(volume, token, secrets)).await;
     }
 
+    /// Has the volume `vol` of [`POD`] follow `db-main`.
+    pub(super) async fn follow_db_main(&mut self) {
+        self.subscribe("vol", POD, &["db-main"]).await;
+        self.value().await;
+        self.granted().await;
+    }
+
     pub(super) async fn value(&mut self) -> (String, Vec<u8>) {
         match self.hear().await {
             ToNode::Value(value) => (value.version_id.clone(), value.keys[0].value.clone()),
@@ -163,6 +170,18 @@ impl Node {
                 (moved.subscription, versions.collect())
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// How the stream ends, and how many messages come before that.
+    pub(super) async fn ended(&mut self) -> (Grpc, usize) {
+        let mut messages = 0;
+        loop {
+            match self.next().await {
+                Some(Ok(_)) => messages += 1,
+                Some(Err(status)) => return (status.code(), messages),
+                None => panic!("it ended without a word"),
+            }
         }
     }
 
@@ -218,16 +237,6 @@ impl World {
         let world = Self::new(0);
         world.allow("read", "app", "secrets:GetSecretValue", "*");
         world
-    }
-
-    pub(super) fn bring(&self, name: &str, version: &str, bytes: &[u8]) {
-        let put = PutValue {
-            secret: self.stored(name).id,
-            version: version.parse().unwrap(),
-            value: one("password", bytes),
-            stages: Vec::new(),
-        };
-        self.gateway.store.run(put, meta()).unwrap();
     }
 
     pub(super) fn reads(&self) -> usize {

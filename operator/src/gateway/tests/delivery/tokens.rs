@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{Ended, OnRevoke, Refusal, RenewToken};
 use tonic::Code as Grpc;
@@ -57,9 +56,7 @@ async fn a_token_that_ends_takes_access_and_leaves_files_and_a_newer_one_brings_
 async fn an_api_server_that_is_away_takes_nothing_from_volumes() {
     let world = World::delivering();
     let mut node = Node::attach(&world).await;
-    node.subscribe("vol", POD, &["db-main"]).await;
-    node.value().await;
-    node.granted().await;
+    node.follow_db_main().await;
     world.api.away.store(true, Ordering::SeqCst);
     node.subscribe("new", "shop/app/app-9@n-1", &["db-main"]).await;
     assert_eq!(node.denied().await.code, i32::from(Refusal::Unavailable));
@@ -72,9 +69,7 @@ async fn an_api_server_that_is_away_takes_nothing_from_volumes() {
 async fn who_is_deleted_gets_no_further_version() {
     let world = World::delivering();
     let mut node = Node::attach(&world).await;
-    node.subscribe("vol", POD, &["db-main"]).await;
-    node.value().await;
-    node.granted().await;
+    node.follow_db_main().await;
     node.subscribe("other", OTHER_POD, &["db-main"]).await;
     node.granted().await;
     let presence = world.gateway.nodes.presence();
@@ -84,9 +79,7 @@ async fn who_is_deleted_gets_no_further_version() {
         uid,
     };
     presence.observe(HolderKind::Pod, &there("another"));
-    let ToNode::Tombstone(tombstone) = node.hear().await else {
-        panic!("no end")
-    };
+    let tombstone = node.tombstone().await;
     assert_eq!(tombstone.subscription, "vol");
     assert_eq!(tombstone.on_revoke, i32::from(OnRevoke::Keep));
     world.bring("db-main", "v-2", b"new");
@@ -102,23 +95,14 @@ async fn who_is_deleted_gets_no_further_version() {
         name: "app",
     };
     presence.observe(HolderKind::ServiceAccount, &gone);
-    let ToNode::Tombstone(tombstone) = node.hear().await else {
-        panic!("no end")
-    };
+    let tombstone = node.tombstone().await;
     assert_eq!(tombstone.subscription, "other");
     let gone = PresenceEvent::Gone {
         namespace: "",
         name: "n-1",
     };
     presence.observe(HolderKind::Node, &gone);
-    let status = loop {
-        match node.next().await {
-            Some(Err(status)) => break status,
-            Some(Ok(_)) => {}
-            None => panic!("it ended without a word"),
-        }
-    };
-    assert_eq!(status.code(), Grpc::Unauthenticated);
+    assert_eq!(node.ended().await.0, Grpc::Unauthenticated);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,9 +110,7 @@ async fn a_token_that_holds_a_stream_is_reviewed_again_and_again() {
     let world = World::delivering();
     world.gateway.nodes.review_again_after(Duration::from_millis(10));
     let mut node = Node::attach(&world).await;
-    node.subscribe("vol", POD, &["db-main"]).await;
-    node.value().await;
-    node.granted().await;
+    node.follow_db_main().await;
     // An API server that is away ends nothing.
     world.api.away.store(true, Ordering::SeqCst);
     world.bring("db-main", "v-2", b"new");
@@ -144,14 +126,7 @@ async fn a_token_that_holds_a_stream_is_reviewed_again_and_again() {
     node.subscribe("other", OTHER_POD, &["db-main"]).await;
     assert_eq!(node.granted().await.subscription, "other");
     ends(NODE);
-    let status = loop {
-        match node.next().await {
-            Some(Err(status)) => break status,
-            Some(Ok(_)) => {}
-            None => panic!("it ended without a word"),
-        }
-    };
-    assert_eq!(status.code(), Grpc::Unauthenticated);
+    assert_eq!(node.ended().await.0, Grpc::Unauthenticated);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -80,9 +80,7 @@ async fn a_change_is_counted_when_a_volume_is_told_and_timed_when_it_shows_it() 
         }
     };
     let mut node = Node::attach(&world).await;
-    node.subscribe("vol", POD, &["db-main"]).await;
-    node.value().await;
-    node.granted().await;
+    node.follow_db_main().await;
     node.say(shows("vol", "v-1")).await;
     world.bring("db-main", "v-2", b"new");
     node.value().await;
@@ -124,9 +122,7 @@ async fn what_lies_between_is_left_out_while_the_node_takes_nothing_in() {
     let world = World::delivering();
     let small = hello_with(NODE, |hello| hello.window_bytes = 0);
     let mut node = Node::with(&world, small).await;
-    node.subscribe("vol", POD, &["db-main"]).await;
-    node.value().await;
-    node.granted().await;
+    node.follow_db_main().await;
     for version in ["v-2", "v-3", "v-4"] {
         world.bring("db-main", version, version.as_bytes());
     }

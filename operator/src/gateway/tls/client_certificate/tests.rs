@@ -47,7 +47,10 @@ async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
     );
     let mut serving = None;
     let failure = rotator(now).look(&mut serving).await.unwrap_err();
-    assert!(matches!(failure, Failure::NoService(_)), "{failure}");
+    assert!(
+        matches!(failure, Failure::Secret(CertificateSecretError::NoService(_))),
+        "{failure}"
+    );
     let service = api.put(SERVICE, json!({"metadata": {"name": "strongroom-front"}}));
     assert_eq!(rotator(now).look(&mut serving).await.unwrap(), CHECK_INTERVAL);
     let first = chain();
@@ -114,6 +117,9 @@ async fn a_secret_of_somebody_else_is_left_alone_and_edits_of_ours_are_put_back(
         json!({"metadata": {"name": "strongroom-front-tls"}, "data": {"a": "Yg=="}}),
     );
     let failure = rotator().look(&mut None).await.unwrap_err();
-    assert!(matches!(failure, Failure::NotOurs(_)), "{failure}");
+    assert!(
+        matches!(failure, Failure::Secret(CertificateSecretError::NotOurs(_))),
+        "{failure}"
+    );
     assert_eq!(api.get(SECRET).unwrap(), theirs);
 }
