@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
@@ -80,7 +80,8 @@ where
 {
     let kind = <K as Reconciler>::KIND;
     let cache = writer.as_reader();
-    events.filter_map(move |event| {
+    let mut listed = ListedReferences::default();
+    let due = events.map(move |event| {
         let left_out = left_out(&ctx);
         let before = |object: &CachedObject<K>| cache.get(&ObjectRef::from_obj(object));
         // What came is long, and not needed any more once it was followed.
@@ -147,8 +148,9 @@ where
             }
             Event::Init | Event::InitApply(_) => {}
         }
-        std::future::ready(reference)
-    })
+        stream::iter(listed.due(&kept, reference))
+    });
+    due.flatten()
 }
 
 /// As [`cached`], of a kind whose objects have no quota and take effect before they come here.
@@ -157,7 +159,47 @@ pub(in crate::controllers) fn reflected<K: Reconciler>(
     mut writer: Writer<CachedObject<K>>,
     events: impl Stream<Item = Event<CachedObject<K>>> + Send,
 ) -> impl Stream<Item = ObjectRef<CachedObject<K>>> + Send {
-    events.filter_map(move |event| std::future::ready(take(&ctx, K::KIND, &mut writer, &event)))
+    let mut listed = ListedReferences::default();
+    let due = events.map(move |event| {
+        let reference = take(&ctx, K::KIND, &mut writer, &event);
+        stream::iter(listed.due(&event, reference))
+    });
+    due.flatten()
+}
+
+/// The objects of the list that is coming.
+///
+/// INVARIANT: an object of a list is looked at only once the list is complete. The cache, which an attempt
+/// reads, has the object as it was before until then: an earlier attempt would find nothing to do, and none
+/// would come afterwards.
+struct ListedReferences<K: Resource<DynamicType = ()>>(Vec<ObjectRef<CachedObject<K>>>);
+
+impl<K: Resource<DynamicType = ()>> Default for ListedReferences<K> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: Resource<DynamicType = ()>> ListedReferences<K> {
+    /// What is to be looked at after an event that is about `reference`.
+    fn due(
+        &mut self,
+        event: &Event<CachedObject<K>>,
+        reference: Option<ObjectRef<CachedObject<K>>>,
+    ) -> Vec<ObjectRef<CachedObject<K>>> {
+        match event {
+            Event::Init => {
+                self.0.clear();
+                Vec::new()
+            }
+            Event::InitApply(_) => {
+                self.0.extend(reference);
+                Vec::new()
+            }
+            Event::InitDone => std::mem::take(&mut self.0),
+            Event::Apply(_) | Event::Delete(_) => reference.into_iter().collect(),
+        }
+    }
 }
 
 /// The cache takes an event in, and `declarations` is told which objects are gone. Answers with the object
@@ -207,12 +249,12 @@ fn events_of_kind<K: QuotaKind>(
 ) -> impl Stream<Item = Event<CachedObject<K>>> + Send + use<K> {
     let events = large(ctx, kind);
     let (ctx, cache) = (Arc::clone(ctx), cache.clone());
-    let again = futures::stream::iter(left_out(&ctx).queue()).flatten();
+    let again = stream::iter(left_out(&ctx).queue()).flatten();
     let again = again.filter_map(move |read| {
         let keeps = left_out::is_left_out(&cache, &read) && ctx.cache_quota.would_keep(&read);
         std::future::ready(keeps.then_some(Event::Apply(read)))
     });
-    futures::stream::select(events, again)
+    stream::select(events, again)
 }
 
 /// The events of a kind whose objects may be large.
@@ -254,12 +296,46 @@ pub(in crate::controllers) fn logged<K: reflector::Lookup + Send>(
 
 #[cfg(test)]
 mod tests {
-    use futures::{FutureExt as _, stream};
+    use futures::FutureExt as _;
     use parking_lot::Mutex;
     use strongroom_crds::v1alpha1::ManagedSecret;
 
     use super::*;
     use crate::controllers::testing::{ControllerFixture, generated};
+
+    #[tokio::test]
+    async fn an_object_of_a_list_is_looked_at_when_the_cache_has_it() {
+        let mut world = ControllerFixture::new();
+        world.apply("db", generated("db"));
+        let (before, listed) = (world.kept("db"), {
+            world.apply("db", generated("other"));
+            world.kept("db")
+        });
+        assert_ne!(before.declared(), listed.declared());
+        let now = listed.declared();
+        // A list that breaks off names nothing.
+        let events = stream::iter([
+            Event::Apply(before),
+            Event::Init,
+            Event::InitApply(listed.clone()),
+            Event::Init,
+            Event::InitApply(listed),
+            Event::InitDone,
+        ]);
+        let ctx = Arc::new(world.ctx);
+        let (cache, writer) = reflector::store();
+        let work = followed(
+            ctx,
+            |ctx| &ctx.left_out.managed_secrets,
+            writer,
+            events,
+            |_, _| {},
+            |_: KindChange<'_, ManagedSecret>| true,
+        );
+        // As an attempt finds it that begins at once.
+        let found = work.map(|object| cache.get(&object).map(|object| object.declared() == now));
+        assert_eq!(found.collect::<Vec<_>>().await, [Some(false), Some(true)]);
+    }
 
     #[tokio::test]
     async fn an_entry_of_a_list_that_changes_nothing_makes_no_work_and_a_deletion_always_counts() {
