@@ -1,7 +1,9 @@
 //! Which processors a process may use, and who comes first there. Threads that a pinned thread starts inherit
 //! where it may run.
 
-use rustix::process::{Pid, setpriority_process};
+use std::process::Command;
+
+use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::Outcome;
@@ -20,18 +22,23 @@ pub(crate) fn pin_process(pid: u32, processor: usize) -> Outcome<()> {
     allow(pid, &set)
 }
 
+/// Has this thread run before all others of its processor whenever it has something to do (`SCHED_FIFO`,
+/// which needs root): what it measures is how long it was left waiting, and not when it was its turn.
+pub(crate) fn run_first() -> Outcome<()> {
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let set = Command::new("chrt")
+        .args(["--fifo", "--pid", "1", &thread])
+        .status()?;
+    if set.success() {
+        return Ok(());
+    }
+    Err("`chrt --fifo` was refused: run the bench as root".into())
+}
+
 /// Lets all threads of a process run on these processors.
 pub(crate) fn allow(pid: u32, processors: &CpuSet) -> Outcome<()> {
     for thread in threads(pid)? {
         sched_setaffinity(thread, processors)?;
-    }
-    Ok(())
-}
-
-/// Sets how far all threads of a process give way to others, from 0 (as others) to 19.
-pub(crate) fn nice(pid: u32, nice: i32) -> Outcome<()> {
-    for thread in threads(pid)? {
-        setpriority_process(thread, nice)?;
     }
     Ok(())
 }

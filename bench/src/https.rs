@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
 use crate::Outcome;
+use crate::affinity::run_first;
 use crate::cluster::Bench;
 use crate::row::sorted;
 
@@ -156,7 +157,8 @@ pub(crate) enum Pacing {
     /// It yields. The runtime's timers are a millisecond coarse, and waking a client for each request takes
     /// more of processors that it shares with the server than answering it.
     Yield,
-    /// A thread of its own sleeps: a client that has another processor than the server takes nothing from it.
+    /// A thread of its own sleeps, and the client runs before all others of its processor: a client that has
+    /// another processor than the server takes nothing from it.
     Sleep,
 }
 
@@ -199,6 +201,18 @@ pub(crate) fn addresses(count: usize) -> Vec<Ipv4Addr> {
 pub(crate) type Sender = SendRequest<Full<Bytes>>;
 
 impl Server {
+    /// The same at another port.
+    pub(crate) fn at(&self, port: u16) -> Self {
+        Self {
+            port,
+            config: Arc::clone(&self.config),
+            tokens: self.tokens.clone(),
+            secrets: self.secrets,
+            path: self.path,
+            connections: AtomicUsize::default(),
+        }
+    }
+
     pub(crate) async fn connect(&self) -> Outcome<Sender> {
         // Each caller has an address of its own, as pods have.
         let socket = TcpSocket::new_v4()?;
@@ -284,12 +298,18 @@ impl Server {
     ) -> Outcome<OpenLoop> {
         let server = Arc::clone(self);
         let client = move || {
+            if pacing == Pacing::Sleep {
+                run_first()?;
+            }
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
             runtime.block_on(server.paced(rate, ask, pacing))
         };
-        tokio::task::spawn_blocking(client).await?
+        // A thread of its own, that goes: how it runs is not given to whoever comes next.
+        tokio::task::spawn_blocking(|| thread::spawn(client).join())
+            .await?
+            .map_err(|_| "the client panicked")?
     }
 
     async fn paced(self: &Arc<Self>, rate: u32, ask: RequestKind, pacing: Pacing) -> Outcome<OpenLoop> {

@@ -21,12 +21,11 @@ use strongroom_e2e::Cluster;
 use strongroom_e2e::attacks::{Stranger, Target, strangers};
 use tokio::task::JoinSet;
 
-use crate::affinity::{pin, pin_process};
+use crate::affinity::pin;
 use crate::cluster::{Bench, connect, on_cluster};
 use crate::https::{RequestKind, Sender, Server, TIME, accounts, addresses, sent, tokens, trust};
-use crate::neighbours::{ATTACKING, LEAD, MEASURED, PHASES, READERS, SECRETS, phase};
+use crate::neighbours::{ATTACKING, LEAD, PHASES, READERS, SECRETS, phase, serve_measured};
 use crate::put::create;
-use crate::read::serve;
 use crate::row::Row;
 use crate::strangers::target;
 use crate::{Arguments, Outcome};
@@ -176,8 +175,7 @@ async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<
     bench.prepare(cluster).await?;
     let port = strongroom_e2e::free_port()?;
     let gateway = format!("--gateway={PRODUCT}=127.0.0.1:{port},readRate=0,writeRate=0,products={PRODUCT}");
-    let (mut process, shared) = serve(cluster, data, &["--read-rate=0", &gateway])?;
-    pin_process(process.pid(), MEASURED)?;
+    let (mut process, shared) = serve_measured(cluster, data, &["--read-rate=0", &gateway])?;
     declare(&bench).await?;
     accounts(&bench, "reader", READERS).await?;
     let shared = Gateway::new(&bench, shared).await?;

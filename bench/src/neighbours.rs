@@ -3,8 +3,9 @@
 //!
 //! Attacker and control plane are pinned to one processor, server and reader to the other, so that a row
 //! shows what the two share inside the server. The control row has no attack: a thread that only computes
-//! shares the processor of server and reader. It shows what the operating system's turns alone cost a reader
-//! there.
+//! shares the processor of server and reader. It shows what the operating system's turns alone cost a
+//! reader there. Who is measured runs before all others, as if on a machine of its own: where client and
+//! server wait for each other's turns, a ratio says more about the operating system than about the server.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
-use strongroom_e2e::Cluster;
 use strongroom_e2e::attacks::{Attack, Attacker};
+use strongroom_e2e::{Cluster, Strongroom};
 
-use crate::affinity::{pin, pin_process};
+use crate::affinity::{pin, run_first};
 use crate::cluster::{Bench, connect, on_cluster};
 use crate::https::{RequestKind, Server, accounts, tokens, trust};
 use crate::read::serve;
@@ -109,8 +110,7 @@ async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<
         client: connect(cluster).await?,
     };
     bench.prepare(cluster).await?;
-    let (mut process, port) = serve(cluster, data, &["--node-account=node"])?;
-    pin_process(process.pid(), MEASURED)?;
+    let (mut process, port) = serve_measured(cluster, data, &["--node-account=node"])?;
     bench.apply("bench", SECRETS, false).await?;
     bench.all_ready(SECRETS).await?;
     accounts(&bench, "reader", READERS).await?;
@@ -162,11 +162,25 @@ async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<
     Ok(rows)
 }
 
+/// A process on the processor of who is measured: from its start, so that it has as many threads as that is
+/// for.
+pub(crate) fn serve_measured(
+    cluster: &Cluster,
+    data: &Path,
+    arguments: &[&str],
+) -> Outcome<(Strongroom, u16)> {
+    pin(None, MEASURED)?;
+    let started = serve(cluster, data, arguments);
+    pin(None, ATTACKING)?;
+    started
+}
+
 /// The p99 of reads of one phase, in milliseconds, each from the moment at which it was due.
 pub(crate) async fn phase(server: &Arc<Server>) -> Outcome<f64> {
     let server = Arc::clone(server);
     let client = move || {
         pin(None, MEASURED)?;
+        run_first()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

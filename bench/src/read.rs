@@ -3,9 +3,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::thread::sched_getaffinity;
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use strongroom_e2e::{Cluster, Program, Strongroom};
 
 use crate::cluster::{Bench, busy, connect, on_cluster};
@@ -74,9 +74,6 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
             rows.extend(open(&server, rate, &names, Pacing::Yield).await?.0);
         }
     }
-    if arguments.wants(&OWN_PROCESSOR.map(|(name, _)| name)) {
-        rows.extend(on_its_own_processor(cluster, process.pid(), &server).await?);
-    }
     if arguments.wants(&["read.cold_connection_ms"]) {
         rows.push(cold::connection(&server).await?);
     }
@@ -94,6 +91,9 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
         rows.extend(vs_apiserver::rows(cluster, &bench, &ours, objects).await?);
     }
     process.stop()?;
+    if arguments.wants(&OWN_PROCESSOR.map(|(name, _)| name)) {
+        rows.extend(on_its_own_processor((cluster, data, &bench), &server).await?);
+    }
     Ok(rows)
 }
 
@@ -165,43 +165,71 @@ const OPEN: [(u32, [(&str, f64); 3]); 2] = [
     ),
 ];
 
-/// The same with the process on a processor of its own; the client and the control plane have another, and
-/// there the control plane gives way to the client. The last row is the client's own part.
+/// The same with a process that has a processor of its own from its start; the client and the control plane
+/// have another, and there the client runs first. The last row is the client's own part.
 const OWN_PROCESSOR: [(&str, f64); 4] = [
     ("read.10k.own_processor.p50_ms", 0.5),
     ("read.10k.own_processor.p99_ms", 0.99),
     ("read.10k.own_processor.p999_ms", 0.999),
     ("read.10k.own_processor.client_p99_ms", 0.99),
 ];
-/// How far: all the way.
-const CONTROL_PLANE_NICE: i32 = 19;
+/// Processors: of the process,
+const OWN: usize = 0;
+/// and of everybody else.
+const OTHERS: usize = 1;
 
-async fn on_its_own_processor(cluster: &Cluster, process: u32, server: &Arc<Server>) -> Outcome<Vec<Row>> {
+async fn on_its_own_processor(
+    (cluster, data, bench): (&Cluster, &Path, &Bench),
+    before: &Arc<Server>,
+) -> Outcome<Vec<Row>> {
     let anywhere = sched_getaffinity(None)?;
-    let control_plane: Vec<u32> = [Program::ApiServer, Program::Etcd]
+    // What is started from here on inherits it.
+    affinity::pin(None, OWN)?;
+    let started = serve(cluster, data, &["--read-rate=0"]);
+    sched_setaffinity(None, &anywhere)?;
+    let (mut process, port) = started?;
+    let server = Arc::new(before.at(port));
+    serves(&server).await?;
+    // Every token and secret is asked for once.
+    server.closed(RequestKind::Secret, TIME).await?;
+    bench.settled().await?;
+    let mut others: Vec<u32> = [Program::ApiServer, Program::Etcd]
         .into_iter()
         .filter_map(|program| cluster.pid(program))
         .collect();
-    affinity::pin_process(process, 0)?;
-    affinity::pin_process(std::process::id(), 1)?;
-    for pid in &control_plane {
-        affinity::pin_process(*pid, 1)?;
-        affinity::nice(*pid, CONTROL_PLANE_NICE)?;
+    others.push(std::process::id());
+    for pid in &others {
+        affinity::pin_process(*pid, OTHERS)?;
     }
     let [of_reads @ .., (of_client, part)] = OWN_PROCESSOR;
-    let measured = open(server, 10_000, &of_reads, Pacing::Sleep).await;
-    for pid in control_plane.iter().chain([&process, &std::process::id()]) {
+    let measured = open(&server, 10_000, &of_reads, Pacing::Sleep).await;
+    for pid in &others {
         affinity::allow(*pid, &anywhere)?;
     }
-    for pid in &control_plane {
-        affinity::nice(*pid, 0)?;
-    }
+    process.stop()?;
     let (mut rows, lateness) = measured?;
     rows.push(Row {
         value: quantile(&lateness, part),
         ..Row::from_samples(of_client, "ms", &lateness)
     });
     Ok(rows)
+}
+
+/// Waits until a process that was just started answers with a secret.
+async fn serves(server: &Server) -> Outcome<()> {
+    let start = Instant::now();
+    loop {
+        let answered = async {
+            server
+                .ask(&mut server.connect().await?, RequestKind::Secret)
+                .await
+        };
+        match answered.await {
+            Err(error) if start.elapsed() > 2 * TIME => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Ok(()) => return Ok(()),
+        }
+    }
 }
 
 /// The rows, and by how much the client was late with what it asked for, sorted milliseconds.

@@ -1,11 +1,5 @@
 //! The columns that `kubectl get` prints hold one thing each: of a list it would print JSON.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests are tests"
-)]
-
 use serde_json::Value;
 
 /// The schema of a field of an object, or of a key of a map.

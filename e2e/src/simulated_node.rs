@@ -18,9 +18,9 @@ use tonic::transport::Endpoint;
 /// A failure of a simulated node.
 type NodeError = Box<dyn Error + Send + Sync>;
 
-/// Subscribes volumes, each a name and the secret that it shows, and acknowledges what they are told until the
-/// gateway says goodbye. The tokens are that of the plugin's pod and that of the pod with the volumes. `heard`
-/// sees each message after its answer; its error ends the stream.
+/// Subscribes volumes, each a name and the secret that it shows, and acknowledges what they are told until
+/// the gateway says goodbye. The tokens are that of the plugin's pod and that of the pod with the volumes.
+/// `heard` sees each message after its answer; its error ends the stream.
 ///
 /// # Errors
 /// The stream's, and those of `heard`.

@@ -145,9 +145,9 @@ fn make_image(image: &Path) -> Result<(), String> {
 
 /// Whether all that was acknowledged before the cut is there after it.
 ///
-/// The images are new files each time. A container that starts meanwhile, in a test beside this one, has a copy of the
-/// mount in its own mount namespace, so `umount` here does not end the file system; and `mount -o loop` of the same file
-/// would find its loop device, and with it the file system of the round before.
+/// The images are new files each time. A container that starts meanwhile, in a test beside this one, has a
+/// copy of the mount in its own mount namespace, so `umount` here does not end the file system; and `mount
+/// -o loop` of the same file would find its loop device, and with it the file system of the round before.
 fn cut_power(work: &Path, number: usize, lie: bool) -> Result<(), String> {
     let round = tempfile::tempdir_in(work).unwrap();
     let work = round.path();

@@ -99,8 +99,8 @@ impl Volume {
     /// Checks the file system, as after a disk was mended, and mounts it again: `ro` or `rw`. Nobody may have
     /// a file of it open.
     ///
-    /// The check is of a copy, which is mounted then: a container that started meanwhile has the mount in its own
-    /// mount namespace, so that `umount` here does not end the file system in the image.
+    /// The check is of a copy, which is mounted then: a container that started meanwhile has the mount in
+    /// its own mount namespace, so that `umount` here does not end the file system in the image.
     pub(crate) fn mend(&mut self, how: &str) {
         // Fails where the disk did.
         let _ = run("sync", &["-f", self.path()]);

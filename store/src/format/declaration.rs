@@ -11,8 +11,8 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::Context;
 use crate::engine::Table;
 
-/// The format of a declaration that says whether its object is gone, and what of it was approved; written only
-/// where there is something to say of either, so that older programs read all others.
+/// The format of a declaration that says whether its object is gone, and what of it was approved; written
+/// only where there is something to say of either, so that older programs read all others.
 const FORMAT_WITH_STATE: u8 = 2;
 
 /// A declaration that was taken in.

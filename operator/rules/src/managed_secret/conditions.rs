@@ -15,7 +15,7 @@ use crate::rotation::{RotateNow, RotationRefusal, RotationState};
 pub struct ReadySummary {
     /// The status of `Ready`.
     pub ready: ConditionStatus,
-    /// Reason of `Ready`.
+    /// `reason` of the condition: a word of the API, in CamelCase.
     pub reason: Reason,
     /// The cause in words, with what to do about it.
     pub message: String,

@@ -1,6 +1,6 @@
 //! The records of one product to its own sink. What the sink has not taken in time, or before the log was
-//! cut, goes by it; with the next records that it takes, a record in the chain says which those were. Where it
-//! never takes any, one says so all the same, and another each day.
+//! cut, goes by it; with the next records that it takes, a record in the chain says which those were. Where
+//! it never takes any, one says so all the same, and another each day.
 //!
 //! Until then its cursor stays at what it took last: a process that ends meanwhile looks at the same records
 //! again, and nothing goes by unsaid.

@@ -343,6 +343,27 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_runs_or_has_used_much_is_not_forgotten() {
+        let mut queue = Queue::default();
+        queue.arrives(C, 0);
+        queue.next().unwrap();
+        queue.arrives(A, 1);
+        assert_eq!(runs(&mut queue, MILLISECOND * 1_000), Some(1));
+        queue.arrives(B, 2);
+        // Of those that have used as much as B, these have their turn first.
+        let many = u32::try_from(MAX_IDLE_ADDRESSES).unwrap() + 10;
+        for number in 0..many {
+            queue.arrives(IpAddr::V4(number.into()), number);
+            assert_eq!(runs(&mut queue, MILLISECOND), Some(number));
+        }
+        assert!(queue.lines.len() < 20, "{}", queue.lines.len());
+        for address in [A, B, C] {
+            assert!(queue.lines.contains_key(&address), "{address}");
+        }
+        assert_eq!(runs(&mut queue, MILLISECOND), Some(2));
+    }
+
+    #[test]
     fn once_nobody_waits_all_are_equal_and_few_queues_stay() {
         let mut queue = Queue::default();
         queue.arrives(A, 0);

@@ -27,6 +27,48 @@ fn an_address_has_as_many_strangers_as_its_share_holds() {
     assert!(admission.memory().in_use() <= share);
 }
 
+/// When the head that is coming began, the pieces that nobody has taken, and the requests under way.
+fn under_way(connection: &Connection) -> (Option<Instant>, Vec<u64>, usize) {
+    let state = connection.state.lock();
+    (state.head, state.pieces.keys().copied().collect(), state.busy)
+}
+
+#[test]
+fn a_connection_knows_what_it_waits_for() {
+    let admission = admission();
+    let connection = |http1| {
+        let deposit = ConnectionShare::take(&admission, ADDRESS).unwrap();
+        Connection::new(&admission, deposit, ADDRESS, http1)
+    };
+    let first = connection(true);
+    // Half a record of TLS is no head yet.
+    first.received(false, 100).unwrap();
+    assert_eq!(under_way(&first), (None, vec![], 0));
+    first.received(true, 200).unwrap();
+    let (began, ..) = under_way(&first);
+    assert!(began.is_some());
+    // Its time goes on from its first byte.
+    first.received(true, 300).unwrap();
+    assert_eq!(under_way(&first), (began, vec![], 0));
+    let request = first.request();
+    // What comes now is its body.
+    first.received(true, 400).unwrap();
+    assert_eq!(under_way(&first), (None, vec![], 1));
+    let (one, two) = (request.piece(), request.piece());
+    assert_eq!(under_way(&first), (None, vec![one, two], 1));
+    request.taken(one);
+    assert_eq!(under_way(&first), (None, vec![two], 1));
+    request.taken(two);
+    drop(request);
+    assert_eq!(under_way(&first), (None, vec![], 0));
+    first.received(true, 500).unwrap();
+    assert!(under_way(&first).0.is_some(), "the next request");
+    // With HTTP/2 a frame is no head of a request.
+    let second = connection(false);
+    second.received(true, 200).unwrap();
+    assert_eq!(under_way(&second), (None, vec![], 0));
+}
+
 #[test]
 fn a_stranger_who_sends_much_counts_for_more_until_who_it_is_is_proven() {
     let admission = admission();
