@@ -127,7 +127,7 @@ pub enum ClaimRefusal {
 pub enum ReachedQuota {
     /// That of the object's namespace.
     Namespace {
-        /// Its name.
+        /// `metadata.name` of the namespace.
         namespace: String,
         /// How many secrets the product has there.
         used: u64,

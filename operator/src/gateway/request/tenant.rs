@@ -112,5 +112,10 @@ mod tests {
         assert_eq!(principals.len(), 4);
         let namespaces: HashSet<_> = callers.iter().filter_map(NamespaceKey::new).collect();
         assert_eq!(namespaces.len(), 2);
+        // A set finds two keys unequal by their hashes alone, and a table with few places does not.
+        let [one, .., pay, _] = callers.each_ref().map(NamespaceKey::new);
+        assert!(one.is_some() && one != pay);
+        let [one, two, other, ..] = callers.each_ref().map(PrincipalKey::new);
+        assert!(one == two && one != other);
     }
 }
