@@ -77,9 +77,13 @@ fn fits(row: &Value, object: Option<&Value>, old: Option<&Value>) -> bool {
 /// An object of the table.
 fn object(about: &Value) -> Option<Value> {
     about.is_object().then(|| {
+        let given = |field: &str, none: Value| about.get(field).cloned().unwrap_or(none);
         json!({
             "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
-            "metadata": {"name": "tried", "namespace": "shop", "annotations": about.get("annotations").cloned().unwrap_or(json!({}))},
+            "metadata": {
+                "name": "tried", "namespace": "shop", "annotations": given("annotations", json!({})),
+                "ownerReferences": given("owners", json!([])),
+            },
             "spec": about["spec"],
         })
     })
@@ -116,7 +120,8 @@ fn each_row_asks_what_it_has_to() {
     let shows = format!("{grant}, create secrets(), update secrets(native)");
     let imports = format!("create secrets(), {own_secret}");
     let renames = format!("get secrets(nativeBefore), {delete}, create secrets()");
-    let leaves = format!("update encryptionkeys(keyBefore) or {grant}");
+    let stored = "grant managedsecrets(stored)";
+    let leaves = format!("update encryptionkeys(keyBefore) or {stored}");
     let expected = [
         ("create-own", "create secrets(), update secrets(native)"),
         ("import", "get secrets(imported)"),
@@ -129,9 +134,11 @@ fn each_row_asks_what_it_has_to() {
         ("change-of-source", former),
         ("removal", delete),
         ("deletion", delete),
+        ("owners", delete),
         ("readers", grant),
         ("annotations", grant),
         ("readoption", "get secrets(native)"),
+        ("granted-by-name", stored),
         ("sign", "sign managedsecrets(authority)"),
         ("sign-ca", "sign-ca managedsecrets(authority)"),
         ("leave-key", leaves.as_str()),
@@ -159,9 +166,11 @@ fn the_rows_that_fit_a_write_and_no_others_are_asked() {
         ("change-of-source", &[]),
         ("removal", &[]),
         ("deletion", &[]),
+        ("owners", &[]),
         ("readers", &[]),
         ("annotations", &[]),
         ("readoption", &["annotations"]),
+        ("granted-by-name", &["readers"]),
         ("sign", &[]),
         ("sign-ca", &[]),
         ("leave-key", &[]),
@@ -256,5 +265,94 @@ fn other_writes_fit_what_they_do() {
     assert_eq!(fitting(nulls.as_ref(), shown.as_ref()), ["removal"]);
     let retained =
         with(json!({"source": generated, "secret": {"name": "db"}, "deletion": {"policy": "Retain"}}));
-    assert_eq!(fitting(None, retained.as_ref()), Vec::<String>::new());
+    assert_eq!(fitting(None, retained.as_ref()), ["deletion"]);
+}
+
+#[test]
+fn an_owner_that_may_be_gone_is_asked_about_and_none_at_all_is_not() {
+    let generated = json!({"generate": {"keys": {"a": {"uuid": {}}}}});
+    let owner = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": "u"});
+    let owned = |shown: bool, owners: &[&str]| {
+        let mut spec = json!({"source": generated});
+        if shown {
+            spec["secret"] = json!({"name": "db"});
+        }
+        let owners: Vec<Value> = owners.iter().map(|name| owner(name)).collect();
+        object(&json!({"owners": owners, "spec": spec}))
+    };
+    for (shown, before, after, asked) in [
+        (true, &[][..], &["a"][..], true),
+        (true, &["a"], &["b"], true),
+        // Of two, the one that is there.
+        (true, &["a", "b"], &["b"], true),
+        (true, &["a"], &["a"], false),
+        (true, &["a"], &[], false),
+        (false, &[], &["a"], false),
+    ] {
+        let fit = fitting(owned(shown, after).as_ref(), owned(shown, before).as_ref());
+        let expected: &[&str] = if asked { &["owners"] } else { &[] };
+        assert_eq!(fit, expected, "{shown} {before:?} {after:?}");
+    }
+    // A new object is its author's, and so are its owners.
+    assert_eq!(fitting(owned(true, &["a"]).as_ref(), None), ["create-own"]);
+}
+
+#[test]
+fn who_may_grant_one_name_gets_nothing_of_another_name_in_the_store() {
+    let generated = json!({"generate": {"keys": {"a": {"uuid": {}}}}});
+    let id = "strongroom.dev/restore";
+    let made = |store_name: &str, more: Value| {
+        let mut about = json!({"spec": {"source": generated, "storeName": store_name}});
+        for (field, value) in more["spec"].as_object().into_iter().flatten() {
+            about["spec"][field] = value.clone();
+        }
+        about["annotations"] = more.get("annotations").cloned().unwrap_or(json!({}));
+        object(&about)
+    };
+    let nothing = json!({});
+    for (more, other) in [
+        (json!({"spec": {"readers": ["me"]}}), "readers"),
+        (json!({"spec": {"secret": {"name": "leak"}}}), "first-showing"),
+        (json!({"annotations": {id: "00"}}), "annotations"),
+    ] {
+        let fit = |store_name: &str| {
+            let (new, old) = (made(store_name, more.clone()), made(store_name, nothing.clone()));
+            fitting(new.as_ref(), old.as_ref())
+        };
+        let mut both = fit("victim");
+        both.sort();
+        let mut expected = vec![other, "granted-by-name"];
+        expected.sort_unstable();
+        assert_eq!(both, expected);
+        assert_eq!(fit("tried"), [other], "its own name");
+    }
+    // A new object with readers, and one that shows its own value from the beginning.
+    let new = made("victim", json!({"spec": {"readers": ["me"]}}));
+    let mut fit = fitting(new.as_ref(), None);
+    fit.sort();
+    assert_eq!(fit, ["granted-by-name", "readers"]);
+    let new = made("victim", json!({"spec": {"secret": {"name": "own"}}}));
+    assert_eq!(fitting(new.as_ref(), None), ["create-own"]);
+}
+
+#[test]
+fn what_a_readoption_reads_is_asked_about_also_where_it_is_named_later() {
+    let generated = json!({"generate": {"keys": {"a": {"uuid": {}}}}});
+    let about = |secret: Value| {
+        object(
+            &json!({"annotations": {"strongroom.dev/readopt": "00"}, "spec": {"source": generated, "secret": secret}}),
+        )
+    };
+    let (none, shown, other) = (
+        about(Value::Null),
+        about(json!({"name": "db"})),
+        about(json!({"name": "others"})),
+    );
+    assert_eq!(
+        fitting(shown.as_ref(), none.as_ref()),
+        ["first-showing", "readoption"]
+    );
+    let renamed = fitting(other.as_ref(), shown.as_ref());
+    assert!(renamed.contains(&"readoption".to_owned()), "{renamed:?}");
+    assert_eq!(fitting(shown.as_ref(), shown.as_ref()), Vec::<String>::new());
 }

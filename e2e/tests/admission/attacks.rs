@@ -1,5 +1,7 @@
 //! What was done on a running cluster, by users with fixed rights: it holds whatever the table says.
 
+use serde_json::json;
+
 use crate::support::{eventually, generated};
 use crate::{bound, cluster, refused, user};
 
@@ -87,6 +89,19 @@ fn the_attacks_that_worked_are_refused() {
     }
     let delete = ["--as=eve", "-n", "shop", "delete", "managedsecret", "db"];
     refused(f.tried(&delete, ""), "the verb delete on secrets `db`");
+    // Nor has she others delete it: the controller, which has not taken in that it is to be retained, and the
+    // garbage collector.
+    let gone = json!({"metadata": {"ownerReferences": [{
+        "apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "0b5c4e0e-7a53-4c2b-9d5e-3f2d1c0b9a87",
+    }]}});
+    refused(
+        patch("eve", "db", &gone.to_string()),
+        "the verb delete on secrets `db`",
+    );
+    let retain = r#"{"spec":{"suspend":true,"deletion":{"policy":"Retain"}}}"#;
+    patch("eve", "db", retain).unwrap();
+    refused(f.tried(&delete, ""), "the verb delete on secrets `db`");
+    patch("eve", "db", r#"{"spec":{"suspend":null,"deletion":null}}"#).unwrap();
     // H2: a value of the author's own may be shown from the beginning, another one needs grant. A new object
     // does not help: the controller does not bind it to the value of before.
     let make = |user: &str, object: &str| {

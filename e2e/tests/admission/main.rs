@@ -58,13 +58,16 @@ fn cluster() -> Fixture {
 
 /// An object of the table.
 fn object(about: &Value) -> String {
-    json!({
+    let mut object = json!({
         "apiVersion": "strongroom.dev/v1alpha1",
         "kind": "ManagedSecret",
         "metadata": {"name": TRIED, "namespace": "shop", "annotations": about["annotations"]},
         "spec": about["spec"],
-    })
-    .to_string()
+    });
+    if let Some(owners) = about.get("owners") {
+        object["metadata"]["ownerReferences"] = owners.clone();
+    }
+    object.to_string()
 }
 
 /// A user with these rights beside writing ManagedSecrets.

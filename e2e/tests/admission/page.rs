@@ -23,6 +23,7 @@ fn asked(ask: &Value) -> String {
         "nativeBefore" => "the Secret that `spec.secret` named before".to_owned(),
         "imported" => "the Secret that `spec.source.import` names".to_owned(),
         "self" => "this ManagedSecret".to_owned(),
+        "stored" => "a ManagedSecret of the name that the secret has in the store".to_owned(),
         "authority" => "the authority's ManagedSecret".to_owned(),
         _ => of.to_owned(),
     };

@@ -28,6 +28,8 @@ fn name(ask: &Value, tries: &Value) -> Option<String> {
     let found = match text(&ask["named"]) {
         "" => return None,
         "self" => return Some(TRIED.to_owned()),
+        "stored" if after["storeName"].is_null() => return Some(TRIED.to_owned()),
+        "stored" => &after["storeName"],
         "native" => &after["secret"]["name"],
         "nativeBefore" => &before["secret"]["name"],
         "imported" => &after["source"]["import"]["secretRef"]["name"],

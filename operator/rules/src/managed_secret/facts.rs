@@ -87,6 +87,8 @@ pub struct DesiredState {
     pub not_rotatable: Option<RotationRefusal>,
     /// The labels that the secret must carry in the store: among them what happens when the object goes away.
     pub labels: BTreeMap<String, String>,
+    /// The labels say that it stays when its object goes.
+    pub retain: bool,
     /// What people should know about it.
     pub description: String,
     /// Nothing is to be changed.

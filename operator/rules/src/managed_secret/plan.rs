@@ -205,6 +205,7 @@ fn decide(facts: &SecretFacts, now: Timestamp) -> Result<(&StoredSecret, Rotatio
         .as_ref()
         .map_err(|invalid| SecretBlocker::SpecInvalid(invalid.clone()))?;
     if wanted.suspend {
+        retention(facts, wanted)?;
         return Err(Stop::Say(SecretVerdict::Suspended {
             stored: matches!(facts.stored, StoredSecretState::Live(_)),
         }));
@@ -213,6 +214,7 @@ fn decide(facts: &SecretFacts, now: Timestamp) -> Result<(&StoredSecret, Rotatio
     product(facts)?;
     lost(facts, wanted)?;
     let secret = stored(facts, wanted)?;
+    retention(facts, wanted)?;
     key(facts, wanted, secret)?;
     content(facts, wanted, secret)?;
     native(facts, wanted, secret, now)?;
@@ -373,6 +375,22 @@ fn bind(facts: &SecretFacts, wanted: &DesiredState, secret: &StoredSecret) -> St
             obstacle,
         }
         .into(),
+    }
+}
+
+/// INVARIANT: whether the secret stays when its object goes is on record whatever else stands in the way of
+/// that object: once it is gone, its spec cannot be asked any more.
+fn retention(facts: &SecretFacts, wanted: &DesiredState) -> Result<(), Stop> {
+    let ours = facts.namespace.binding == NamespaceBinding::Bound && facts.product.is_none();
+    match &facts.stored {
+        StoredSecretState::Live(secret)
+            if ours && secret.owner == Owner::ThisObject && secret.retained != wanted.retain =>
+        {
+            Err(SecretStep::UpdateMetadata.into())
+        }
+        StoredSecretState::Live(_)
+        | StoredSecretState::InRecoveryWindow { .. }
+        | StoredSecretState::Absent => Ok(()),
     }
 }
 

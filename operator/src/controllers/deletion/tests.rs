@@ -221,6 +221,21 @@ async fn a_retained_secret_stays_with_its_native_secret() {
     assert!(world.api.get(&native("db")).is_some());
 }
 
+/// Suspended, an object does nothing; but once it is gone, it cannot be asked what becomes of its secret.
+#[tokio::test]
+async fn a_secret_is_retained_also_where_its_object_was_suspended() {
+    let mut world = world(1).await;
+    let mut spec = generated("db-0");
+    spec["deletion"] = json!({"policy": "Retain"});
+    spec["suspend"] = json!(true);
+    world.apply_now("db-0", spec).await;
+    assert_eq!(world.ready("db-0").1, "Suspended");
+    world.delete("db-0");
+    looks(&world, &mut DeletionMemory::default()).await;
+    assert!(view(&world, "db-0").await.is_live());
+    assert!(world.api.get(&native("db-0")).is_some());
+}
+
 #[tokio::test]
 async fn a_native_secret_of_others_is_not_deleted() {
     let mut world = world(1).await;

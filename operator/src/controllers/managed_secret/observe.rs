@@ -173,6 +173,7 @@ async fn recorded(
 fn wanted(ctx: &Ctx, object: &ManagedSecret, identity: &Identity) -> Result<DesiredState, InvalidSpec> {
     let spec = &object.spec;
     reserved(ctx, spec, identity).map_or(Ok(()), Err)?;
+    let labels = secret_labels::desired(spec, object.labels());
     let source = match &spec.source {
         SourceSpec::Generate(_) => ValueSource::Generate,
         SourceSpec::Import(source) => ValueSource::Import {
@@ -195,7 +196,8 @@ fn wanted(ctx: &Ctx, object: &ManagedSecret, identity: &Identity) -> Result<Desi
             immutable: immutable(spec),
         }),
         not_rotatable: RotationRefusal::for_spec(spec),
-        labels: secret_labels::desired(spec, object.labels()),
+        retain: secret_labels::deletion(&labels) == secret_labels::Deletion::Retain,
+        labels,
         description: spec.description.clone().unwrap_or_default(),
         suspend: spec.suspend.unwrap_or(false),
     })

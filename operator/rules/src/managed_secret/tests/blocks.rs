@@ -425,6 +425,47 @@ fn a_replacement_that_nobody_asked_for_says_what_to_put_in_the_spec() {
     }
 }
 
+/// Once the object is gone, nobody can read its spec any more.
+#[test]
+fn whether_a_secret_stays_when_its_object_goes_is_taken_down_whatever_is_in_the_way() {
+    let retain = |stop: fn(&mut SecretFacts)| {
+        with(settled(), |f| {
+            wanted(f).retain = true;
+            stop(f);
+        })
+    };
+    for facts in [
+        retain(|_| {}),
+        retain(|f| wanted(f).suspend = true),
+        retain(|f| {
+            wanted(f).key = Some(DesiredKey {
+                name: "pay".to_owned(),
+                state: KeyState::Disabled,
+            });
+        }),
+        with(settled(), |f| {
+            live(f).retained = true;
+            wanted(f).suspend = true;
+        }),
+    ] {
+        assert_eq!(plan(&facts, at(0)).step, SecretStep::UpdateMetadata, "{facts:?}");
+    }
+    // Of what is not this object's nothing is taken down.
+    let others: [fn(&mut SecretFacts); 3] = [
+        |f| {
+            f.namespace.binding = NamespaceBinding::Recreated {
+                recorded: uid("older"),
+            }
+        },
+        |f| live(f).owner = Owner::Rival("other".to_owned()),
+        |f| live(f).owner = Owner::GoneObject,
+    ];
+    for stop in others {
+        let facts = retain(|f| wanted(f).suspend = true);
+        assert_eq!(plan(&with(facts, stop), at(0)).step, SecretStep::Nothing);
+    }
+}
+
 #[test]
 fn a_held_or_leaving_object_is_left_alone() {
     let busy = |f: &mut SecretFacts| {

@@ -53,6 +53,7 @@ fn new() -> SecretFacts {
             }),
             not_rotatable: None,
             labels: BTreeMap::new(),
+            retain: false,
             description: String::new(),
             suspend: false,
         }),

@@ -30,9 +30,11 @@ fn carry_out(facts: &mut SecretFacts, step: &SecretStep) {
         SecretStep::CreateSecret(first) => {
             let labels = wanted(facts).labels.clone();
             let description = wanted(facts).description.clone();
+            let retained = wanted(facts).retain;
             facts.stored = StoredSecretState::Live(StoredSecret {
                 labels,
                 description,
+                retained,
                 materialized: None,
                 ..secret()
             });
@@ -48,6 +50,7 @@ fn carry_out(facts: &mut SecretFacts, step: &SecretStep) {
         SecretStep::UpdateMetadata => {
             live(facts).labels = wanted(facts).labels.clone();
             live(facts).description = wanted(facts).description.clone();
+            live(facts).retained = wanted(facts).retain;
         }
         SecretStep::EnsureVersion(why) => {
             live(facts).differences = Differences::default();
@@ -223,6 +226,7 @@ prop_compose! {
         if let Some(native) = &mut wanted.native { native.immutable = suspend % 2 == 0; }
         if !wants_native { wanted.native = None; }
         wanted.suspend = suspend == 0;
+        wanted.retain = suspend > 5;
         facts.namespace.binding = match binding {
             0 => NamespaceBinding::Unbound,
             1 => NamespaceBinding::Recreated { recorded: uid("older") },
