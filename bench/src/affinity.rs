@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use rustix::process::Pid;
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Outcome;
 
@@ -13,6 +13,16 @@ pub(crate) fn pin(thread: Option<Pid>, processor: usize) -> Outcome<()> {
     let mut set = CpuSet::new();
     set.set(processor);
     Ok(sched_setaffinity(thread, &set)?)
+}
+
+/// What is done with this thread, and with all that it starts, on one processor alone; afterwards the thread
+/// may run where it did before.
+pub(crate) fn pinned<T>(processor: usize, run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    let anywhere = sched_getaffinity(None)?;
+    pin(None, processor)?;
+    let done = run();
+    sched_setaffinity(None, &anywhere)?;
+    done
 }
 
 /// Lets all threads of a process run on one processor alone.

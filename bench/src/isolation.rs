@@ -15,13 +15,12 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
-use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use serde_json::json;
 use strongroom_e2e::Cluster;
 use strongroom_e2e::attacks::{Stranger, Target, strangers};
 use tokio::task::JoinSet;
 
-use crate::affinity::pin;
+use crate::affinity::pinned;
 use crate::cluster::{Bench, connect, on_cluster};
 use crate::https::{RequestKind, Sender, Server, TIME, accounts, addresses, sent, tokens, trust};
 use crate::neighbours::{ATTACKING, LEAD, PHASES, READERS, SECRETS, phase, serve_measured};
@@ -46,14 +45,11 @@ const READING: Duration = Duration::from_secs(1);
 
 /// Measures the rows that are asked for; the affinity of this thread is as before afterwards.
 pub(crate) fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
-    // What is started from here on inherits it.
-    let anywhere = sched_getaffinity(None)?;
-    pin(None, ATTACKING)?;
-    let rows = on_cluster(&arguments.dir, async |cluster, data| {
-        rows(cluster, data, arguments).await
-    });
-    sched_setaffinity(None, &anywhere)?;
-    rows
+    pinned(ATTACKING, || {
+        on_cluster(&arguments.dir, async |cluster, data| {
+            rows(cluster, data, arguments).await
+        })
+    })
 }
 
 /// A gateway of the process: who reads there, and what strangers connect to.

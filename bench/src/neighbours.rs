@@ -12,11 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use strongroom_e2e::attacks::{Attack, Attacker};
 use strongroom_e2e::{Cluster, Strongroom};
 
-use crate::affinity::{pin, run_first};
+use crate::affinity::{pin, pinned, run_first};
 use crate::cluster::{Bench, connect, on_cluster};
 use crate::https::{RequestKind, Server, accounts, tokens, trust};
 use crate::read::serve;
@@ -95,14 +94,11 @@ impl Drop for BusyThread {
 
 /// Measures the rows that are asked for; the affinity of this thread is as before afterwards.
 pub(crate) fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
-    // What is started from here on inherits it.
-    let anywhere = sched_getaffinity(None)?;
-    pin(None, ATTACKING)?;
-    let rows = on_cluster(&arguments.dir, async |cluster, data| {
-        rows(cluster, data, arguments).await
-    });
-    sched_setaffinity(None, &anywhere)?;
-    rows
+    pinned(ATTACKING, || {
+        on_cluster(&arguments.dir, async |cluster, data| {
+            rows(cluster, data, arguments).await
+        })
+    })
 }
 
 async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<Vec<Row>> {

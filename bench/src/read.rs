@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::thread::{sched_getaffinity, sched_setaffinity};
+use rustix::thread::sched_getaffinity;
 use strongroom_e2e::{Cluster, Program, Strongroom};
 
 use crate::cluster::{Bench, busy, connect, on_cluster};
@@ -183,11 +183,7 @@ async fn on_its_own_processor(
     before: &Arc<Server>,
 ) -> Outcome<Vec<Row>> {
     let anywhere = sched_getaffinity(None)?;
-    // What is started from here on inherits it.
-    affinity::pin(None, OWN)?;
-    let started = serve(cluster, data, &["--read-rate=0"]);
-    sched_setaffinity(None, &anywhere)?;
-    let (mut process, port) = started?;
+    let (mut process, port) = affinity::pinned(OWN, || serve(cluster, data, &["--read-rate=0"]))?;
     let server = Arc::new(before.at(port));
     serves(&server).await?;
     // Every token and secret is asked for once.

@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use strongroom_crds::condition::{ConditionStatus, Reason, Retryability};
 use strongroom_e2e::Programs;
 use strongroom_rules::encryption_key::{KeyBlocker, KeyVerdict};
-use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
 use strongroom_rules::managed_secret::verdict::{SecretBlocker, SecretVerdict};
+use strongroom_rules::object::{ReadySummary, ready_conditions};
 
 /// Where the key of a kind's Lua ends before the kind.
 const KEY_PREFIX: &str = "resource.customizations.health.strongroom.dev_";

@@ -17,11 +17,9 @@ use std::process::{Command, Output};
 use data_encoding::BASE64;
 use jiff::Timestamp;
 use serde_json::Value;
-use strongroom_e2e::{Program, Programs, Size, Strongroom};
+use strongroom_e2e::{Program, Size, Strongroom};
+use support::chart::{CHART, CRDS, template};
 use support::{Fixture, eventually};
-
-/// The namespace of the installation.
-const RELEASE: &str = "strongroom";
 
 fn golden(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -66,15 +64,7 @@ impl Fixture {
     /// API server would give others.
     fn of_fc3a9ff() -> Self {
         let f = Self::bare(Size::Api);
-        let crds = golden("crds.yaml");
-        f.kubectl(&["apply", "-f", crds.to_str().unwrap()]);
-        f.kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "crd",
-            "--all",
-            "--timeout=60s",
-        ]);
+        f.apply_crds(golden("crds.yaml").to_str().unwrap(), &[]);
         let api = f.cluster.pid(Program::ApiServer).unwrap();
         let command = fs::read_to_string(format!("/proc/{api}/cmdline")).unwrap();
         let etcd = command
@@ -119,16 +109,7 @@ impl Fixture {
 
     /// The kinds as the chart brings them now.
     fn upgrade_kinds(&self) {
-        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom/files/crds");
-        self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", crds]);
-        // The schema counts a moment later.
-        self.kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "crd",
-            "--all",
-            "--timeout=60s",
-        ]);
+        self.apply_crds(CRDS, &["--server-side", "--force-conflicts"]);
     }
 
     /// Every ManagedSecret is what it was: the same condition, the same versions, and the native Secret with
@@ -281,20 +262,10 @@ fn a_backup_of_fc3a9ff_is_restored_by_the_recovery_key_of_that_time() {
 /// everywhere.
 #[test]
 fn values_of_fc3a9ff_and_its_defaults_are_values_of_this_chart() {
-    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
     for values in ["values.yaml", "defaults.yaml"] {
-        let mut helm = Command::new(Programs::helm().unwrap());
-        helm.args([
-            "template",
-            RELEASE,
-            chart,
-            "--namespace",
-            RELEASE,
-            "--is-upgrade",
-            "-f",
-        ])
-        .arg(golden(values));
-        let rendered = must(helm.output().unwrap());
+        let file = golden(values);
+        let arguments = ["--is-upgrade", "-f", file.to_str().unwrap()];
+        let rendered = template(CHART, &arguments, &[]).unwrap();
         assert!(rendered.contains("kind: StatefulSet"), "{values}");
         let everywhere = "kind: ClusterRoleBinding\nmetadata:\n  name: strongroom-native-secrets\n";
         assert!(rendered.contains(everywhere), "{values}");

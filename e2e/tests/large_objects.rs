@@ -14,6 +14,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use strongroom_e2e::Strongroom;
+use support::chart::CRDS;
 use support::{Fixture, condition, eventually};
 
 const OBJECTS: usize = 300;
@@ -62,18 +63,6 @@ fn most_resident(process: &Strongroom) -> usize {
 }
 
 impl Fixture {
-    fn kinds_of(&self, crds: &Path) {
-        let crds = crds.to_str().unwrap();
-        self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", crds]);
-        self.kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "crd",
-            "--all",
-            "--timeout=60s",
-        ]);
-    }
-
     /// Creates objects of these names.
     fn create(&self, names: &[String]) {
         let items: Vec<Value> = names.iter().map(|name| meaningless(name)).collect();
@@ -99,14 +88,14 @@ impl Fixture {
 fn the_largest_objects_kill_nobody_and_hold_nobody_up() {
     let f = Fixture::new();
     f.kubectl(&["create", "namespace", "pay"]);
+    let server_side = ["--server-side", "--force-conflicts"];
     // As the kind was before there was a bound on sealed texts.
-    let kinds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/strongroom/files/crds");
-    let kind = std::fs::read_to_string(kinds.join("managedsecrets.yaml")).unwrap();
+    let kind = std::fs::read_to_string(Path::new(CRDS).join("managedsecrets.yaml")).unwrap();
     let before = kind.replace("sum() <= 140000", "sum() <= 14000000");
     assert_ne!(before, kind);
     let file = f.keep.path().join("before.yaml");
     std::fs::write(&file, before).unwrap();
-    f.kinds_of(&file);
+    f.apply_crds(file.to_str().unwrap(), &server_side);
     // A schema counts a moment later.
     eventually("a large object to be let in", || {
         let (created, ..) = f.piped(&["create", "-f", "-"], &meaningless("first").to_string());
@@ -121,7 +110,7 @@ fn the_largest_objects_kill_nobody_and_hold_nobody_up() {
             scope.spawn(move || batches.for_each(|names| f.create(names)));
         }
     });
-    f.kinds_of(&kinds);
+    f.apply_crds(CRDS, &server_side);
     // Such an object is not let in any more; what is there stays, and may be changed in other ways.
     eventually("another one to be refused", || {
         let (created, _, said) = f.piped(&["create", "-f", "-"], &meaningless("late").to_string());

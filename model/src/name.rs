@@ -79,7 +79,7 @@ names! {
     /// A namespace: a DNS label, as Kubernetes has it.
     NamespaceName {
         what: "namespace name", rule: "up to 63 lower-case letters, digits and `-`, starting and ending with a letter or digit",
-        max: 63, ok: dns_label
+        max: 63, ok: is_dns_label
     }
     /// A secret's name in its namespace. `!` stands only between a product's code and the identifier of its
     /// default secret.
@@ -105,7 +105,7 @@ names! {
     /// A customer's encryption key in its namespace: a DNS label.
     KeyName {
         what: "key name", rule: "up to 63 lower-case letters, digits and `-`, starting and ending with a letter or digit",
-        max: 63, ok: dns_label
+        max: 63, ok: is_dns_label
     }
     /// A key inside a value, legal as a key of a native Secret.
     DataKeyName {
@@ -120,7 +120,7 @@ names! {
     /// The name of a cursor that a reader of the mutation chain keeps.
     CursorName {
         what: "cursor name", rule: "up to 63 lower-case letters, digits and `-`",
-        max: 63, ok: dns_label
+        max: 63, ok: is_dns_label
     }
 }
 
@@ -132,15 +132,26 @@ impl SecretName {
     }
 }
 
-fn dns_label(text: &str) -> bool {
-    text.bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+/// Whether it is a DNS label (RFC 1123): up to 63 lower-case letters, digits and `-`, neither first nor last.
+#[must_use]
+pub fn is_dns_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
 }
 
+/// Whether it is of what names of objects are made of: up to 253 lower-case letters, digits, `-` and `.`.
+#[must_use]
+pub fn is_object_name(text: &str) -> bool {
+    let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
+    (1..=253).contains(&text.len()) && text.bytes().all(known)
+}
+
 fn product_code(text: &str) -> bool {
-    dns_label(text) && text != RESERVED_PRODUCT_CODE
+    is_dns_label(text) && text != RESERVED_PRODUCT_CODE
 }
 
 fn secret_name(text: &str) -> bool {

@@ -9,10 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use strongroom_model::id::SecretId;
-use strongroom_store::audit::{
-    self, Action, AuditOutcome, BadRecord, Chain, Entry, MemoryReads, ReadChainRecord, SegmentDirectory,
-    VerifyReport, reads_after,
-};
+use strongroom_store::audit::{self, Action, AuditOutcome, BadRecord, Chain, MemoryReads, VerifyReport};
 use strongroom_store::crypto::PublicKey;
 use strongroom_store::engine::{Batch, Change, DEFAULT_CACHE_BYTES, STORE_FILE, Table, open_file};
 use strongroom_store::vault::*;
@@ -72,15 +69,7 @@ fn reads_and_refusals_are_on_record_with_who_and_what() {
     f.current(unknown).unwrap_err();
     f.put(unknown, "v2", "x", &[]).unwrap_err();
     f.store.close();
-    let reads = SegmentDirectory::read_only(&f.dir.join(audit::READS_DIRECTORY));
-    let entries: Vec<Entry> = reads_after(&reads, &keyring(&f.dir), 0, usize::MAX)
-        .unwrap()
-        .into_iter()
-        .filter_map(|(_, logged)| match logged {
-            ReadChainRecord::Entry(entry) => Some(*entry),
-            _ => None,
-        })
-        .collect();
+    let entries = read_entries(&f.dir);
     let told: Vec<(Action, bool, Option<SecretId>)> = entries
         .iter()
         .map(|entry| (entry.action, entry.outcome == AuditOutcome::Done, entry.secret_id))

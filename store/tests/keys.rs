@@ -4,7 +4,7 @@
 mod support;
 
 use strongroom_model::id::{KeyId, SecretId};
-use strongroom_store::audit::{Action, AuditOutcome, ReadChainRecord, SegmentDirectory};
+use strongroom_store::audit::{Action, AuditOutcome};
 use strongroom_store::vault::*;
 use support::*;
 
@@ -148,16 +148,9 @@ fn each_use_of_a_customers_key_is_a_record_of_its_own() {
     assert_eq!(wrapped, [expected("v1"), expected("v2")]);
 
     f.store.close();
-    let reads = SegmentDirectory::open(&f.dir.join("reads")).unwrap();
-    let records: Vec<_> = f
-        .store
-        .reads_after(&reads, 0, usize::MAX)
-        .unwrap()
+    let records: Vec<_> = read_entries(&f.dir)
         .into_iter()
-        .filter_map(|(_, logged)| match logged {
-            ReadChainRecord::Entry(entry) => Some((entry.action, entry.key, entry.outcome)),
-            _ => None,
-        })
+        .map(|entry| (entry.action, entry.key, entry.outcome))
         .collect();
     assert_eq!(
         records,

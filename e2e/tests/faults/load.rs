@@ -1,5 +1,6 @@
 //! A process with its API beside the cluster, and those who ask it.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -104,9 +105,15 @@ pub(crate) fn value(text: &str) -> Value {
     json!({"data": {"token": BASE64.encode(text.as_bytes())}})
 }
 
+/// Each client has an address of its own, as pods do: what one address may have before it has proven who it
+/// is, is not what is tested here.
+fn address(client: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 1, u8::try_from(client).unwrap())
+}
+
 /// Puts one version after the other until the server is gone or somebody says stop; how many were answered.
 pub(crate) async fn write(server: Server, number: usize, load: Arc<Load>) -> usize {
-    let mut sender = server.connect().await.unwrap();
+    let mut sender = server.connect_from(address(number)).await.unwrap();
     let mut version = 0;
     while !load.stopped() {
         let id = format!("w{version}");
@@ -128,10 +135,10 @@ pub(crate) async fn write(server: Server, number: usize, load: Arc<Load>) -> usi
 /// Reads until the server is gone or somebody says stop; the ids of the requests that were answered with a
 /// value.
 pub(crate) async fn read(server: Server, number: usize, load: Arc<Load>) -> Vec<String> {
-    let mut sender = server.connect().await.unwrap();
+    let mut sender = server.connect_from(address(CLIENTS + number)).await.unwrap();
     let mut requests = Vec::new();
     while !load.stopped() {
-        let path = format!("s{number}/value");
+        let path = format!("s{}/value", number % CLIENTS);
         let Some(answer) = server.ask(&mut sender, Method::GET, &path, None).await else {
             break;
         };
@@ -181,7 +188,7 @@ impl Clients {
                 .map(|number| runtime.spawn(write(server.clone(), number, Arc::clone(load))))
                 .collect(),
             readers: (0..readers * CLIENTS)
-                .map(|number| runtime.spawn(read(server.clone(), number % CLIENTS, Arc::clone(load))))
+                .map(|number| runtime.spawn(read(server.clone(), number, Arc::clone(load))))
                 .collect(),
         }
     }

@@ -9,6 +9,9 @@ use super::ALL_NAMESPACES;
 /// The folder of the chart.
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
 
+/// The kinds that it brings.
+pub const CRDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom/files/crds");
+
 /// The chart with these values, and with rights on the Secrets of the whole cluster unless they say less; or
 /// why helm refuses them.
 pub fn render(values: &[&str]) -> Result<String, String> {

@@ -40,18 +40,22 @@ impl Fixture {
         Self { cluster, keep }
     }
 
-    /// A cluster without nodes, with the kinds and the namespaces.
-    pub fn new() -> Self {
-        let it = Self::bare(Size::Api);
-        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom/files/crds");
-        it.kubectl(&["apply", "-f", crds]);
-        it.kubectl(&[
+    /// Applies the kinds in a file or a folder, and waits until they count.
+    pub fn apply_crds(&self, crds: &str, flags: &[&str]) {
+        self.kubectl(&[&["apply", "-f", crds], flags].concat());
+        self.kubectl(&[
             "wait",
             "--for=condition=Established",
             "crd",
             "--all",
-            "--timeout=30s",
+            "--timeout=60s",
         ]);
+    }
+
+    /// A cluster without nodes, with the kinds and the namespaces.
+    pub fn new() -> Self {
+        let it = Self::bare(Size::Api);
+        it.apply_crds(chart::CRDS, &[]);
         for namespace in ["strongroom", "shop"] {
             it.kubectl(&["create", "namespace", namespace]);
         }

@@ -9,6 +9,8 @@ pub mod audit;
 #[cfg(feature = "calls")]
 pub mod backup_status;
 #[cfg(feature = "calls")]
+mod hosting;
+#[cfg(feature = "calls")]
 pub mod installation_status;
 #[cfg(feature = "calls")]
 pub mod manifest;

@@ -266,7 +266,7 @@ pub(crate) fn yaml(answer: &impl Serialize) -> Result<String, Failure> {
 }
 
 /// A field as a cell: `-` where there is nothing.
-pub(crate) fn cell(value: &Value) -> String {
+fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) if text.is_empty() => "-".to_owned(),
@@ -290,11 +290,6 @@ pub(crate) fn value_of(answer: &impl Serialize) -> Result<Value, Failure> {
 /// What an answer says as a cell.
 pub(crate) fn cell_of(said: &impl Serialize) -> String {
     serde_json::to_value(said).map_or_else(|_| cell(&Value::Null), |value| cell(&value))
-}
-
-/// A field of an object of Kubernetes, or of what a command makes of several.
-pub(crate) fn field<'a>(answer: &'a Value, name: &str) -> &'a Value {
-    answer.get(name).unwrap_or(&Value::Null)
 }
 
 #[cfg(test)]

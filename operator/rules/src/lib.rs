@@ -14,6 +14,7 @@ pub mod environment;
 pub mod generate;
 pub mod managed_secret;
 pub mod native_secret;
+pub mod object;
 pub mod policy;
 pub mod product;
 pub mod ram_directory;

@@ -7,10 +7,9 @@ use strongroom_model::id::RequestId;
 use strongroom_model::name::CursorName;
 use strongroom_model::time::Timestamp;
 use strongroom_store::audit::Actor;
-use strongroom_store::vault::{Meta, RecordExportGap, SetCursor, Store, StoreError};
+use strongroom_store::vault::{AuditPosition, Meta, RecordExportGap, SetCursor, Store, StoreError};
 use tokio::time::Instant;
 
-use super::page::AuditPosition;
 use crate::store_handle::StoreHandle;
 
 /// Shortest time between two saves.

@@ -18,7 +18,8 @@ use super::destination::Destination;
 use super::event::{Regarding, event};
 use super::event_content::EventSubject;
 use super::page::PageLimits;
-use super::sink::{Batch, Sink, SinkContext, SinkError, SinkKind};
+use super::sink::{Batch, Sink, SinkError};
+use super::sink_kind::{SinkContext, SinkKind};
 
 /// Nobody has to name it.
 pub(super) const KIND: SinkKind = SinkKind::Always {

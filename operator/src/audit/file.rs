@@ -11,7 +11,8 @@ use tokio::io::AsyncWriteExt;
 use super::destination::Destination;
 use super::line::json_lines;
 use super::one_write::OneWrite;
-use super::sink::{Batch, FormError, Sink, SinkError, SinkKind};
+use super::sink::{Batch, Sink, SinkError};
+use super::sink_kind::{FormError, SinkKind};
 
 /// How it is named.
 pub(super) const KIND: SinkKind = SinkKind::Configured {

@@ -15,7 +15,7 @@ pub(super) use strongroom_process::HttpClient;
 use strongroom_process::http1_client;
 
 use super::destination::is_this_host;
-use super::sink::FormError;
+use super::sink_kind::FormError;
 use crate::trust_anchors::roots_from_pem;
 
 /// How long a connection may take.

@@ -7,10 +7,13 @@
 //! | [`decision`] | whether the caller of a record was allowed to do it; pure |
 //! | [`mod@page`] | both chains as one, in order of time |
 //! | [`cursor`] | how far a reader has come |
-//! | [`destination`] | where records go: every kind of sink has a row there |
+//! | [`destination`] | where records go, as a value |
+//! | [`registry`] | every kind of sink, a row each |
+//! | [`sink_kind`] | how a kind of sink is written |
 //! | [`sink`] | what a sink is to the exporter |
 //! | [`one_write`] | a write of a sink that may never return |
-//! | [`product_sink`] | a product's own sink: which records, and how long they wait for it |
+//! | [`product_sink`] | a product's own sink, as the command line names it |
+//! | [`product_filter`] | which records it takes, and how long they wait for it |
 //! | [`exporter`] | the chains to one destination |
 //! | [`stdout`], [`mod@file`], [`syslog`], [`otlp`], [`webhook`], [`event_sink`] | the kinds of sinks |
 //! | [`http_endpoint`] | where a receiver over HTTP is, and a client that trusts it |
@@ -44,9 +47,12 @@ mod metrics;
 mod one_write;
 mod otlp;
 mod page;
+mod product_filter;
 mod product_sink;
+mod registry;
 mod retention;
 mod sink;
+mod sink_kind;
 mod stdout;
 mod syslog;
 #[cfg(test)]
@@ -55,14 +61,15 @@ mod testing;
 mod tests;
 mod webhook;
 
-pub(crate) use destination::{Destination, cursors, destinations, sink_help};
+pub(crate) use destination::Destination;
 pub(crate) use exporter::AuditExporter;
 pub(crate) use line::json_lines;
 pub(crate) use metrics::AuditMetrics;
 pub(crate) use page::{AuditPosition, page};
 pub(crate) use product_sink::{PRODUCT_SINK_FORM, ProductSink, ProductSinkError, with_product_sinks};
+pub(crate) use registry::{cursors, destinations, sink_help};
 pub(crate) use retention::{AuditRetention, HeldHours};
-pub(crate) use sink::SinkContext;
+pub(crate) use sink_kind::SinkContext;
 
 use strongroom_store::vault::StoreError;
 

@@ -20,7 +20,8 @@ use strongroom_api::audit::Outcome;
 use super::destination::Destination;
 use super::http_endpoint::{HttpClient, HttpEndpoint};
 use super::line::AuditLine;
-use super::sink::{Batch, FormError, Sink, SinkError, SinkKind};
+use super::sink::{Batch, Sink, SinkError};
+use super::sink_kind::{FormError, SinkKind};
 
 /// How it is named.
 pub(super) const KIND: SinkKind = SinkKind::Configured {

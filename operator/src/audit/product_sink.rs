@@ -1,18 +1,18 @@
-//! A product's own sink: what of the audit it takes, and how long records wait for it.
+//! A product's own sink, as the command line names it.
 //!
 //! Nobody waits for such a sink. What is kept of the log does not depend on it, and records that it has not
 //! taken in time go by it. What it lacks is on record, in the chain and in its own stream.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use strongroom_api::audit::AuditRecord;
 use strongroom_crds::period::{Period, PeriodError};
 use strongroom_model::ProductCode;
-use strongroom_store::audit::Action;
+use strongroom_model::name::is_dns_label;
 
-use super::destination::{Destination, DestinationError};
+use super::destination::Destination;
+use super::product_filter::ProductFilter;
+use super::registry::DestinationError;
 
 /// How one is written, for those who wrote something else.
 pub(crate) const PRODUCT_SINK_FORM: &str = "NAME=SINK,product=CODE,maxLag=5m";
@@ -23,23 +23,11 @@ const DEFAULT_MAX_LAG: Duration = Duration::from_secs(300);
 /// A shorter wait would be over at the first hiccup of a receiver.
 const MIN_MAX_LAG: Duration = Duration::from_secs(60);
 
-/// Longest name.
-const MAX_LABEL_BYTES: usize = 63;
-
 /// A product's sink, as the command line names it.
 #[derive(Clone, Debug)]
 pub(crate) struct ProductSink {
     destination: Destination,
     filter: ProductFilter,
-}
-
-/// Whose records a sink takes, and how long they wait for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ProductFilter {
-    /// What people call the sink.
-    name: String,
-    code: ProductCode,
-    max_lag: Duration,
 }
 
 /// A text that names no product's sink.
@@ -94,11 +82,7 @@ impl FromStr for ProductSink {
             .map_err(|_| ProductSinkError::Code(code.to_owned()))?;
         Ok(Self {
             destination: destination.parse()?,
-            filter: ProductFilter {
-                name: name.to_owned(),
-                code,
-                max_lag,
-            },
+            filter: ProductFilter::new(name, code, max_lag),
         })
     }
 }
@@ -112,15 +96,6 @@ fn max_lag(text: &str) -> Result<Duration, ProductSinkError> {
     Ok(time)
 }
 
-fn is_dns_label(text: &str) -> bool {
-    (1..=MAX_LABEL_BYTES).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
 /// These destinations, and those of products.
 ///
 /// # Errors
@@ -130,10 +105,10 @@ pub(crate) fn with_product_sinks(
     sinks: Vec<ProductSink>,
 ) -> Result<Vec<Destination>, ProductSinkError> {
     for ProductSink { destination, filter } in sinks {
-        let name = filter.name.clone();
+        let name = filter.name().to_owned();
         let destination = destination.for_product(filter);
         for other in &destinations {
-            if other.product().is_some_and(|other| other.name == name) {
+            if other.product().is_some_and(|other| other.name() == name) {
                 return Err(ProductSinkError::Twice(name));
             }
             if other.cursor() == destination.cursor() {
@@ -145,61 +120,9 @@ pub(crate) fn with_product_sinks(
     Ok(destinations)
 }
 
-impl ProductFilter {
-    /// What people call the sink.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Code of the product whose records pass.
-    pub(super) const fn code(&self) -> &ProductCode {
-        &self.code
-    }
-
-    /// How long records wait for it once it has failed.
-    pub(super) const fn max_lag(&self) -> Duration {
-        self.max_lag
-    }
-
-    /// Whether the record is for this sink: it is about a default secret of the product, about reads that are
-    /// missing of whomever, or about what the sink itself lacks.
-    pub(super) fn takes(&self, record: &AuditRecord) -> bool {
-        let is_products = record.product.as_deref() == Some(self.code.as_str());
-        is_products || record.action == "Gap" || self.is_own_gap(record)
-    }
-
-    /// The words of a record that says what the sink lacks.
-    pub(super) fn gap(&self, lacks: &impl fmt::Display) -> String {
-        format!("{}{lacks}", self.gap_start())
-    }
-
-    /// The words of a record that says what the sink has not taken so far. It is for others: were it for the
-    /// sink, it would be the next that the sink lacks.
-    pub(super) fn gap_so_far(&self, lacks: &impl fmt::Display) -> String {
-        format!(
-            "the sink `{}` of product `{}` has not taken {lacks}",
-            self.name, self.code
-        )
-    }
-
-    fn is_own_gap(&self, record: &AuditRecord) -> bool {
-        record.action == Action::TruncateAudit.name() && record.detail.starts_with(&self.gap_start())
-    }
-
-    fn gap_start(&self) -> String {
-        format!("the sink `{}` of product `{}` lacks ", self.name, self.code)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use strongroom_api::audit::Chain;
-    use strongroom_store::audit::{Actor, Entry};
-    use strongroom_testing::store::NOW;
-
     use super::*;
-    use crate::audit::line::{gap as missing_reads, line};
-    use crate::store_handle::timestamp;
 
     fn filter(text: &str) -> ProductFilter {
         text.parse::<ProductSink>().unwrap().filter
@@ -261,40 +184,5 @@ mod tests {
             all(&["a=stdout,product=pg", "b=stdout,product=pg,maxLag=1h"]).unwrap_err(),
             ProductSinkError::SamePlace("b".to_owned())
         );
-    }
-
-    #[test]
-    fn it_takes_what_is_about_its_product_and_what_it_lacks_itself() {
-        let siem = filter("siem=stdout,product=aigw");
-        // As a record comes: what it says of the product follows from the name.
-        let record = |action: Action, secret: Option<&str>, detail: &str| -> AuditRecord {
-            let entry = Entry {
-                secret: secret.map(|name| name.parse().unwrap()),
-                detail: detail.to_owned(),
-                ..Entry::new(NOW, Actor::System, action)
-            };
-            line(Chain::Changes, 7, &entry)
-        };
-        let read = |secret| siem.takes(&record(Action::GetSecretValue, secret, ""));
-        assert!(read(Some("aigw!payments")));
-        for other in [
-            Some("aigw"),
-            Some("aigw-2!payments"),
-            Some("pg!aigw"),
-            Some("strongroom!aigw"),
-            Some("db"),
-            None,
-        ] {
-            assert!(!read(other), "{other:?}");
-        }
-        let gap = siem.gap(&"3 records");
-        assert_eq!(gap, "the sink `siem` of product `aigw` lacks 3 records");
-        assert!(siem.takes(&record(Action::TruncateAudit, None, &gap)));
-        assert!(siem.takes(&missing_reads(7, 5, timestamp(NOW))));
-        assert!(!siem.takes(&record(Action::UpdateSecret, Some("db"), &gap)));
-        let cut = "changes up to 3, reads up to 9";
-        assert!(!siem.takes(&record(Action::TruncateAudit, None, cut)));
-        let other = filter("siem-2=stdout,product=aigw");
-        assert!(!other.takes(&record(Action::TruncateAudit, None, &gap)));
     }
 }

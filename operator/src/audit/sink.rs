@@ -1,5 +1,5 @@
 //! What every sink is to the exporter: it takes a batch whole, or says why not. Each kind of sink is a module
-//! of its own with a row in `destination`; nothing else knows it.
+//! of its own with a row in `registry`; nothing else knows it.
 
 use std::io;
 use std::time::Duration;
@@ -7,58 +7,12 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use kube::Client;
-use strongroom_store::vault::Store;
 
-use super::destination::Destination;
 use super::line::AuditLine;
-use super::metrics::AuditMetrics;
 use super::page::PageLimits;
 
 /// How long a sink may take with a batch where it says nothing else.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A kind of sink, by who turns it on.
-pub(super) enum SinkKind {
-    /// The command line names it.
-    Configured {
-        /// How it is written, for those who wrote something else.
-        form: &'static str,
-        /// How it is written where it is on this host and needs no TLS.
-        local_form: Option<&'static str>,
-        /// The destination of a text; none where the text is one of another kind.
-        parse: fn(&str) -> Option<Result<Destination, FormError>>,
-    },
-    /// Nobody configures it: each process has it.
-    Always {
-        /// Made from what the process has, once at its start.
-        destination: fn(&SinkContext) -> Destination,
-        /// What its cursor is called.
-        cursor: &'static str,
-    },
-}
-
-/// What the process has for a sink that is always on.
-#[derive(Clone)]
-pub(crate) struct SinkContext {
-    /// To the API server.
-    pub(crate) client: Client,
-    /// Whose records.
-    pub(crate) store: Store,
-    /// The name of this process among its likes, at most 128 characters: its pod's.
-    pub(crate) instance: String,
-    /// Where it counts.
-    pub(crate) metrics: AuditMetrics,
-}
-
-/// Why a text names no destination, though its kind is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FormError {
-    /// It is not of the form.
-    Malformed,
-    /// Records would leave the host in clear.
-    Clear,
-}
 
 /// Records on their way.
 #[derive(Clone, Copy, Debug)]

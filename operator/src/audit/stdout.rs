@@ -8,7 +8,8 @@ use futures::future::BoxFuture;
 use super::destination::Destination;
 use super::line::json_lines;
 use super::one_write::OneWrite;
-use super::sink::{Batch, Sink, SinkError, SinkKind};
+use super::sink::{Batch, Sink, SinkError};
+use super::sink_kind::SinkKind;
 
 /// How it is named.
 pub(super) const KIND: SinkKind = SinkKind::Configured {

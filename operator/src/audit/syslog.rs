@@ -20,7 +20,8 @@ use strongroom_api::audit::Outcome;
 
 use super::destination::{Destination, is_this_host};
 use super::line::AuditLine;
-use super::sink::{Batch, FormError, Sink, SinkError, SinkKind};
+use super::sink::{Batch, Sink, SinkError};
+use super::sink_kind::{FormError, SinkKind};
 use crate::trust_anchors::roots_from_pem;
 
 /// How it is named.

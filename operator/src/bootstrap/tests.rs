@@ -1,4 +1,3 @@
-mod objects;
 mod restore;
 mod start;
 
@@ -6,6 +5,9 @@ use strongroom_model::id::StoreId;
 use strongroom_store::vault::Anchor;
 
 use super::{AcceptFlags, BootstrapError, BootstrapFacts, SealKeyPresence, StartDecision, decide};
+
+/// The namespace of the process.
+const NAMESPACE: &str = "strongroom";
 
 const STORE: StoreId = StoreId::from_bytes([1; 16]);
 const OTHER: StoreId = StoreId::from_bytes([2; 16]);

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use strongroom_model::id::RequestId;
+use strongroom_model::name::is_dns_label;
 use strongroom_store::audit::Actor;
 use strongroom_store::vault::{Meta, RestoreOptions, restore};
 
@@ -131,9 +132,7 @@ async fn into_cluster(
 
 /// It is part of a file's name.
 fn request_id(text: &str) -> Result<String, String> {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let whole = (1..=63).contains(&text.len()) && text.chars().all(inner);
-    if whole && !text.starts_with('-') && !text.ends_with('-') {
+    if is_dns_label(text) {
         Ok(text.to_owned())
     } else {
         Err("an id has 1 to 63 lower-case letters, digits and `-`, and begins and ends with none of the latter".to_owned())

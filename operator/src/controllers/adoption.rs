@@ -11,7 +11,7 @@ use kube::Api;
 use kube::api::PostParams;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_model::name::KeyName;
-use strongroom_rules::managed_secret::facts::NamespaceBinding;
+use strongroom_rules::object::NamespaceBinding;
 
 use super::Ctx;
 use super::failure::Failure;

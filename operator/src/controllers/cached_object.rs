@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer};
 use strongroom_crds::condition::Reason;
 use strongroom_crds::view::PartialObject;
 use strongroom_rules::declaration::{DeclarationScope, Digest};
-use strongroom_rules::managed_secret::conditions::ReadySummary;
+use strongroom_rules::object::ReadySummary;
 
 use super::compressed_text::CompressedText;
 

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Namespace as KubeNamespace;
 use kube::Api;
-use strongroom_rules::managed_secret::facts::{Namespace, NamespaceBinding};
+use strongroom_rules::object::{Namespace, NamespaceBinding};
 use strongroom_rules::uid::Uid;
 
 use super::Ctx;

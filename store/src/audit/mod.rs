@@ -48,8 +48,8 @@ pub use read_back::{ReadChainRecord, reads_after};
 use reads::READ_CHAIN;
 pub use reads::{
     ActiveSegment, AuditUnavailable, ClosedSegment, Durability, Fault, READS_DIRECTORY, ReadChain, ReadHead,
-    ReadLog, ReadLogError, ReadLogOptions, SegmentCopies, SegmentCopy, SegmentDirectory, SegmentPlace,
-    SegmentRetention, SegmentSpan, SegmentStorage,
+    ReadLog, ReadLogError, ReadLogOptions, SegmentCopy, SegmentDirectory, SegmentLog, SegmentPlace,
+    SegmentSpan, SegmentStorage,
 };
 pub(crate) use reads::{SeenReads, reseal_reads};
 pub(crate) use recorder::Recorder;

@@ -13,10 +13,10 @@ impl Store {
     /// [`ReadLogError`].
     pub fn closed_read_segments(&self) -> Result<Vec<SegmentSpan>, ReadLogError> {
         let _none_goes = self.shared.retaining.lock();
-        let Some(copies) = self.shared.reads().copies() else {
+        let Some(segments) = self.shared.reads().segments() else {
             return Ok(Vec::new());
         };
-        copies.closed_spans()
+        segments.closed_spans()
     }
 
     /// One of them; none where it was cut since.
@@ -25,10 +25,10 @@ impl Store {
     /// [`ReadLogError`] names a record that is not what was written.
     pub fn copy_closed_reads(&self, span: &SegmentSpan) -> Result<Option<SegmentCopy>, ReadLogError> {
         let _none_goes = self.shared.retaining.lock();
-        let Some(copies) = self.shared.reads().copies() else {
+        let Some(segments) = self.shared.reads().segments() else {
             return Ok(None);
         };
-        copies.copy_closed(span)
+        segments.copy_closed(span)
     }
 
     /// What is signed and durable of the segment in use; none where nothing is.
@@ -37,10 +37,10 @@ impl Store {
     /// [`ReadLogError`].
     pub fn copy_active_reads(&self) -> Result<Option<SegmentCopy>, ReadLogError> {
         let _none_goes = self.shared.retaining.lock();
-        let Some(copies) = self.shared.reads().copies() else {
+        let Some(segments) = self.shared.reads().segments() else {
             return Ok(None);
         };
-        copies.copy_active()
+        segments.copy_active()
     }
 
     /// The signed records of new root keys, the oldest first.

@@ -18,7 +18,7 @@ use super::types::Meta;
 use super::view::View;
 use crate::audit::{
     Actor, AuditUnavailable, ClosedSegment, Cut, ExportProgress, Goal, MutationRecord, OldestChange,
-    OldestRecords, ReadHead, ReadLogError, SegmentRetention, exported_by_all, full_reason, plan, roll_is_due,
+    OldestRecords, ReadHead, ReadLogError, SegmentLog, exported_by_all, full_reason, plan, roll_is_due,
     row_bytes,
 };
 use crate::engine::Table;
@@ -101,7 +101,7 @@ impl Store {
         done: &mut RetentionReport,
     ) -> Result<(), RetainError> {
         let limits = self.shared.caches.bound.limits;
-        let Some(old) = self.shared.reads().retention() else {
+        let Some(old) = self.shared.reads().segments() else {
             return Ok(());
         };
         self.remove(old, now, done)?;
@@ -156,7 +156,7 @@ impl Store {
     /// What goes now, as far as one cut goes.
     fn plan(
         &self,
-        old: &dyn SegmentRetention,
+        old: &SegmentLog,
         exported: (u64, u64),
         now: Option<Timestamp>,
     ) -> Result<Option<crate::audit::Plan>, RetainError> {
@@ -176,10 +176,7 @@ impl Store {
     }
 
     /// What goes of a log that rolls, near its bound, although a reader has not got it.
-    fn plan_ignoring_readers(
-        &self,
-        old: &dyn SegmentRetention,
-    ) -> Result<Option<crate::audit::Plan>, RetainError> {
+    fn plan_ignoring_readers(&self, old: &SegmentLog) -> Result<Option<crate::audit::Plan>, RetainError> {
         let bytes = self.shared.caches.bound.changes() + self.shared.reads().bytes();
         match Goal::ignoring_readers(&self.shared.caches.bound.limits, bytes) {
             None => Ok(None),
@@ -190,7 +187,7 @@ impl Store {
     fn plan_for(
         &self,
         goal: &Goal,
-        old: &dyn SegmentRetention,
+        old: &SegmentLog,
         exported: (u64, u64),
     ) -> Result<Option<crate::audit::Plan>, RetainError> {
         let found = self.oldest(MAX_CHANGES_PER_CUT, exported.0)?;
@@ -246,7 +243,7 @@ impl Store {
     /// Removes what was signed away, as far as it is still there.
     fn remove(
         &self,
-        old: &dyn SegmentRetention,
+        old: &SegmentLog,
         now: Timestamp,
         done: &mut RetentionReport,
     ) -> Result<(), RetainError> {
@@ -287,11 +284,7 @@ impl Store {
 }
 
 /// The oldest closed pieces that are exported.
-fn pieces(
-    old: &dyn SegmentRetention,
-    after: ReadHead,
-    exported: u64,
-) -> Result<Vec<ClosedSegment>, ReadLogError> {
+fn pieces(old: &SegmentLog, after: ReadHead, exported: u64) -> Result<Vec<ClosedSegment>, ReadLogError> {
     let mut pieces: Vec<ClosedSegment> = Vec::new();
     while pieces.len() < MAX_SEGMENTS_PER_CUT
         && let Some(piece) = old.next_closed_segment(pieces.last().map_or(after, |last| last.end))?

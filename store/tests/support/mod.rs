@@ -26,7 +26,10 @@ use strongroom_model::id::{KeyId, NamespaceId, RequestId, SecretId, StoreId};
 use strongroom_model::name::{Stage, VersionId};
 use strongroom_model::time::Timestamp;
 use strongroom_model::{Hosting, SecretBytes};
-use strongroom_store::audit::{Action, Actor, MemoryReads, RetentionLimits};
+use strongroom_store::audit::{
+    Action, Actor, Entry, MemoryReads, READS_DIRECTORY, ReadChainRecord, RetentionLimits, SegmentDirectory,
+    reads_after,
+};
 use strongroom_store::crypto::{Keyring, RootKey};
 use strongroom_store::engine::Engine;
 use strongroom_store::seal::{SealFile, SlotSecret};
@@ -104,6 +107,17 @@ pub fn root(dir: &Path) -> RootKey {
 
 pub fn keyring(dir: &Path) -> Keyring {
     Keyring::derive(&root(dir), SealFile::load(dir).unwrap().store())
+}
+
+/// The entries of the read chain of a store, as those who hold its key read them.
+pub fn read_entries(dir: &Path) -> Vec<Entry> {
+    let segments = SegmentDirectory::read_only(&dir.join(READS_DIRECTORY));
+    let logged = reads_after(&segments, &keyring(dir), 0, usize::MAX).unwrap();
+    let entry = |(_, logged)| match logged {
+        ReadChainRecord::Entry(entry) => Some(*entry),
+        _ => None,
+    };
+    logged.into_iter().filter_map(entry).collect()
 }
 
 /// A store on an engine of the test's own, with a read chain in memory.

@@ -48,6 +48,12 @@ fn belongs(path: &str, (collection, part): (&str, &str)) -> bool {
     }
 }
 
+/// Whether the object has not the UID or the `resourceVersion` that a request names, if it does.
+fn is_another(object: &Json, named: &Json) -> bool {
+    let differs = |field: &str| !named[field].is_null() && named[field] != object["metadata"][field];
+    differs("uid") || differs("resourceVersion")
+}
+
 /// What the server has, and what was ordered of it.
 #[derive(Default)]
 pub(super) struct Server {
@@ -229,22 +235,25 @@ impl Server {
                 let made = managed_fields::updated(&json!({}), made, self.write(manager, ""));
                 (201, self.store(&path, made))
             }
+            Method::PUT => {
+                let Some(found) = self.objects.get(path).cloned() else {
+                    return failure(404, "NotFound", "no such object");
+                };
+                if is_another(&found, &body["metadata"]) {
+                    return failure(409, "Conflict", "the object changed");
+                }
+                let mut after = self.admitted(path, body.clone());
+                after["metadata"]["uid"] = found["metadata"]["uid"].clone();
+                let after = managed_fields::updated(&found, after, self.write(manager, ""));
+                (200, self.store(path, after))
+            }
             Method::PATCH => self.patch(path, (change, manager), body),
             Method::DELETE => {
                 let Some(found) = self.objects.get(path) else {
                     return failure(404, "NotFound", "no such object");
                 };
-                let wanted = &body["preconditions"]["uid"];
-                if !wanted.is_null() && *wanted != found["metadata"]["uid"] {
-                    return failure(409, "Conflict", "the UID in the precondition is another one");
-                }
-                let wanted = &body["preconditions"]["resourceVersion"];
-                if !wanted.is_null() && *wanted != found["metadata"]["resourceVersion"] {
-                    return failure(
-                        409,
-                        "Conflict",
-                        "the resourceVersion in the precondition is another one",
-                    );
+                if is_another(found, &body["preconditions"]) {
+                    return failure(409, "Conflict", "the object is not that of the preconditions");
                 }
                 let held = found["metadata"]["finalizers"].as_array();
                 if held.is_some_and(|finalizers| !finalizers.is_empty()) {
@@ -304,11 +313,8 @@ impl Server {
             let made = managed_fields::applied(&json!({}), made, body, write);
             return (201, self.store(path, made));
         };
-        for field in ["uid", "resourceVersion"] {
-            let wanted = &body["metadata"][field];
-            if !wanted.is_null() && *wanted != found["metadata"][field] {
-                return failure(409, "Conflict", "the object changed");
-            }
+        if is_another(&found, &body["metadata"]) {
+            return failure(409, "Conflict", "the object changed");
         }
         let mut part = body.clone();
         if let Some(part) = part.as_object_mut() {

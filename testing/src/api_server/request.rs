@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 /// A request to the API server.
 #[derive(Clone, Debug)]
 pub struct ApiRequest {
-    /// GET, POST, PATCH or DELETE.
+    /// GET, POST, PUT, PATCH or DELETE.
     pub method: Method,
     /// Without parameters.
     pub path: String,

@@ -10,7 +10,6 @@ mod consumers;
 mod deleted_secrets;
 mod encoded;
 mod history;
-mod hosting;
 mod keys;
 mod patterns;
 mod policy;
@@ -20,6 +19,8 @@ mod secret;
 mod value;
 mod version;
 mod watch;
+
+pub use crate::hosting::HostingMode;
 
 pub use self::access::{ExplainAccessAnswer, ExplainAccessQuery};
 pub use self::access_check::{
@@ -35,7 +36,6 @@ pub use self::encoded::Encoded;
 pub use self::history::{
     GetSecretHistoryQuery, HistoryDecision, HistoryPage, HistoryRecord, HistoryRequester,
 };
-pub use self::hosting::HostingMode;
 pub use self::keys::{SealedTexts, SealingKeyAnswer};
 pub use self::patterns::{
     BASE64_PATTERN, DNS_LABEL_PATTERN, LABEL_PATTERN, SECRET_NAME_PATTERN, VERSION_ID_PATTERN,

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::hosting::HostingMode;
 use super::patterns::{DNS_LABEL_PATTERN, LABEL_PATTERN, SECRET_NAME_PATTERN, VERSION_ID_PATTERN};
 use super::value::{SealedData, ValueData};
+use crate::hosting::HostingMode;
 
 /// A secret without its value.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use strongroom_crds::condition::ConditionType;
-use strongroom_crds::v1alpha1::{EncryptionKey, EncryptionKeyState};
+use strongroom_crds::v1alpha1::{EncryptionKey, EncryptionKeyState, EncryptionKeyStatus};
 
 use super::delivery::parse_wait;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
-use crate::output::{Output, Table, cell, field};
+use crate::output::{Output, Table, cell_of};
 
 /// Lists, enables and disables the EncryptionKeys of a namespace
 ///
@@ -52,16 +53,26 @@ pub(crate) async fn run(arguments: &Arguments, cluster: &Cluster, out: &Output) 
     }
 }
 
+/// A key as it is listed.
+#[derive(Debug, Serialize)]
+struct ListedKey {
+    name: String,
+    enabled: bool,
+    status: Option<EncryptionKeyStatus>,
+}
+
 async fn list(cluster: &Cluster, api: &Api<EncryptionKey>, out: &Output) -> Result<(), Failure> {
     let keys = api
         .list(&ListParams::default())
         .await
         .map_err(|error| cluster.failure(error))?;
-    let keys: Vec<Value> = keys
-        .iter()
-        .map(|key| {
-            let status = serde_json::to_value(&key.status).unwrap_or_default();
-            json!({"name": key.name_any(), "enabled": key.spec.enabled.unwrap_or(true), "status": status})
+    let keys: Vec<ListedKey> = keys
+        .items
+        .into_iter()
+        .map(|key| ListedKey {
+            name: key.name_any(),
+            enabled: key.spec.enabled.unwrap_or(true),
+            status: key.status,
         })
         .collect();
     out.print(&json!({"keys": keys}), || {
@@ -75,18 +86,16 @@ async fn list(cluster: &Cluster, api: &Api<EncryptionKey>, out: &Output) -> Resu
             "NEXT ROTATION",
         ]);
         for key in &keys {
-            let status = field(key, "status");
-            let of_status = [
-                "state",
-                "primaryVersion",
-                "secrets",
-                "rewrapPending",
-                "lastUsed",
-                "nextRotation",
-            ];
-            let mut row = vec![cell(field(key, "name"))];
-            row.extend(of_status.map(|name| cell(field(status, name))));
-            table.row(row);
+            let status = key.status.clone().unwrap_or_default();
+            table.row(vec![
+                key.name.clone(),
+                cell_of(&status.state),
+                cell_of(&status.primary_version),
+                cell_of(&status.secrets),
+                cell_of(&status.rewrap_pending),
+                cell_of(&status.last_used),
+                cell_of(&status.next_rotation),
+            ]);
         }
         table
     })
@@ -147,10 +156,7 @@ fn is_applied(key: &EncryptionKey, enabled: bool) -> bool {
 
 fn state_of(key: &EncryptionKey) -> String {
     let state = key.status.as_ref().and_then(|status| status.state);
-    state.map_or_else(
-        || "Unknown".to_owned(),
-        |state| cell(&serde_json::to_value(state).unwrap_or_default()),
-    )
+    state.map_or_else(|| "Unknown".to_owned(), |state| cell_of(&state))
 }
 
 /// What its condition Ready says.

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use strongroom_crds::annotation::ADOPT_PRODUCT;
 use strongroom_crds::condition::ConditionType;
-use strongroom_crds::v1alpha1::SecretProduct;
+use strongroom_crds::v1alpha1::{ProductHosting, SecretProduct};
 
 use super::delivery::parse_wait;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
-use crate::output::{Output, Table, cell, field};
+use crate::output::{Output, Table, cell_of};
 
 /// Lists the products that own default secrets, and accepts one that is not as it was
 ///
@@ -58,23 +59,41 @@ async fn list(cluster: &Cluster, api: &Api<SecretProduct>, out: &Output) -> Resu
     if products.items.is_empty() {
         out.progress("no SecretProduct in the cluster");
     }
-    let products: Vec<Value> = products.iter().map(shown).collect();
+    let products: Vec<ListedProduct> = products.iter().map(listed).collect();
     out.print(&json!({"products": products}), || {
         let mut table = Table::new(&[
             "CODE", "HOSTING", "USED", "QUOTA", "GATEWAY", "READY", "REASON", "MANAGERS",
         ]);
         for product in &products {
-            let columns = [
-                "code", "hosting", "used", "quota", "gateway", "ready", "reason", "managers",
-            ];
-            table.row(columns.map(|name| cell(field(product, name))).into());
+            table.row(vec![
+                cell_of(&product.code),
+                cell_of(&product.hosting),
+                cell_of(&product.used),
+                cell_of(&product.quota),
+                cell_of(&product.gateway),
+                cell_of(&product.ready),
+                cell_of(&product.reason),
+                cell_of(&product.managers),
+            ]);
         }
         table
     })
 }
 
 /// A product as it is listed.
-fn shown(product: &SecretProduct) -> Value {
+#[derive(Debug, Serialize)]
+struct ListedProduct<'a> {
+    code: String,
+    hosting: &'a [ProductHosting],
+    used: Option<i64>,
+    quota: Option<i64>,
+    gateway: Option<&'a str>,
+    ready: Option<&'a str>,
+    reason: Option<&'a str>,
+    managers: Vec<String>,
+}
+
+fn listed(product: &SecretProduct) -> ListedProduct<'_> {
     let (spec, status) = (&product.spec, product.status.as_ref());
     let mut conditions = status.iter().flat_map(|status| &status.conditions);
     let ready = conditions.find(|condition| condition.type_ == ConditionType::Ready.as_str());
@@ -82,16 +101,16 @@ fn shown(product: &SecretProduct) -> Value {
     let managers: Vec<String> = managers
         .map(|manager| format!("{}/{}", manager.namespace, manager.name))
         .collect();
-    json!({
-        "code": product.name_any(),
-        "hosting": spec.hosting,
-        "used": status.and_then(|status| status.used).map(|used| used.secrets),
-        "quota": status.and_then(|status| status.quota),
-        "gateway": spec.paid.as_ref().and_then(|paid| paid.gateway.clone()),
-        "ready": ready.map(|condition| condition.status.clone()),
-        "reason": ready.map(|condition| condition.reason.clone()),
-        "managers": managers,
-    })
+    ListedProduct {
+        code: product.name_any(),
+        hosting: &spec.hosting,
+        used: status.and_then(|status| status.used).map(|used| used.secrets),
+        quota: status.and_then(|status| status.quota),
+        gateway: spec.paid.as_ref().and_then(|paid| paid.gateway.as_deref()),
+        ready: ready.map(|condition| condition.status.as_str()),
+        reason: ready.map(|condition| condition.reason.as_str()),
+        managers,
+    }
 }
 
 async fn adopt(
@@ -103,10 +122,9 @@ async fn adopt(
     let code = &adopt.code;
     let product = api.get(code).await.map_err(|error| cluster.failure(error))?;
     let Some(token) = adoption_token(&product) else {
-        let seen = shown(&product);
         return Err(Failure::Input(format!(
             "product {code} is the one that its secrets were made by, so there is nothing to adopt; its condition Ready says {}",
-            cell(field(&seen, "reason"))
+            cell_of(&listed(&product).reason)
         )));
     };
     // Whoever changed it in between is looked at before it is adopted.
@@ -150,6 +168,8 @@ fn adoption_token(product: &SecretProduct) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn product(status: &Value) -> SecretProduct {
@@ -162,9 +182,13 @@ mod tests {
         .unwrap()
     }
 
+    fn listed_json(product: &SecretProduct) -> Value {
+        serde_json::to_value(listed(product)).unwrap()
+    }
+
     #[test]
     fn a_product_is_listed_with_what_its_status_says_and_before_it_has_one() {
-        let seen = shown(&product(&json!({
+        let seen = listed_json(&product(&json!({
             "quota": 500, "used": {"secrets": 41},
             "conditions": [{"type": "Ready", "status": "True", "reason": "Ready", "message": "m",
                 "lastTransitionTime": "2026-11-23T20:22:00Z"}],
@@ -172,7 +196,7 @@ mod tests {
         assert_eq!(seen["used"], 41);
         assert_eq!(seen["reason"], "Ready");
         assert_eq!(seen["managers"], json!(["pg-operator/pg"]));
-        let fresh = shown(&product(&Value::Null));
+        let fresh = listed_json(&product(&Value::Null));
         assert_eq!((&fresh["used"], &fresh["ready"]), (&Value::Null, &Value::Null));
     }
 

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_model::Value;
+use strongroom_model::name::is_object_name;
 use strongroom_render::attributes::{Attributes, RequestedVersion};
 use strongroom_render::native::{self, DataError, Recipe};
 use strongroom_render::plan::{self, PlanError, SecretInput};
@@ -270,8 +271,7 @@ async fn object<T: serde::de::DeserializeOwned>(
 
 /// A name as a part of a path (RFC 1123).
 fn object_name(name: &str) -> Result<&str, Failure> {
-    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-    if name.is_empty() || !name.bytes().all(known) || matches!(name, "." | "..") {
+    if !is_object_name(name) || matches!(name, "." | "..") {
         return Err(Failure::Input(format!(
             "`{name}` is not a valid object name: use lower-case letters, digits, `-` and `.`"
         )));

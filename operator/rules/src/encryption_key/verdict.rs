@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use strongroom_crds::condition::{ConditionStatus, Reason};
 
-use crate::managed_secret::conditions::{ReadySummary, whole_second};
+use crate::object::{ReadySummary, whole_second};
 use crate::uid::Uid;
 
 /// How the object stands.

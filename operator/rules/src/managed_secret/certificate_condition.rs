@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use strongroom_crds::condition::{ConditionStatus, ConditionType, Reason, condition};
 
-use super::conditions::whole_second;
 use super::renewal::{CertificateFacts, OldRoots, Renewal, RenewalPolicy, Signature};
+use crate::object::whole_second;
 use crate::rotation::{Coverage, CoveringSchedule};
 use crate::uid::Uid;
 

@@ -5,36 +5,13 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use strongroom_crds::condition::{ConditionStatus, ConditionType, Reason, Retryability, condition};
+use strongroom_crds::condition::{ConditionStatus, ConditionType, Reason, condition};
 
 use super::verdict::{SecretBlocker, SecretVerdict, awaiting};
+use crate::object::{ReadySummary, whole_second};
 use crate::rotation::{RotateNow, RotationRefusal, RotationState};
 
-/// What there is to say about the object as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadySummary {
-    /// The status of `Ready`.
-    pub ready: ConditionStatus,
-    /// `reason` of the condition: a word of the API, in CamelCase.
-    pub reason: Reason,
-    /// The cause in words, with what to do about it.
-    pub message: String,
-}
-
 impl ReadySummary {
-    /// An attempt ended with an error, whose cause is `reason`.
-    pub fn failed(reason: Reason, message: String) -> Self {
-        let ready = match reason.retryability() {
-            Retryability::Fine => ConditionStatus::Unknown,
-            Retryability::Retry | Retryability::Person => ConditionStatus::False,
-        };
-        Self {
-            ready,
-            reason,
-            message,
-        }
-    }
-
     /// What a verdict says. `None`: nothing is to be said any more.
     pub fn from_verdict(verdict: &SecretVerdict) -> Option<Self> {
         let standing = match verdict {
@@ -102,32 +79,6 @@ fn reason_of(block: &SecretBlocker) -> Reason {
         SecretBlocker::NativeContested { .. } => Reason::NativeSecretContested,
         SecretBlocker::NativeMutated { .. } => Reason::NativeSecretMutated,
     }
-}
-
-/// `Ready`, and `Reconciling` or `Stalled` as kstatus defines them: the first while time alone may help, the
-/// second while a person must act.
-pub fn ready_conditions(standing: &ReadySummary, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
-    let make = |type_, status| {
-        condition(
-            type_,
-            status,
-            standing.reason,
-            standing.message.clone(),
-            generation,
-            Time(now),
-        )
-    };
-    let mut conditions = vec![make(ConditionType::Ready, standing.ready)];
-    match (standing.ready, standing.reason.retryability()) {
-        (ConditionStatus::True, _) | (ConditionStatus::False, Retryability::Fine) => {}
-        (ConditionStatus::Unknown, _) | (ConditionStatus::False, Retryability::Retry) => {
-            conditions.push(make(ConditionType::Reconciling, ConditionStatus::True));
-        }
-        (ConditionStatus::False, Retryability::Person) => {
-            conditions.push(make(ConditionType::Stalled, ConditionStatus::True));
-        }
-    }
-    conditions
 }
 
 /// `Rotated`, where there is something to say: a schedule covers the secret, somebody asked, or it was
@@ -273,14 +224,10 @@ pub fn delivery_condition(
     Some(condition(type_, status, reason, message, generation, Time(now)))
 }
 
-/// Kubernetes keeps times in whole seconds; messages say no more than the status does.
-pub(crate) fn whole_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::ready_conditions;
 
     #[test]
     fn volumes_that_are_behind_are_named_but_not_all_of_many() {

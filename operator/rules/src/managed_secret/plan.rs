@@ -10,11 +10,12 @@ use jiff::Timestamp;
 
 use self::native_secret::native;
 use super::facts::{
-    DesiredKey, DesiredState, ImportState, KeyState, NamespaceBinding, NativeSecretState, Owner,
-    RecordedSecretId, SecretFacts, StoredSecret, StoredSecretState, ValueSource,
+    DesiredKey, DesiredState, ImportState, KeyState, NativeSecretState, Owner, RecordedSecretId, SecretFacts,
+    StoredSecret, StoredSecretState, ValueSource,
 };
 use super::renewal::{CertificateChange, Renewal};
 use super::verdict::{Obstacle, SecretBlocker, SecretVerdict};
+use crate::object::NamespaceBinding;
 use crate::rotation::{RotationFacts, RotationState, RotationStep};
 use crate::uid::Uid;
 

@@ -5,11 +5,11 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::conditions::whole_second;
 use super::facts::{Holder, InvalidSpec};
 use super::product_claim::ClaimRefusal;
 use crate::native_secret::ImmutableField;
 use crate::native_secret::edits::{DriftedKey, DriftedKeys, Edit, Edits};
+use crate::object::whole_second;
 use crate::rotation::{RotationState, RotationStep, RotationTrigger};
 use crate::uid::Uid;
 

@@ -17,7 +17,7 @@ use super::undelivered::UndeliveredRecords;
 use super::{AuditExporter, ExportError, RoundOutcome};
 use crate::audit::cursor::Cursor;
 use crate::audit::page::{AuditPage, AuditPosition, PageLimits, page_within};
-use crate::audit::product_sink::ProductFilter;
+use crate::audit::product_filter::ProductFilter;
 use crate::audit::sink::Sink;
 use crate::products::SinkBacklog;
 use crate::store_handle::timestamp;

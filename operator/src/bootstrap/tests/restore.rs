@@ -6,9 +6,10 @@ use strongroom_model::id::{SecretId, StoreId};
 use strongroom_store::audit::RetentionLimits;
 use strongroom_store::seal::{RecoveryKey, SealFile, SlotKind};
 use strongroom_store::vault::{Anchor, AnchorRule, OpenStoreOptions, Store};
+use strongroom_testing::api_server::ApiServer;
 use strongroom_testing::store::{Fixture, NOW};
 
-use super::objects::{NAMESPACE, Objects};
+use super::NAMESPACE;
 use crate::anchor::AnchorConfigMap;
 use crate::bootstrap::restore_decision::RestoreRefusal;
 use crate::bootstrap::{ClusterRestore, RestoreError, RestoreOutcome};
@@ -17,7 +18,7 @@ use crate::seal::{SealSource, kubernetes};
 /// A backup of a store with the secret `db`, its key, and a cluster with an empty volume.
 struct Scene {
     keep: tempfile::TempDir,
-    objects: Objects,
+    api: ApiServer,
     store: StoreId,
     secret: SecretId,
 }
@@ -34,7 +35,7 @@ impl Scene {
         std::fs::write(keep.path().join("key"), [7; 32]).unwrap();
         Self {
             keep,
-            objects: Objects::default(),
+            api: ApiServer::default(),
             store,
             secret,
         }
@@ -62,7 +63,7 @@ impl Scene {
     ) -> Result<RestoreOutcome, RestoreError> {
         let (dir, from) = (self.path("store"), self.path("backup"));
         let restore = ClusterRestore {
-            client: self.objects.client(),
+            client: self.api.client(),
             namespace: NAMESPACE,
             dir: &dir,
             from: &from,
@@ -81,11 +82,22 @@ impl Scene {
         self.restore_with(source, request, replace, None).await
     }
 
+    /// Whether the process's namespace has this, as in `secrets/root`.
+    fn has(&self, path: &str) -> bool {
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/{path}");
+        self.api.get(&path).is_some()
+    }
+
+    async fn anchor(&self) -> Option<Anchor> {
+        let anchors = AnchorConfigMap::new(self.api.client(), NAMESPACE);
+        anchors.read().await.unwrap()
+    }
+
     /// Whether the volume's store is that of the backup, and opens with the anchor of the cluster.
     async fn is_restored(&self, key: &SealSource) -> bool {
         let dir = self.path("store");
         let key = match key {
-            SealSource::KubernetesSecret(name) => kubernetes::read(&self.objects.client(), NAMESPACE, name)
+            SealSource::KubernetesSecret(name) => kubernetes::read(&self.api.client(), NAMESPACE, name)
                 .await
                 .unwrap()
                 .unwrap(),
@@ -96,7 +108,7 @@ impl Scene {
             dir: &dir,
             root: &root,
             epoch: 0,
-            anchor: AnchorRule::Expect(self.objects.anchor().await.unwrap()),
+            anchor: AnchorRule::Expect(self.anchor().await.unwrap()),
             cache_bytes: 4 << 20,
             strict_anchor: None,
             audit: RetentionLimits::default(),
@@ -133,7 +145,7 @@ async fn a_backup_becomes_the_store_of_a_new_cluster_once() {
         matches!(&restored, RestoreOutcome::Restored { records, set_aside: None } if *records > 5),
         "{restored:?}"
     );
-    assert!(scene.objects.has("secrets/root") && scene.is_restored(&root).await);
+    assert!(scene.has("secrets/root") && scene.is_restored(&root).await);
     assert_eq!(scene.left(), ["store"]);
 
     // A second time nothing is read, and nothing is done: also where the volume was lost since.
@@ -175,14 +187,14 @@ async fn a_backup_becomes_the_store_of_a_new_cluster_once() {
 async fn the_anchor_keeps_the_request_when_it_moves_on() {
     let scene = Scene::new();
     scene.restore("one", false).await.unwrap();
-    let anchors = AnchorConfigMap::new(scene.objects.client(), NAMESPACE);
+    let anchors = AnchorConfigMap::new(scene.api.client(), NAMESPACE);
     let anchor = anchors.read().await.unwrap().unwrap();
     let next = Anchor {
         counter: anchor.counter + 1,
         ..anchor
     };
     anchors.write(&next).await.unwrap();
-    assert_eq!(scene.objects.anchor().await, Some(next));
+    assert_eq!(scene.anchor().await, Some(next));
     assert_eq!(
         scene.restore("one", false).await.unwrap(),
         RestoreOutcome::DoneBefore
@@ -201,7 +213,7 @@ async fn a_store_with_secrets_gives_way_only_to_a_word_of_its_own_and_is_kept() 
         "{refused}"
     );
     assert!(bytes(&scene.path("store")) == before && scene.left() == ["store"]);
-    assert!(!scene.objects.has("configmaps/strongroom-anchor"));
+    assert!(!scene.has("configmaps/strongroom-anchor"));
     let aside = scene.path("store.before-one");
     let replaced = scene.restore("one", true).await.unwrap();
     assert!(
@@ -227,7 +239,7 @@ async fn a_store_that_does_not_open_gives_way_only_to_a_word_of_its_own() {
 #[tokio::test]
 async fn a_store_that_a_first_start_left_gives_way_with_its_anchor() {
     let scene = Scene::new().with_store(|_| ());
-    let anchors = AnchorConfigMap::new(scene.objects.client(), NAMESPACE);
+    let anchors = AnchorConfigMap::new(scene.api.client(), NAMESPACE);
     let anchor = Anchor {
         store: SealFile::load(&scene.path("store")).unwrap().store(),
         counter: 1,
@@ -242,7 +254,7 @@ async fn a_store_that_a_first_start_left_gives_way_with_its_anchor() {
 #[tokio::test]
 async fn the_anchor_of_a_store_whose_volume_is_missing_stays() {
     let scene = Scene::new();
-    let anchors = AnchorConfigMap::new(scene.objects.client(), NAMESPACE);
+    let anchors = AnchorConfigMap::new(scene.api.client(), NAMESPACE);
     let anchor = Anchor {
         store: StoreId::from_bytes([9; 16]),
         counter: 7,
@@ -255,7 +267,7 @@ async fn the_anchor_of_a_store_whose_volume_is_missing_stays() {
         "{refused}"
     );
     assert!(scene.left().is_empty());
-    assert_eq!(scene.objects.anchor().await, Some(anchor));
+    assert_eq!(scene.anchor().await, Some(anchor));
     scene.restore("one", true).await.unwrap();
     assert!(scene.is_restored(&SealSource::KeyFile(scene.path("key"))).await);
 }
@@ -314,5 +326,5 @@ async fn each_wrong_backup_or_key_has_a_sentence_of_its_own_and_changes_nothing(
     std::fs::remove_file(scene.path("backup")).unwrap();
     let refused = scene.restore("one", true).await;
     assert!(matches!(refused, Err(RestoreError::Read { .. })));
-    assert!(scene.left().is_empty() && scene.objects.is_empty());
+    assert!(scene.left().is_empty() && scene.api.below("").is_empty());
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use strongroom_model::id::StoreId;
 use strongroom_store::audit::RetentionLimits;
 use strongroom_store::vault::Anchor;
+use strongroom_testing::api_server::ApiServer;
 use strongroom_testing::store::{Fixture, NOW};
 
-use super::objects::{NAMESPACE, Objects};
+use super::NAMESPACE;
 use crate::anchor::AnchorConfigMap;
 use crate::bootstrap::{AcceptFlags, Bootstrap, BootstrapError, StartError};
 use crate::seal::{SealSource, kubernetes};
@@ -15,13 +16,13 @@ use crate::seal::{SealSource, kubernetes};
 const OTHER: StoreId = StoreId::from_bytes([2; 16]);
 
 /// Why the store in `dir` does not start.
-async fn refused(objects: &Objects, dir: &Path, source: &SealSource) -> BootstrapError {
+async fn refused(api: &ApiServer, dir: &Path, source: &SealSource) -> BootstrapError {
     let bootstrap = Bootstrap {
-        client: objects.client(),
+        client: api.client(),
         namespace: NAMESPACE,
         dir,
         source,
-        anchor: &AnchorConfigMap::new(objects.client(), NAMESPACE),
+        anchor: &AnchorConfigMap::new(api.client(), NAMESPACE),
         accept: AcceptFlags::default(),
         epoch: 0,
         cache_bytes: 4 << 20,
@@ -39,27 +40,27 @@ async fn refused(objects: &Objects, dir: &Path, source: &SealSource) -> Bootstra
 #[tokio::test]
 async fn beside_the_anchor_or_the_root_key_of_another_store_it_names_the_case_and_the_command() {
     let (dir, keep) = Fixture::new().close();
-    let objects = Objects::default();
+    let api = ApiServer::default();
     let anchor = Anchor {
         store: OTHER,
         counter: 1,
         mac: [0; 32],
     };
-    let anchors = AnchorConfigMap::new(objects.client(), NAMESPACE);
+    let anchors = AnchorConfigMap::new(api.client(), NAMESPACE);
     anchors.write(&anchor).await.unwrap();
     let key = keep.path().join("key");
     std::fs::write(&key, [7; 32]).unwrap();
-    let other_anchor = refused(&objects, &dir, &SealSource::KeyFile(key)).await;
+    let other_anchor = refused(&api, &dir, &SealSource::KeyFile(key)).await;
     assert_eq!(other_anchor, BootstrapError::OtherAnchor);
 
-    kubernetes::create(&objects.client(), NAMESPACE, "root", OTHER)
+    kubernetes::create(&api.client(), NAMESPACE, "root", OTHER)
         .await
         .unwrap();
     let root = SealSource::KubernetesSecret("root".to_owned());
-    let no_slot = refused(&objects, &dir, &root).await;
+    let no_slot = refused(&api, &dir, &root).await;
     assert_eq!(no_slot, BootstrapError::NoSlot);
     let missing = SealSource::KubernetesSecret("gone".to_owned());
-    let no_key = refused(&objects, &dir, &missing).await;
+    let no_key = refused(&api, &dir, &missing).await;
     assert_eq!(no_key, BootstrapError::KeyMissing);
     for (error, command) in [
         (other_anchor, "strongroom restore --request-id"),

@@ -8,7 +8,7 @@ use strongroom_crds::v1alpha1::EncryptionKey;
 use strongroom_model::id::NamespaceId;
 use strongroom_model::name::KeyName;
 use strongroom_rules::encryption_key::{Declaration, DesiredKeyState, KeyFacts, StoredKey};
-use strongroom_rules::managed_secret::facts::NamespaceBinding;
+use strongroom_rules::object::NamespaceBinding;
 use strongroom_rules::uid::Uid;
 use strongroom_rules::value::{DEFAULT_RECOVERY_WINDOW_DAYS, RECOVERY_WINDOW_DAYS};
 use strongroom_store::vault::{KeyUsage, KeyView};

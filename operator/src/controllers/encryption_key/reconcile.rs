@@ -8,7 +8,7 @@ use kube::runtime::controller::Action;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::EncryptionKey;
 use strongroom_rules::encryption_key::{KeyPlan, KeyStep, KeyVerdict, plan};
-use strongroom_rules::managed_secret::conditions::ReadySummary;
+use strongroom_rules::object::ReadySummary;
 
 use super::observe::{self, ObservedKey};
 use super::{apply, status};

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use strongroom_crds::v1alpha1::{EncryptionKey, EncryptionKeyState, EncryptionKeyStatus};
 use strongroom_rules::encryption_key::KeyPlan;
-use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
+use strongroom_rules::object::{ReadySummary, ready_conditions};
 use strongroom_store::vault::KeyState;
 
 use super::observe::ObservedKey;

@@ -13,7 +13,7 @@ use strongroom_rules::managed_secret::verdict::SecretBlocker;
 use strongroom_store::vault::{CreateSecret, EnsureVersion, Recovery, SecretView};
 
 use super::new_version::{current_value, used, version_id};
-use super::observe::ObservedSecret;
+use super::observed_secret::ObservedSecret;
 use super::prepare::{
     FirstVersion, PreparedChange, PreparedCreate, PreparedStep, PreparedVersion, StoredTarget, VersionTarget,
     prepare,

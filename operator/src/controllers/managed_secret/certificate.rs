@@ -21,7 +21,7 @@ use strongroom_rules::managed_secret::renewal::{
 };
 use strongroom_store::vault::SecretView;
 
-use super::observe::ObservedSecret;
+use super::observed_secret::ObservedSecret;
 use super::{key_check, plain_value};
 use crate::controllers::Ctx;
 use crate::controllers::certificates::{AuthorityLeaf, LeafProgress, VersionCertificates};

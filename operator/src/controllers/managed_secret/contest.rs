@@ -8,7 +8,7 @@ use strongroom_rules::native_secret::edits::{DriftedKey, DriftedKeys, Edit, Edit
 use strongroom_rules::native_secret::owners::Part;
 
 use super::native::RenderedSecret;
-use super::observe::ObservedSecret;
+use super::observed_secret::ObservedSecret;
 use super::prepare::native_name;
 use crate::controllers::Ctx;
 use crate::kube::{EventMessage, EventReason};

@@ -11,7 +11,7 @@ use strongroom_rules::native_secret::HELD_ANNOTATION;
 use strongroom_rules::uid::Uid;
 use strongroom_store::vault::{KeyState as StoredKeyState, SecretView};
 
-use super::observe::ObservedSecret;
+use super::observed_secret::ObservedSecret;
 use crate::controllers::Ctx;
 use crate::controllers::failure::Failure;
 use crate::store_handle::timestamp;

@@ -13,7 +13,7 @@ use strongroom_rules::generate::{self, Authority, GenerateContext, GenerateError
 use strongroom_rules::value::Value as Plain;
 use strongroom_store::value::Value;
 
-use super::observe::ObservedSecret;
+use super::observed_secret::ObservedSecret;
 use super::plain_value::{plain, stored};
 use crate::controllers::Ctx;
 use crate::controllers::failure::Failure;

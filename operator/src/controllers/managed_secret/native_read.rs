@@ -13,7 +13,7 @@ use strongroom_rules::native_secret::{Drift, HELD_ANNOTATION};
 use strongroom_rules::uid::Uid;
 use strongroom_store::vault::SecretView;
 
-use super::observe::ObservedSecret;
+use super::observed_secret::ObservedSecret;
 use super::{NativeCheck, holder, import, native};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, SettledState};

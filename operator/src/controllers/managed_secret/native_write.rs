@@ -12,11 +12,12 @@ use strongroom_rules::managed_secret::facts::NativeSecretState;
 use strongroom_rules::native_secret::{HELD_ANNOTATION, claim, owners};
 
 use super::native::{self, RenderedSecret};
-use super::observe::ObservedSecret;
+use super::native_outcome::{merging, wrote};
+use super::observed_secret::ObservedSecret;
 use super::prepare::{PreparedNative, StoredTarget};
 use super::{NativeCheck, binding, contest, removal, replace};
 use crate::controllers::Ctx;
-use crate::controllers::cluster::{NativeRevision, SettledState};
+use crate::controllers::cluster::NativeRevision;
 use crate::controllers::failure::Failure;
 use crate::kube::{EventMessage, EventReason, field_manager};
 use crate::store_handle::StoreFailure;
@@ -183,42 +184,4 @@ async fn set_owners(
         .patch_metadata(name, &merging(), &Patch::Merge(&patch))
         .await?;
     Ok(NativeRevision::from_object(&written))
-}
-
-/// A merge in our name.
-pub(super) fn merging() -> PatchParams {
-    PatchParams {
-        field_manager: Some(field_manager::CONTROLLERS.to_owned()),
-        ..PatchParams::default()
-    }
-}
-
-/// Remembers what was written, so that nothing has to be read to know that it is right.
-pub(super) fn wrote(
-    ctx: &Ctx,
-    observed: &ObservedSecret,
-    desired: &RenderedSecret,
-    mut written: Secret,
-    since: u64,
-    now: Timestamp,
-) {
-    let identity = &observed.identity;
-    let revision = NativeRevision::from_object(&written);
-    if desired.drift(&written).is_none() {
-        ctx.cluster.saw_native(
-            &identity.namespace,
-            &desired.name,
-            (identity.name.as_str(), since),
-            revision.clone(),
-        );
-        let settled = SettledState {
-            generation: identity.generation,
-            version: desired.version.as_str().into(),
-            native: Some(revision),
-            adopted: desired.adopted(),
-            at: now,
-        };
-        ctx.cluster.settle(&identity.uid, settled);
-    }
-    native::wipe(&mut written);
 }

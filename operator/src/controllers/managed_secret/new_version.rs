@@ -3,7 +3,7 @@
 use strongroom_model::name::VersionId;
 use strongroom_store::value::Value;
 
-use super::observe::ObservedSecret;
+use super::observed_secret::ObservedSecret;
 use super::prepare::VersionTarget;
 use crate::controllers::Ctx;
 use crate::controllers::failure::Failure;

@@ -2,79 +2,38 @@
 //! facts to decide on, and what a step will need beside them. It changes nothing but what is remembered of
 //! the cluster.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt};
 use strongroom_crds::annotation;
 use strongroom_crds::condition::Reason;
-use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretSpec, RotationSchedule, Source as SourceSpec};
+use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretSpec, Source as SourceSpec};
 use strongroom_model::PRODUCT_SEPARATOR;
-use strongroom_model::id::{KeyId, NamespaceId, SecretId};
+use strongroom_model::id::SecretId;
 use strongroom_model::name::{SecretName, VersionId};
 use strongroom_rules::generate::Differences;
 use strongroom_rules::managed_secret::facts::{
-    DesiredNative, DesiredState, ImportState, InvalidSpec, NamespaceBinding, NativeSecretState, ObjectFacts,
-    RecordedSecretId, SecretFacts, StoredSecretState, ValueSource,
+    DesiredNative, DesiredState, ImportState, InvalidSpec, NativeSecretState, ObjectFacts, RecordedSecretId,
+    SecretFacts, StoredSecretState, ValueSource,
 };
 use strongroom_rules::native_secret::ADOPTED_ANNOTATION;
-use strongroom_rules::rotation::{Coverage, RotateNow, RotationRefusal, RotationRequester, immutable};
+use strongroom_rules::object::NamespaceBinding;
+use strongroom_rules::rotation::{Coverage, RotateNow, RotationRefusal, immutable};
 use strongroom_rules::uid::Uid;
-use strongroom_store::value::Value;
 use strongroom_store::vault::SecretView;
 
-use super::import::ImportContent;
 use super::native::{self, NativeSecretContext, RenderedSecret};
 use super::native_read::{
     adopts, as_it_should_be, as_wanted, know_native, read_import, read_native, settled,
 };
-use super::sealed::{self, SealedFor};
+use super::observed_secret::ObservedSecret;
 use super::stored_facts::{judged, stored_secret};
-use super::{NativeCheck, certificate, key_check, product, rotation, value_generation};
+use super::{NativeCheck, certificate, key_check, product, rotation, sealed, value_generation};
 use crate::controllers::Ctx;
-use crate::controllers::cluster::{NativeRevision, SettledState};
+use crate::controllers::cluster::SettledState;
 use crate::controllers::failure::Failure;
 use crate::controllers::identity::Identity;
 use crate::controllers::namespace::namespace_facts;
 use crate::secret_labels;
-
-/// What was read of one object.
-pub(super) struct ObservedSecret {
-    /// What to decide on.
-    pub(super) facts: SecretFacts,
-    /// Namespace, name and UID of the object.
-    pub(super) identity: Identity,
-    pub(super) object: ManagedSecret,
-    /// Its namespace in the store.
-    pub(super) namespace: Option<NamespaceId>,
-    /// The customer's key that it is to come under, where there is one of the wanted name.
-    pub(super) key: Option<KeyId>,
-    /// Its secret in the store.
-    pub(super) view: Option<SecretView>,
-    /// Id and value of the current version, where it had to be opened.
-    pub(super) current: Option<(VersionId, Value)>,
-    /// What the native Secret has to be, where the current version was opened.
-    pub(super) desired: Option<RenderedSecret>,
-    /// The native Secret, where it was read.
-    pub(super) native: Option<Secret>,
-    /// The state of the native Secret that is judged, whether it was read or is known.
-    pub(super) over: Option<NativeRevision>,
-    /// The native Secret was found right before, with the same spec and the same version.
-    pub(super) was_settled: bool,
-    /// The content to import or to readopt.
-    pub(super) import: Option<ImportContent>,
-    /// The one schedule that covers it.
-    pub(super) schedule: Option<Arc<RotationSchedule>>,
-    /// Keys whose generator changed after they were made.
-    pub(super) changed_generators: Vec<String>,
-    /// Who asks for the rotation that is due by request.
-    pub(super) requesters: Vec<RotationRequester>,
-    /// What a sealed source is sealed for.
-    pub(super) sealed_for: Option<SealedFor>,
-    /// When the object was last verified to be as wanted.
-    pub(super) verified: Option<Timestamp>,
-}
 
 /// Reads everything. `settled`: all that the object declares was done, as far as this process knows.
 pub(super) async fn observe(

@@ -19,7 +19,7 @@ use strongroom_store::vault::SecretView;
 
 use super::import::ImportContent;
 use super::native::RenderedSecret;
-use super::observe::ObservedSecret;
+use super::observed_secret::ObservedSecret;
 use crate::controllers::cluster::NativeRevision;
 
 /// A step that can be carried out.

@@ -18,7 +18,7 @@ use strongroom_rules::product::{ProductDirectory, ProductFacts, Target};
 use strongroom_rules::uid::Uid;
 use strongroom_store::audit::{Author, Requester};
 
-use super::observe::ObservedSecret;
+use super::observed_secret::ObservedSecret;
 use crate::controllers::Ctx;
 use crate::controllers::author::may_manage;
 use crate::controllers::failure::Failure;

@@ -11,13 +11,13 @@ use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_rules::managed_secret::conditions::ReadySummary;
 use strongroom_rules::managed_secret::plan::{self, SecretPlan, SecretStep, VersionReason};
 use strongroom_rules::managed_secret::verdict::SecretVerdict;
+use strongroom_rules::object::ReadySummary;
 use strongroom_rules::rotation::{RotationStep, RotationTrigger};
 
-use super::observe::{self, ObservedSecret};
-use super::{NativeCheck, apply, status};
+use super::observed_secret::ObservedSecret;
+use super::{NativeCheck, apply, observe, status};
 use crate::controllers::Ctx;
 use crate::controllers::backoff::class_of;
 use crate::controllers::cached_object::{CachedObject, Extent};

@@ -11,7 +11,7 @@ use strongroom_rules::rotation::{
 use strongroom_store::vault::{EnsureVersion, RotationMark};
 
 use super::new_version::{current_value, used, version_id};
-use super::observe::ObservedSecret;
+use super::observed_secret::ObservedSecret;
 use super::prepare::VersionTarget;
 use super::{labels, value_generation};
 use crate::controllers::failure::Failure;

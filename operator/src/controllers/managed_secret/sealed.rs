@@ -1,6 +1,6 @@
 //! Values that stand sealed in the object: opened, and judged by the cluster's keys.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{SealedKey, SealedSource, Source};
@@ -10,19 +10,10 @@ use strongroom_rules::managed_secret::facts;
 use strongroom_store::value::Value;
 
 use super::labels;
-use super::observe::ObservedSecret;
+use super::observed_secret::{ObservedSecret, SealedFor};
 use crate::cluster_keys::{SealedValueLocation, UnsealError};
 use crate::controllers::Ctx;
 use crate::controllers::failure::Failure;
-
-/// Which keys of the cluster a sealed source is sealed for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct SealedFor {
-    /// Ids of the keys that the sealed texts name.
-    pub(super) ids: BTreeSet<String>,
-    /// The id of the newest one, where it is known.
-    pub(super) newest: Option<String>,
-}
 
 /// Whether what stands in the object was taken already: the label follows the value.
 pub(super) fn observe(ctx: &Ctx, observed: &mut ObservedSecret) {

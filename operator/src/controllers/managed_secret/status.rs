@@ -7,16 +7,14 @@ use strongroom_crds::v1alpha1::{
 };
 use strongroom_model::name::VersionId;
 use strongroom_rules::managed_secret::certificate_condition::{certificate_condition, ended_condition};
-use strongroom_rules::managed_secret::conditions::{
-    ReadySummary, generator_condition, ready_conditions, rotation_condition, seal_condition,
-};
+use strongroom_rules::managed_secret::conditions::{generator_condition, rotation_condition, seal_condition};
 use strongroom_rules::managed_secret::plan::SecretPlan;
 use strongroom_rules::managed_secret::verdict::{SecretBlocker, SecretVerdict};
+use strongroom_rules::object::{ReadySummary, ready_conditions};
 use strongroom_rules::rotation::{Coverage, RotationState};
 use strongroom_store::vault::SecretView;
 
-use super::observe::ObservedSecret;
-use super::sealed::SealedFor;
+use super::observed_secret::{ObservedSecret, SealedFor};
 use super::{certificate, consumers, holder};
 use crate::controllers::Ctx;
 use crate::controllers::cached_object::CachedObject;

@@ -10,7 +10,7 @@ use strongroom_rules::uid::Uid;
 use strongroom_store::vault::SecretView;
 
 use super::labels;
-use super::observe::ObservedSecret;
+use super::observed_secret::ObservedSecret;
 use crate::controllers::Ctx;
 use crate::controllers::failure::Failure;
 use crate::secret_labels;

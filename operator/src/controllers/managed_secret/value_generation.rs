@@ -10,7 +10,7 @@ use strongroom_store::vault::SecretView;
 
 use super::key_generation::{authority, make, taken};
 use super::labels;
-use super::observe::ObservedSecret;
+use super::observed_secret::ObservedSecret;
 use super::plain_value::plain;
 use super::prepare::{PreparedCertificate, PreparedChange};
 use crate::controllers::Ctx;

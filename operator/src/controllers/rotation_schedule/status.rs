@@ -10,7 +10,7 @@ use strongroom_crds::v1alpha1::{
 };
 use strongroom_model::name::SecretName;
 use strongroom_rules::generate;
-use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
+use strongroom_rules::object::{ReadySummary, ready_conditions};
 use strongroom_rules::rotation::{Coverage, RotationRefusal, RotationRequest, RotationRequester};
 use strongroom_rules::schedule::Timetable;
 use strongroom_store::vault::SecretView;

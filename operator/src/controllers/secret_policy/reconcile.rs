@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use strongroom_crds::condition::{ConditionStatus, Reason};
 use strongroom_crds::v1alpha1::{SecretPolicy, SecretPolicyStatus};
-use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
+use strongroom_rules::object::{ReadySummary, ready_conditions};
 use strongroom_rules::policy::Fallback;
 
 use super::principals::principals_condition;

@@ -11,7 +11,7 @@ use strongroom_crds::v1alpha1::{
     SecretProductStatus,
 };
 use strongroom_model::Hosting;
-use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
+use strongroom_rules::object::{ReadySummary, ready_conditions};
 use strongroom_store::vault::{ProductQuota, ProductUsage};
 
 use super::directory::ReadableProduct;

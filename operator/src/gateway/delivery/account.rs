@@ -2,11 +2,8 @@
 
 use std::str::FromStr;
 
-use strongroom_model::name::NamespaceName;
+use strongroom_model::name::{NamespaceName, is_object_name};
 use strongroom_rules::policy::Identity;
-
-/// Longest name of a ServiceAccount, in bytes: that of a DNS subdomain (RFC 1123).
-const MAX_NAME_BYTES: usize = 253;
 
 /// `NAMESPACE/NAME`, or `NAME` for one in the process's own namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +36,7 @@ impl FromStr for NodeAccount {
             }
             None => (None, text),
         };
-        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(known) {
+        if !is_object_name(name) {
             return Err(NodeAccountError::Name);
         }
         Ok(Self {

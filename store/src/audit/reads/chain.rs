@@ -1,6 +1,6 @@
 //! What the read chain owes those who put records into it.
 
-use super::{SegmentCopies, SegmentRetention};
+use super::SegmentLog;
 use crate::audit::Entry;
 use crate::codec::{DecodeError, Reader, Writer};
 
@@ -67,13 +67,8 @@ pub trait ReadChain: Send + Sync {
         0
     }
 
-    /// What can be done about old records; none where nothing is ever cut.
-    fn retention(&self) -> Option<&dyn SegmentRetention> {
-        None
-    }
-
-    /// Its segments as bytes; none where it has none.
-    fn copies(&self) -> Option<&dyn SegmentCopies> {
+    /// Its segments, which are cut at their old end and copied; none where it has none.
+    fn segments(&self) -> Option<&SegmentLog> {
         None
     }
 }

@@ -35,37 +35,14 @@ pub struct ActiveSegment {
     pub bytes: u64,
 }
 
-/// What can be done about the old end of a read chain.
-pub trait SegmentRetention {
+/// What can be done about the old end.
+impl SegmentLog {
     /// The next closed piece after `after`, which is the end of the one before or where the chain was cut.
     /// None where only the segment in use follows.
     ///
     /// # Errors
     /// [`ReadLogError::Damaged`] where it is not what was written, or does not follow.
-    fn next_closed_segment(&self, after: ReadHead) -> Result<Option<ClosedSegment>, ReadLogError>;
-
-    /// The segment in use.
-    ///
-    /// # Errors
-    /// [`ReadLogError`] where it cannot be read.
-    fn active_segment(&self) -> Result<ActiveSegment, ReadLogError>;
-
-    /// Closes the segment in use, and begins the next one.
-    ///
-    /// # Errors
-    /// [`AuditUnavailable`] where there is no room for one.
-    fn roll(&self) -> Result<(), AuditUnavailable>;
-
-    /// Removes the closed segments whose records all have this number or a lower one, oldest first and each
-    /// durably. Returns their bytes.
-    ///
-    /// # Errors
-    /// [`ReadLogError`]; then the rest is still there.
-    fn remove_through(&self, sequence: u64) -> Result<u64, ReadLogError>;
-}
-
-impl SegmentRetention for SegmentLog {
-    fn next_closed_segment(&self, after: ReadHead) -> Result<Option<ClosedSegment>, ReadLogError> {
+    pub(crate) fn next_closed_segment(&self, after: ReadHead) -> Result<Option<ClosedSegment>, ReadLogError> {
         let mut examined = self.examined.lock();
         if let Some((of, piece)) = *examined
             && of == after
@@ -89,7 +66,11 @@ impl SegmentRetention for SegmentLog {
         Ok(None)
     }
 
-    fn active_segment(&self) -> Result<ActiveSegment, ReadLogError> {
+    /// The segment in use.
+    ///
+    /// # Errors
+    /// [`ReadLogError`] where it cannot be read.
+    pub(crate) fn active_segment(&self) -> Result<ActiveSegment, ReadLogError> {
         let (segment, bytes) = self.segment_in_use();
         if segment == 0 {
             return Ok(ActiveSegment {
@@ -113,11 +94,20 @@ impl SegmentRetention for SegmentLog {
         Ok(ActiveSegment { began, bytes })
     }
 
-    fn roll(&self) -> Result<(), AuditUnavailable> {
+    /// Closes the segment in use, and begins the next one.
+    ///
+    /// # Errors
+    /// [`AuditUnavailable`] where there is no room for one.
+    pub(crate) fn roll(&self) -> Result<(), AuditUnavailable> {
         Ok(self.close_segment()?)
     }
 
-    fn remove_through(&self, sequence: u64) -> Result<u64, ReadLogError> {
+    /// Removes the closed segments whose records all have this number or a lower one, oldest first and each
+    /// durably. Returns their bytes.
+    ///
+    /// # Errors
+    /// [`ReadLogError`]; then the rest is still there.
+    pub(crate) fn remove_through(&self, sequence: u64) -> Result<u64, ReadLogError> {
         let mut removed = 0;
         for closed in self.closed()? {
             let (header, end) = closed?;
@@ -137,9 +127,7 @@ impl SegmentRetention for SegmentLog {
         }
         Ok(removed)
     }
-}
 
-impl SegmentLog {
     /// The closed segments in order: each header, and the end of its last record as the segment after it
     /// says.
     pub(super) fn closed(

@@ -61,7 +61,7 @@ pub(super) struct OpeningMark {
 
 /// The log, shared with its flusher.
 #[derive(Debug)]
-pub(super) struct SegmentLog {
+pub struct SegmentLog {
     pub(super) storage: Arc<dyn SegmentStorage>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) options: ReadLogOptions,

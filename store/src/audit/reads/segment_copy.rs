@@ -85,29 +85,13 @@ impl SegmentCopy {
     }
 }
 
-/// The segments of a read chain as bytes.
-pub trait SegmentCopies {
+/// The segments as bytes.
+impl SegmentLog {
     /// The closed segments, the oldest first.
     ///
     /// # Errors
     /// [`ReadLogError`] where one cannot be read or does not follow.
-    fn closed_spans(&self) -> Result<Vec<SegmentSpan>, ReadLogError>;
-
-    /// A closed segment; none where it was removed since.
-    ///
-    /// # Errors
-    /// [`ReadLogError::Damaged`] where it is not what was written.
-    fn copy_closed(&self, span: &SegmentSpan) -> Result<Option<SegmentCopy>, ReadLogError>;
-
-    /// What is signed and durable of the segment in use; none where nothing is.
-    ///
-    /// # Errors
-    /// [`ReadLogError`].
-    fn copy_active(&self) -> Result<Option<SegmentCopy>, ReadLogError>;
-}
-
-impl SegmentCopies for SegmentLog {
-    fn closed_spans(&self) -> Result<Vec<SegmentSpan>, ReadLogError> {
+    pub(crate) fn closed_spans(&self) -> Result<Vec<SegmentSpan>, ReadLogError> {
         let span = |(header, end): (SegmentHeader, ReadHead)| SegmentSpan {
             number: header.number,
             before: header.before,
@@ -116,7 +100,11 @@ impl SegmentCopies for SegmentLog {
         self.closed()?.map(|closed| closed.map(span)).collect()
     }
 
-    fn copy_closed(&self, span: &SegmentSpan) -> Result<Option<SegmentCopy>, ReadLogError> {
+    /// A closed segment; none where it was removed since.
+    ///
+    /// # Errors
+    /// [`ReadLogError::Damaged`] where it is not what was written.
+    pub(crate) fn copy_closed(&self, span: &SegmentSpan) -> Result<Option<SegmentCopy>, ReadLogError> {
         if !self.storage.segments()?.contains(&span.number) {
             return Ok(None);
         }
@@ -128,7 +116,11 @@ impl SegmentCopies for SegmentLog {
         }
     }
 
-    fn copy_active(&self) -> Result<Option<SegmentCopy>, ReadLogError> {
+    /// What is signed and durable of the segment in use; none where nothing is.
+    ///
+    /// # Errors
+    /// [`ReadLogError`].
+    pub(crate) fn copy_active(&self) -> Result<Option<SegmentCopy>, ReadLogError> {
         let (segment, written, fsynced) = {
             let state = self.lock();
             (state.segment, state.offset, state.fsynced.sequence)
@@ -140,9 +132,7 @@ impl SegmentCopies for SegmentLog {
         let bytes = read_prefix(self.storage.as_ref(), segment, written)?;
         self.signed_part(&header, bytes, fsynced)
     }
-}
 
-impl SegmentLog {
     /// What of a segment is signed, up to a record of this number at most; none where nothing is.
     fn signed_part(
         &self,

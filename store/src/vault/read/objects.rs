@@ -55,18 +55,10 @@ impl Store {
         kind: &str,
         is_gone: impl Fn(&str) -> bool,
     ) -> Result<Vec<DeclaredObject>, StoreError> {
-        let snapshot = self.shared.engine.snapshot()?;
-        let mut found = Vec::new();
-        each_indexed::<Declaration>(&self.shared.keyring, snapshot.as_ref(), |declaration| {
-            found.extend(
-                declaration
-                    .ok()
-                    .filter(|(_, declaration)| !declaration.gone)
-                    .map(|(_, declaration)| declaration.object)
-                    .filter(|object| object.kind == kind && is_gone(object.uid.as_str())),
-            );
-        })?;
-        Ok(found)
+        self.declared_objects(|declaration| {
+            let object = &declaration.object;
+            !declaration.gone && object.kind == kind && is_gone(object.uid.as_str())
+        })
     }
 
     /// Objects that are gone and of which it is kept who deleted them, in any order. What cannot be read is
@@ -75,15 +67,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Engine`].
     pub fn withdrawn_objects(&self) -> Result<Vec<DeclaredObject>, StoreError> {
+        self.declared_objects(|declaration| declaration.gone)
+    }
+
+    fn declared_objects(
+        &self,
+        keep: impl Fn(&Declaration) -> bool,
+    ) -> Result<Vec<DeclaredObject>, StoreError> {
         let snapshot = self.shared.engine.snapshot()?;
         let mut found = Vec::new();
         each_indexed::<Declaration>(&self.shared.keyring, snapshot.as_ref(), |declaration| {
-            found.extend(
-                declaration
-                    .ok()
-                    .filter(|(_, declaration)| declaration.gone)
-                    .map(|(_, declaration)| declaration.object),
-            );
+            let kept = declaration.ok().filter(|(_, declaration)| keep(declaration));
+            found.extend(kept.map(|(_, declaration)| declaration.object));
         })?;
         Ok(found)
     }
@@ -93,12 +88,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn requester_of(&self, uid: &ExternalId) -> Result<Option<Requester>, StoreError> {
-        self.with_view(|view| {
-            Ok(view
-                .declaration(uid)?
-                .filter(|declaration| !declaration.gone)
-                .and_then(|declaration| declaration.requester))
-        })
+        self.last_requester(uid, false)
     }
 
     /// Who deleted this object; none where it is there, or that is not kept any more.
@@ -106,10 +96,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn withdrawer_of(&self, uid: &ExternalId) -> Result<Option<Requester>, StoreError> {
+        self.last_requester(uid, true)
+    }
+
+    fn last_requester(&self, uid: &ExternalId, gone: bool) -> Result<Option<Requester>, StoreError> {
         self.with_view(|view| {
-            Ok(view
-                .declaration(uid)?
-                .filter(|declaration| declaration.gone)
+            let declaration = view.declaration(uid)?;
+            Ok(declaration
+                .filter(|declaration| declaration.gone == gone)
                 .and_then(|declaration| declaration.requester))
         })
     }

@@ -8,8 +8,8 @@ use strongroom_model::name::SecretName;
 use strongroom_model::{DefaultSecretName, Hosting, ProductCode};
 
 use super::*;
-use crate::managed_secret::conditions::ReadySummary;
 use crate::managed_secret::product_claim::{ClaimAuthor, ClaimFacts, ClaimRefusal, SecretCount, claim};
+use crate::object::ReadySummary;
 use crate::policy::Identity;
 use crate::product::{NamespaceSelection, ProductFacts, ProductRefusal, ProductState};
 

@@ -16,6 +16,7 @@ use super::plan::*;
 use super::verdict::*;
 use crate::generate::Differences;
 use crate::native_secret::Drift;
+use crate::object::{Namespace, NamespaceBinding};
 use crate::rotation::{
     Coverage, CoveringSchedule, RotateNow, RotationRefusal, RotationState, RotationStep, RotationTrigger,
 };

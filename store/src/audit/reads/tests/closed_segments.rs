@@ -13,7 +13,7 @@ fn long(entries: u64) -> (Arc<SimulatedStorage>, ReadLog) {
 }
 
 fn pieces(log: &ReadLog, after: ReadHead) -> Vec<ClosedSegment> {
-    let old = log.retention().unwrap();
+    let old = log.segments().unwrap();
     let mut found: Vec<ClosedSegment> = Vec::new();
     while let Some(piece) = old
         .next_closed_segment(found.last().map_or(after, |last| last.end))
@@ -39,7 +39,7 @@ fn pieces_are_the_closed_segments_and_go_one_by_one() {
         assert_eq!(logged, ReadChainRecord::Checkpoint);
         assert_eq!(piece.newest, Timestamp::from_millis(2_000));
     }
-    let old = log.retention().unwrap();
+    let old = log.segments().unwrap();
     assert_eq!(old.remove_through(found[0].end.sequence - 1).unwrap(), 0);
     let before = log.bytes();
     let removed = old.remove_through(found[1].end.sequence).unwrap();
@@ -71,7 +71,7 @@ fn pieces_are_the_closed_segments_and_go_one_by_one() {
 #[test]
 fn a_segment_that_is_closed_early_gives_its_room_back_and_can_go() {
     let (storage, log) = long(3);
-    let old = log.retention().unwrap();
+    let old = log.segments().unwrap();
     let in_use = old.active_segment().unwrap();
     assert_eq!(
         in_use.began,
@@ -120,7 +120,7 @@ fn what_is_not_sound_is_no_piece() {
         copy.replace(1, bytes);
         // The start looks at the end of the chain alone, and at every header.
         let Ok(log) = try_open(&copy, seen) else { continue };
-        let error = log.retention().unwrap().next_closed_segment(NONE).unwrap_err();
+        let error = log.segments().unwrap().next_closed_segment(NONE).unwrap_err();
         assert!(
             matches!(error, ReadLogError::Damaged { .. }),
             "byte {at}: {error}"
@@ -130,7 +130,7 @@ fn what_is_not_sound_is_no_piece() {
     let copy = storage.copy();
     copy.remove(1);
     let log = try_open(&copy, seen).unwrap();
-    let error = log.retention().unwrap().next_closed_segment(NONE).unwrap_err();
+    let error = log.segments().unwrap().next_closed_segment(NONE).unwrap_err();
     assert!(
         matches!(
             error,
@@ -163,7 +163,7 @@ fn hash_at(storage: &SimulatedStorage, sequence: u64) -> [u8; 32] {
 fn a_power_cut_right_after_a_removal_finds_where_the_chain_goes_on() {
     for early in [false, true] {
         let (storage, log) = long(30);
-        let old = log.retention().unwrap();
+        let old = log.segments().unwrap();
         if early {
             old.roll().unwrap();
         }
@@ -181,7 +181,7 @@ fn a_power_cut_right_after_a_removal_finds_where_the_chain_goes_on() {
 #[test]
 fn a_failed_removal_leaves_the_rest_and_is_made_up_for() {
     let (storage, log) = long(60);
-    let old = log.retention().unwrap();
+    let old = log.segments().unwrap();
     let found = pieces(&log, NONE);
     let bytes = log.bytes();
     storage.fail_remove(true);
@@ -197,7 +197,7 @@ fn a_failed_removal_leaves_the_rest_and_is_made_up_for() {
 #[test]
 fn nothing_goes_after_a_failed_fsync() {
     let (storage, log) = long(60);
-    let old = log.retention().unwrap();
+    let old = log.segments().unwrap();
     let found = pieces(&log, NONE);
     append(&log, 60, Durability::Batched);
     storage.fail_sync(true);

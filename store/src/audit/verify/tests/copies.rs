@@ -1,6 +1,6 @@
 //! Copies of the read chain, as they lie beside backups.
 
-use super::super::super::{ChainEnds, RekeyRecord, SeenReads, SegmentCopies, SegmentPlace, reseal_reads};
+use super::super::super::{ChainEnds, RekeyRecord, SeenReads, SegmentPlace, reseal_reads};
 use super::*;
 
 /// A copy at its destination.
@@ -13,7 +13,7 @@ struct StoredCopy {
 
 /// What is copied of a log, the open segment included.
 fn copies(log: &ReadLog) -> Vec<StoredCopy> {
-    let source: &dyn SegmentCopies = log.copies().unwrap();
+    let source = log.segments().unwrap();
     let spans = source.closed_spans().unwrap();
     let closed = spans
         .iter()
@@ -105,7 +105,7 @@ fn what_is_not_signed_yet_is_not_copied() {
     log.close();
     let closed = copies(&log);
     assert_eq!(closed[0].place.last, 3);
-    let source = log.copies().unwrap();
+    let source = log.segments().unwrap();
     let copy = source.copy_active().unwrap().unwrap();
     assert!(copy.replaces(&opened[0].place));
     let mut other = opened[0].place;
@@ -178,7 +178,7 @@ fn the_reads_of_a_lost_cluster_and_those_since_stand_side_by_side() {
     let (_, log) = ended();
     let mut all = copies(&log);
     // The backup that was restored knew of half of them.
-    let middle = log.copies().unwrap().closed_spans().unwrap()[1].end;
+    let middle = log.segments().unwrap().closed_spans().unwrap()[1].end;
     let restored = open_with(&Arc::new(SimulatedStorage::default()), 5, 2, middle, true);
     restored.append(&entry(1), Durability::Durable).unwrap();
     restored.close();
@@ -280,7 +280,7 @@ fn a_replaced_root_key_leads_to_no_key_but_the_one_that_followed_it() {
     let (_, log) = ended();
     let old = copies(&log);
     let (former, next, forger) = (keyring(5), keyring(6), keyring(7));
-    let end = log.copies().unwrap().copy_active().unwrap().unwrap().span.end;
+    let end = log.segments().unwrap().copy_active().unwrap().unwrap().span.end;
     let signed = |to: &Keyring| {
         let ends = |keyring: &Keyring| ChainEnds {
             key: keyring.public_key(),

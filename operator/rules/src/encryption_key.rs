@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use strongroom_model::KeyState;
 
 pub use self::verdict::{KeyBlocker, KeyVerdict};
-use crate::managed_secret::facts::{Namespace, NamespaceBinding};
+use crate::object::{Namespace, NamespaceBinding};
 use crate::uid::Uid;
 
 /// Everything one decision sees.

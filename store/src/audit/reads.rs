@@ -51,10 +51,11 @@ use strongroom_model::time::Timestamp;
 
 pub(in crate::audit) use chain::READ_CHAIN;
 pub use chain::{AuditUnavailable, Durability, ReadChain, ReadHead};
-pub use closed_segments::{ActiveSegment, ClosedSegment, SegmentRetention};
+pub use closed_segments::{ActiveSegment, ClosedSegment};
+pub use log::SegmentLog;
 pub(crate) use reseal::{SeenReads, reseal_reads};
 pub use segment::Fault;
-pub use segment_copy::{SegmentCopies, SegmentCopy, SegmentPlace, SegmentSpan};
+pub use segment_copy::{SegmentCopy, SegmentPlace, SegmentSpan};
 pub use storage::{SegmentDirectory, SegmentStorage};
 
 use super::Entry;
@@ -144,7 +145,7 @@ pub enum ReadLogError {
 /// The read chain of an open store. Dropped without [`ReadChain::close`] it ends as unclean as a killed
 /// process.
 pub struct ReadLog {
-    log: Arc<log::SegmentLog>,
+    log: Arc<SegmentLog>,
     flusher: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -167,7 +168,7 @@ impl ReadLog {
         keyring: Arc<Keyring>,
         options: ReadLogOptions,
     ) -> Result<Self, ReadLogError> {
-        let log = Arc::new(log::SegmentLog::open(storage, keyring, options)?);
+        let log = Arc::new(SegmentLog::open(storage, keyring, options)?);
         let flusher = flusher::start(Arc::clone(&log))?;
         Ok(Self {
             log,
@@ -203,11 +204,7 @@ impl ReadChain for ReadLog {
         self.log.bytes()
     }
 
-    fn retention(&self) -> Option<&dyn SegmentRetention> {
-        Some(self.log.as_ref())
-    }
-
-    fn copies(&self) -> Option<&dyn SegmentCopies> {
+    fn segments(&self) -> Option<&SegmentLog> {
         Some(self.log.as_ref())
     }
 }

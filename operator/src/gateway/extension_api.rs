@@ -48,6 +48,7 @@ use axum::routing::get;
 use jiff::Timestamp;
 use strongroom_api::transport_error_cause;
 use strongroom_model::id::RequestId;
+use strongroom_model::name::is_object_name;
 
 use self::authorizer::Authorizer;
 use self::follow::Follower;
@@ -201,9 +202,9 @@ async fn forwarded(front: &ExtensionApi, request: Request) -> Result<Response<Bo
         .headers
         .read(request.headers())
         .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server sent no user"))?;
-    if let Some((namespace, name)) = target.secret.filter(|(namespace, _)| is_a_name(namespace)) {
+    if let Some((namespace, name)) = target.secret.filter(|(namespace, _)| is_object_name(namespace)) {
         let extra = trusted.headers.extras(request.headers());
-        let object = Some(name).filter(|name| is_a_name(name));
+        let object = Some(name).filter(|name| is_object_name(name));
         person.may_get = front.authorizer.may_get(&person, &extra, namespace, object).await;
     }
     let mut headers = person.headers().ok_or_else(|| {
@@ -232,12 +233,6 @@ async fn forwarded(front: &ExtensionApi, request: Request) -> Result<Response<Bo
     *response.status_mut() = parts.status;
     copy_headers(&parts.headers, response.headers_mut(), &RESPONSE_HEADERS);
     Ok(response)
-}
-
-/// Whether a part of a path is the name of an object as it stands there: a DNS subdomain (RFC 1123).
-fn is_a_name(text: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-    !text.is_empty() && text.len() <= 253 && text.bytes().all(known)
 }
 
 async fn ask(

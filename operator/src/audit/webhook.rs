@@ -34,7 +34,8 @@ use super::destination::Destination;
 use super::http_endpoint::{HttpClient, HttpEndpoint};
 use super::line::AuditLine;
 use super::page::PageLimits;
-use super::sink::{AnswerKind, Batch, FormError, Sink, SinkError, SinkKind};
+use super::sink::{AnswerKind, Batch, Sink, SinkError};
+use super::sink_kind::{FormError, SinkKind};
 
 /// How it is named.
 pub(super) const KIND: SinkKind = SinkKind::Configured {

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::v1::HostingMode;
+use crate::hosting::HostingMode;
 
 pub use self::actions::ACTIONS;
 pub use self::filter::{Filter, Window, since};
