@@ -9,12 +9,13 @@
 //! again when these stand for others (`ram`).
 
 mod by_namespace;
+mod changes;
 mod ram;
 mod retained;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,6 +30,7 @@ use strongroom_store::vault::{EnforcedPolicies, EnforcedPolicy};
 use tokio::sync::{Notify, watch};
 
 use self::by_namespace::PoliciesByNamespace;
+use self::changes::PolicyChanges;
 pub(crate) use self::ram::{PrincipalResolution, RamPolicies};
 use self::retained::{RetainedLookup, RetentionState, parsed};
 
@@ -47,8 +49,7 @@ struct Inner {
     keeping: Mutex<RetentionState>,
     /// Something of a policy that is gone is kept.
     stale: Notify,
-    /// Counts changes of what is in force.
-    changed: watch::Sender<u64>,
+    changes: PolicyChanges,
     policies_listed: AtomicBool,
     readers_listed: AtomicBool,
     /// How often it was decided: that a refusal costs the same whatever there is, is shown by counting.
@@ -152,7 +153,7 @@ impl Policies {
                 self.forget_principals(namespace, source);
                 policies.remove(source);
             });
-            self.notify_changed();
+            self.notify_changed(namespace);
         }
     }
 
@@ -193,20 +194,26 @@ impl Policies {
         match over {
             Some(over) if !was_in_force => Err(over.into()),
             over => {
-                self.notify_changed();
+                self.notify_changed(namespace);
                 Ok(over)
             }
         }
     }
 
-    /// Something else changed that whoever follows what is in force has to look at.
-    pub(crate) fn notify_changed(&self) {
-        self.inner.changed.send_modify(|count| *count += 1);
+    /// Something of a namespace changed that whoever follows what is in force has to look at.
+    pub(crate) fn notify_changed(&self, namespace: &str) {
+        self.inner.changes.notify(namespace);
+    }
+
+    /// How many changes there are by now, and the namespaces of those after so many; none where that is not
+    /// known.
+    pub(crate) fn changed_since(&self, seen: u64) -> (u64, Option<BTreeSet<Arc<str>>>) {
+        self.inner.changes.since(seen)
     }
 
     /// Says when what is in force may have changed.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.inner.changed.subscribe()
+        self.inner.changes.subscribe()
     }
 
     fn outcomes<T>(&self, with: impl FnOnce(&mut HashMap<(String, String), PolicyOutcome>) -> T) -> T {
@@ -362,7 +369,7 @@ impl Policies {
                 policies.deny_all(source, &policy);
             }
         });
-        self.notify_changed();
+        self.notify_changed(namespace);
         Ok(())
     }
 
@@ -383,7 +390,7 @@ impl Policies {
                             policies.put(source, policy);
                         }
                     });
-                    self.notify_changed();
+                    self.notify_changed(namespace);
                 }
                 // It compiled with others in their place. What is in force stays, and is looked at again when
                 // the directory changes.
@@ -499,7 +506,7 @@ impl Policies {
                 self.inner
                     .places
                     .change(namespace, |policies| policies.put_declared(source, uid, policy));
-                self.notify_changed();
+                self.notify_changed(namespace);
             }
             Err(error) => {
                 // The schema lets no such name through. Nobody may read rather than the readers of before.
@@ -527,8 +534,14 @@ impl Policies {
     }
 
     /// Whether any statement asks for labels of a pod or a node.
-    pub(crate) fn asks_labels(&self) -> bool {
-        self.inner.places.ask_labels()
+    pub(crate) fn any_asks_labels(&self) -> bool {
+        self.inner.places.any_asks_labels()
+    }
+
+    /// Whether a statement of one of these namespaces asks for labels of a pod or a node. No other
+    /// namespace's has a say in what is decided about them, and nobody waits for what those ask.
+    pub(crate) fn asks_labels<'a>(&self, namespaces: impl IntoIterator<Item = &'a str>) -> bool {
+        self.inner.places.ask_labels(namespaces)
     }
 
     /// What became of a SecretPolicy.

@@ -6,6 +6,7 @@ mod health;
 mod http_client;
 mod logging;
 mod metrics;
+mod open_files;
 mod priority;
 mod server;
 mod signals;
@@ -17,6 +18,7 @@ pub use logging::{LogFormat, LoggingError, init_logging};
 pub use metrics::{
     DurationHistogram, LabelNames, LabelledMetric, MetricDescriptor, MetricRegistry, ProcessUsage,
 };
+pub use open_files::raise_open_files_limit;
 pub use priority::{BACKGROUND_NICE, lower_thread_priority};
 pub use server::{ServerError, serve};
 pub use signals::{Shutdown, shutdown_on_signal};

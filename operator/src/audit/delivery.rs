@@ -12,6 +12,9 @@ use crate::kube::in_words;
 /// How long one request may take. The client's own retries are part of it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Why an Event fails that a missing right, a quota or a webhook forbids.
+pub(super) const FORBIDDEN: &str = "forbidden";
+
 /// What became of an Event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum DeliveryOutcome {
@@ -75,7 +78,7 @@ pub(crate) fn delivery_outcome(error: &kube::Error) -> DeliveryOutcome {
         429 | 503 | 504 => DeliveryOutcome::Later("overloaded"),
         // A missing right, a quota or a webhook of one namespace: it may heal, and must not hold up all
         // others for good.
-        403 => DeliveryOutcome::Again("forbidden"),
+        403 => DeliveryOutcome::Again(FORBIDDEN),
         408 | 409 => DeliveryOutcome::Again("conflict"),
         400..=499 => DeliveryOutcome::Skipped("invalid"),
         _ => DeliveryOutcome::Again("server-error"),

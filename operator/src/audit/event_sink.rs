@@ -10,12 +10,14 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 use strongroom_api::audit::Chain;
 use strongroom_store::vault::{Store, StoreError};
+use tokio::time::Instant;
 
 use super::aggregation::{BLOCK_RECORDS, EventAggregate, aggregate, block_before};
 use super::blocking;
 use super::delivery::{DeliveryOutcome, deliver};
 use super::destination::Destination;
 use super::event::{Regarding, event};
+use super::event_attempts::EventAttempts;
 use super::event_content::EventSubject;
 use super::page::PageLimits;
 use super::sink::{Batch, Sink, SinkError};
@@ -48,26 +50,22 @@ const PAUSE_PER_EVENT: Duration = Duration::from_millis(20);
 /// How long a batch may take: longer than all its requests, each as late as it may be.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Batches in which an Event may fail with an answer of the API server before it is given up.
-const MAX_ATTEMPTS: u32 = 8;
-
 /// A series, and the object that it is about as far as the store knows.
 type AddressedEvent = (EventAggregate, Option<Regarding>);
 
 /// Tells changes as Events.
 struct EventSink {
     context: SinkContext,
-    /// Batches in a row of which something has to be sent again.
-    failures: u32,
+    attempts: EventAttempts,
     /// What the last batch costs.
     pause: Duration,
 }
 
 impl EventSink {
-    const fn new(context: SinkContext) -> Self {
+    fn new(context: SinkContext) -> Self {
         Self {
             context,
-            failures: 0,
+            attempts: EventAttempts::default(),
             pause: BATCH_INTERVAL,
         }
     }
@@ -88,11 +86,11 @@ impl EventSink {
         self.pause = BATCH_INTERVAL.max(PAUSE_PER_EVENT.saturating_mul(events));
         match self.send(told).await {
             None => {
-                self.failures = 0;
+                self.attempts.succeeded();
                 Ok(())
             }
             Some(cause) => {
-                self.failures = self.failures.saturating_add(1);
+                self.attempts.failed();
                 self.context.metrics.events().retried();
                 Err(SinkError::Events(cause))
             }
@@ -101,27 +99,33 @@ impl EventSink {
 
     /// Sends the series of a batch. Each is tried, whatever became of the others. Answers why one of them has
     /// to be sent again, if so.
-    async fn send(&self, told: Vec<AddressedEvent>) -> Option<&'static str> {
-        let (id, metrics) = (self.context.store.id(), self.context.metrics.events());
+    async fn send(&mut self, told: Vec<AddressedEvent>) -> Option<&'static str> {
+        let context = self.context.clone();
+        let (id, metrics) = (context.store.id(), context.metrics.events());
+        let (client, instance) = (&context.client, &context.instance);
         let mut outcomes = stream::iter(told)
             .map(|(series, regarding)| async move {
                 let reason = series.content.reason;
-                let outcome = match regarding {
-                    Some(regarding) => {
-                        let event = event(&id, &series, &regarding, &self.context.instance);
-                        deliver(&self.context.client, &event).await
-                    }
-                    None => DeliveryOutcome::Skipped("no-object"),
+                let Some(regarding) = regarding else {
+                    return (reason, None, DeliveryOutcome::Skipped("no-object"));
                 };
-                (reason, outcome)
+                let event = event(&id, &series, &regarding, instance);
+                let outcome = deliver(client, &event).await;
+                (reason, event.metadata.namespace, outcome)
             })
             .buffer_unordered(MAX_CONCURRENT_REQUESTS);
         let mut failed = None;
-        while let Some((reason, outcome)) = outcomes.next().await {
+        while let Some((reason, namespace, outcome)) = outcomes.next().await {
             match outcome {
                 DeliveryOutcome::Delivered => metrics.delivered(reason),
                 DeliveryOutcome::Skipped(cause) => metrics.skipped(cause),
-                DeliveryOutcome::Again(cause) if self.failures.saturating_add(1) >= MAX_ATTEMPTS => {
+                DeliveryOutcome::Again(cause)
+                    if self.attempts.are_enough(
+                        namespace.as_deref().unwrap_or_default(),
+                        cause,
+                        Instant::now(),
+                    ) =>
+                {
                     tracing::warn!(
                         cause,
                         reason = reason.as_str(),

@@ -19,6 +19,7 @@
 //! | [`http_endpoint`] | where a receiver over HTTP is, and a client that trusts it |
 //! | [`retention`] | what every destination has may go, within the limits of the log |
 //! | [`held_hours`] | how many hours the log holds at the present rate; pure |
+//! | [`event_attempts`] | how often one is tried that is refused |
 //! | [`event_content`] | which reason and words a record has as an Event; pure |
 //! | [`aggregation`] | records that say the same become one Event; pure |
 //! | [`event`] | the Event of a series; pure |
@@ -36,6 +37,7 @@ mod decision;
 mod delivery;
 mod destination;
 mod event;
+mod event_attempts;
 mod event_content;
 mod event_sink;
 mod exporter;

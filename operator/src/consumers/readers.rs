@@ -1,7 +1,7 @@
 //! Who reads a secret over the API, and which version each read last. A caller that has not read for a day is
 //! none any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// After so long without a read a caller is forgotten.
 const READER_TTL: Duration = Duration::from_secs(24 * 3_600);
-/// Readers that are kept, each of one secret.
+/// Readers that are kept, each of one secret; over it the older half of the namespace with the most goes.
 const MAX_READERS: usize = 16_384;
 
 /// Who read which secret over the API, for [`READER_TTL`].
@@ -28,8 +28,40 @@ pub(crate) struct ReaderTracker {
 struct TrackedReaders {
     /// By secret and a number that stands for the caller.
     readers: BTreeMap<(SecretId, u64), Reader>,
-    /// There were more than could be kept.
-    left_out: bool,
+    /// Secrets of which readers had to go.
+    incomplete: BTreeSet<SecretId>,
+    /// There are too many of those to be kept: it is so of all.
+    all_incomplete: bool,
+}
+
+impl TrackedReaders {
+    /// Forgets the readers that have not read for the longest, of the namespace that has the most: whoever
+    /// reads much makes nobody else's readers go.
+    fn make_room(&mut self) {
+        let mut by_owner: HashMap<&str, Vec<Instant>> = HashMap::new();
+        for reader in self.readers.values() {
+            by_owner.entry(reader.owner()).or_default().push(reader.seen);
+        }
+        let Some((most, mut times)) = by_owner.into_iter().max_by_key(|(_, times)| times.len()) else {
+            return;
+        };
+        let (most, half) = (most.to_owned(), times.len().div_ceil(2));
+        let (_, middle, _) = times.select_nth_unstable(half - 1);
+        let (middle, mut left) = (*middle, half);
+        let incomplete = &mut self.incomplete;
+        self.readers.retain(|(secret, _), reader| {
+            let goes = left > 0 && reader.seen <= middle && reader.owner() == most;
+            if goes {
+                left -= 1;
+                incomplete.insert(*secret);
+            }
+            !goes
+        });
+        if self.incomplete.len() > MAX_READERS {
+            self.all_incomplete = true;
+            self.incomplete.clear();
+        }
+    }
 }
 
 /// One caller that reads a secret.
@@ -48,6 +80,13 @@ pub(crate) struct Reader {
     /// When that was.
     pub(crate) last: Timestamp,
     seen: Instant,
+}
+
+impl Reader {
+    /// At whose expense it is kept.
+    fn owner(&self) -> &str {
+        self.namespace.as_deref().unwrap_or(&self.principal)
+    }
 }
 
 /// Who reads.
@@ -79,8 +118,7 @@ impl ReaderTracker {
             return news;
         }
         if known.readers.len() >= MAX_READERS {
-            known.left_out = true;
-            return false;
+            known.make_room();
         }
         let reader = Reader {
             principal: who.identity.to_string(),
@@ -104,9 +142,10 @@ impl ReaderTracker {
         readers
     }
 
-    /// Whether there was never one too many.
-    pub(crate) fn complete(&self) -> bool {
-        !self.known.lock().left_out
+    /// Whether no reader of this secret had to go.
+    pub(crate) fn complete_for(&self, secret: SecretId) -> bool {
+        let known = self.known.lock();
+        !known.all_incomplete && !known.incomplete.contains(&secret)
     }
 
     /// Forgets who has not read for a day.
@@ -157,25 +196,42 @@ mod tests {
     }
 
     #[test]
-    fn too_many_are_not_kept_and_that_is_known() {
+    fn whoever_reads_too_much_makes_its_own_go_and_that_is_known() {
         let readers = ReaderTracker::default();
-        let app = Identity::User("jane".to_owned());
-        let who = ReaderIdentity {
-            identity: &app,
-            pod: None,
-            node: None,
+        let (app, neighbour) = (
+            Identity::from_username("system:serviceaccount:shop:app"),
+            Identity::from_username("system:serviceaccount:pay:app"),
+        );
+        let read = |identity: &Identity, secret: SecretId| {
+            let who = ReaderIdentity {
+                identity,
+                pod: None,
+                node: None,
+            };
+            readers.record_read(secret, &version(1), who, Timestamp::UNIX_EPOCH)
         };
         let secret = |number: usize| {
             let mut bytes = [0; 16];
             bytes[..8].copy_from_slice(&number.to_be_bytes());
             SecretId::from_bytes(bytes)
         };
-        for number in 0..MAX_READERS {
-            assert!(readers.record_read(secret(number), &version(1), who, Timestamp::UNIX_EPOCH));
+        assert!(read(&neighbour, secret(0)));
+        for number in 1..MAX_READERS {
+            assert!(read(&app, secret(number)));
         }
-        assert!(readers.complete());
-        assert!(!readers.record_read(secret(MAX_READERS), &version(1), who, Timestamp::UNIX_EPOCH));
-        assert!(!readers.complete());
-        assert!(readers.record_read(secret(0), &version(2), who, Timestamp::UNIX_EPOCH));
+        let complete = |number: usize| readers.complete_for(secret(number));
+        assert!((0..MAX_READERS).all(complete));
+        assert!(read(&app, secret(MAX_READERS)));
+        assert!(complete(MAX_READERS) && complete(0));
+        let kept = |number: usize| !readers.for_secret(secret(number)).is_empty();
+        assert!(
+            kept(0) && kept(MAX_READERS),
+            "the neighbour's stays, and the newest"
+        );
+        let gone = (1..MAX_READERS).filter(|number| !kept(*number));
+        assert_eq!(gone.clone().count(), MAX_READERS / 2);
+        for number in gone {
+            assert!(!complete(number), "{number}");
+        }
     }
 }

@@ -224,12 +224,12 @@ impl Authenticator {
             caller: caller.clone(),
             ends: end_of(token),
         };
-        // Refusals go first: anybody can make as many of them as he likes. Then of whoever has the most:
-        // anybody can have many tokens of his own.
+        // Refusals go first: anybody can make as many of them as he likes. Then of the namespace that has the
+        // most: anybody can have many tokens and ServiceAccounts of his own.
         let keep = |age, answer: &CachedReview| answer.caller.is_some() && age < OUTAGE_GRACE;
         self.answers.put_with_owner(hash, answer, keep, |answer| {
             let caller = answer.caller.as_ref();
-            caller.map(|caller| caller.principal.identity.clone())
+            caller.map(|caller| owner_of(&caller.principal.identity))
         });
         caller
     }
@@ -271,6 +271,13 @@ impl Authenticator {
 fn ahead(hash: &[u8; 32]) -> Duration {
     let [part, ..] = *hash;
     REFRESH_AFTER + REFRESH_SPREAD * u32::from(part) / 256
+}
+
+/// At whose expense a caller's answers are kept: its namespace's, or its own.
+fn owner_of(identity: &Identity) -> String {
+    identity
+        .namespace()
+        .map_or_else(|| identity.to_string(), str::to_owned)
 }
 
 /// Whether this says that the API server is away: it is not reached, takes too long, or is broken. One that

@@ -1,6 +1,7 @@
 //! Tells whoever watches that a secret changed, as soon as the change is committed. It says which, and
 //! nothing more: who watches looks for himself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_model::id::SecretId;
@@ -17,13 +18,15 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Records that are read at once.
 const MAX_RECORDS: usize = 1_000;
 
-/// A secret, or everything, whose watchers must look again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A secret, or several, whose watchers must look again. Nobody has others look who watch nothing of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StoreChange {
     /// This secret, at this time.
     Secret(SecretId, Timestamp),
-    /// Something that several secrets may depend on, such as a key.
-    Other,
+    /// Something that several secrets of this namespace may depend on, such as a key.
+    Namespace(Arc<str>),
+    /// Something that any secret may depend on.
+    All,
 }
 
 /// Hands each change to every watcher that is connected.
@@ -83,7 +86,10 @@ fn change(entry: &Entry) -> Option<StoreChange> {
             | Action::BindNamespace
             | Action::AcceptNamespace
     );
-    several.then_some(StoreChange::Other)
+    several.then(|| match &entry.namespace {
+        Some(namespace) => StoreChange::Namespace(namespace.as_str().into()),
+        None => StoreChange::All,
+    })
 }
 
 #[cfg(test)]
@@ -95,7 +101,12 @@ mod tests {
     #[test]
     fn only_what_a_reader_could_notice_is_a_change() {
         let entry = |action| Entry::new(Timestamp::from_millis(0), Actor::System, action);
-        assert_eq!(change(&entry(Action::DisableKey)), Some(StoreChange::Other));
+        assert_eq!(change(&entry(Action::DisableKey)), Some(StoreChange::All));
+        let of_shop = Entry {
+            namespace: Some("shop".parse().unwrap()),
+            ..entry(Action::DisableKey)
+        };
+        assert_eq!(change(&of_shop), Some(StoreChange::Namespace("shop".into())));
         assert_eq!(change(&entry(Action::Checkpoint)), None);
         assert_eq!(
             change(&entry(Action::EnforcePolicy)),

@@ -47,13 +47,17 @@ pub(super) const MAX_WATCHES: u64 = 4_096;
 pub(super) const MAX_WATCHES_PER_PRINCIPAL: u64 = 64;
 /// and those of all principals of one namespace.
 pub(super) const MAX_WATCHES_PER_NAMESPACE: u64 = 512;
-/// Connections of proven callers at the same time; those of nodes and of the extension API server have room
-/// of their own.
+/// Connections of unproven callers at the same time.
 pub(super) const MAX_CONNECTIONS: u64 = 16_384;
-/// Of these, those of one principal,
-pub(super) const MAX_CONNECTIONS_PER_PRINCIPAL: u64 = 4_096;
-/// and those of all principals of one namespace.
-pub(super) const MAX_CONNECTIONS_PER_NAMESPACE: u64 = 8_192;
+/// Connections of proven callers at the same time; those of nodes and of the extension API server have room
+/// of their own. One of HTTP/2 holds some 48 KiB for as long as its caller likes: all together 192 MiB.
+pub(super) const MAX_PROVEN_CONNECTIONS: u64 = 4_096;
+/// Bytes of large answers that are not taken yet, of all proven callers,
+pub(super) const MAX_ANSWER_BYTES: u64 = 64 << 20;
+/// of one principal,
+pub(super) const MAX_ANSWER_BYTES_PER_PRINCIPAL: u64 = 16 << 20;
+/// and of all principals of one namespace.
+pub(super) const MAX_ANSWER_BYTES_PER_NAMESPACE: u64 = 32 << 20;
 /// Tokens that are reviewed at the same time,
 pub(super) const MAX_REVIEWS: u64 = 64;
 /// and those of one address.

@@ -126,6 +126,14 @@ impl Admission {
         &self.memory
     }
 
+    /// Bytes of memory that this address may hold.
+    pub(in crate::gateway) fn memory_limit(&self, address: IpAddr) -> u64 {
+        let memory = (self.memory.all(), self.memory.in_use());
+        self.addresses
+            .limit_beside(address, memory, connection::BUSY_CONNECTION_BYTES)
+            .max(connection::BUSY_CONNECTION_BYTES)
+    }
+
     /// What one address may have.
     pub(in crate::gateway) const fn addresses(&self) -> &AddressShares {
         &self.addresses

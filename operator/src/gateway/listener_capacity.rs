@@ -5,13 +5,15 @@ use super::limits;
 
 /// Fewest bytes of memory of those who have not proven who they are: five percent are worth some handshakes.
 const MIN_UNAUTHENTICATED_BYTES: u64 = 16 << 20;
+/// Fewest bytes of answers: what the largest one has, several times.
+const MIN_ANSWER_BYTES: u64 = 8 << 20;
 /// Fewest tokens that are reviewed at the same time: as many as one address may have.
 const MIN_REVIEWS: usize = limits::MAX_REVIEWS_PER_ADDRESS;
 
 /// What a listener has room for at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListenerCapacity {
-    /// Connections of proven callers, and as many of others.
+    /// Connections of unproven callers, and as many of others, but for a bound.
     pub(crate) connections: u64,
     /// Requests of proven callers, and twice as many of others.
     pub(crate) requests: u64,
@@ -45,6 +47,16 @@ impl ListenerCapacity {
         part(shared, self.connections, limits::MAX_CONNECTIONS)
     }
 
+    /// Connections of proven callers: a quarter is one principal's, a half one namespace's.
+    pub(super) fn proven_connections(self) -> u64 {
+        self.connections.min(limits::MAX_PROVEN_CONNECTIONS)
+    }
+
+    /// Bytes of answers where the shared gateway has so many.
+    pub(super) fn answer_bytes(self, shared: u64) -> u64 {
+        self.by_requests(shared).max(MIN_ANSWER_BYTES)
+    }
+
     /// Bytes of memory of all connections without a proven caller.
     pub(super) fn unauthenticated_bytes(self) -> u64 {
         self.by_connections(limits::MAX_UNAUTHENTICATED_BYTES)
@@ -68,13 +80,17 @@ mod tests {
         let shared = ListenerCapacity::SHARED;
         assert_eq!(shared.by_requests(128), 128);
         assert_eq!(shared.by_connections(4_096), 4_096);
+        assert_eq!(shared.proven_connections(), 4_096);
+        assert_eq!(shared.answer_bytes(64 << 20), 64 << 20);
         assert_eq!(shared.unauthenticated_bytes(), 64 << 20);
         assert_eq!(shared.reviews(), 64);
         let dedicated = ListenerCapacity::DEDICATED;
         assert_eq!(dedicated.by_requests(limits::MAX_REQUESTS_PER_PRINCIPAL), 256 / 8);
+        assert_eq!(dedicated.proven_connections(), 2_048);
+        assert_eq!(dedicated.answer_bytes(limits::MAX_ANSWER_BYTES), 16 << 20);
         assert_eq!(
-            dedicated.by_connections(limits::MAX_CONNECTIONS_PER_NAMESPACE),
-            2_048 / 2
+            dedicated.answer_bytes(limits::MAX_ANSWER_BYTES_PER_PRINCIPAL),
+            8 << 20
         );
         assert_eq!(dedicated.unauthenticated_bytes(), 16 << 20);
         assert_eq!(dedicated.reviews(), 16);
@@ -88,5 +104,6 @@ mod tests {
             requests: 1 << 13,
         };
         assert_eq!(most.unauthenticated_bytes(), 64 << 20);
+        assert_eq!(most.proven_connections(), 4_096, "each of them holds memory");
     }
 }

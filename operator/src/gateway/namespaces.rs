@@ -53,6 +53,12 @@ impl NamespaceLookup {
         }
     }
 
+    /// Whether it stays where there is no room for all. Anybody may ask for names that nobody has; while the
+    /// API server is away, those that the store knows cannot be looked up again.
+    fn outlasts_flood(&self, age: Duration) -> bool {
+        self.known.is_some() && age < OUTAGE_GRACE
+    }
+
     /// The store's namespace of this name; `None` where it has none.
     fn resolved(&self, name: &str) -> Result<Option<NamespaceId>, Problem> {
         match (&self.known, &self.live) {
@@ -206,8 +212,27 @@ impl Namespaces {
         if found.contradicts() && self.release(&found).await? {
             found.known = None;
         }
-        self.seen
-            .put(name.to_owned(), found.clone(), |age, _| age < LOOKUP_TTL);
+        self.seen.put(name.to_owned(), found.clone(), |age, seen| {
+            seen.outlasts_flood(age)
+        });
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_nobody_has_make_room_for_namespaces() {
+        let seen = |known: Option<NamespaceId>| NamespaceLookup {
+            known: known.map(|id| (id, None)),
+            live: None,
+            keeps_nothing: false,
+        };
+        let known = seen(Some(NamespaceId::from_bytes([1; 16])));
+        assert!(known.outlasts_flood(LOOKUP_TTL * 2));
+        assert!(!known.outlasts_flood(OUTAGE_GRACE));
+        assert!(!seen(None).outlasts_flood(Duration::ZERO));
     }
 }

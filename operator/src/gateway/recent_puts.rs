@@ -13,7 +13,7 @@ use strongroom_rules::policy::Identity;
 
 /// How long a put may be repeated.
 const REPEAT_WINDOW: SignedDuration = SignedDuration::from_hours(1);
-/// Puts that are remembered, at most; over it the oldest go.
+/// Puts that are remembered, at most; over it the older half of whoever has the most goes.
 const MAX_PUTS: usize = 16_384;
 
 type Put = (Identity, SecretId, VersionId);
@@ -32,10 +32,7 @@ impl RecentPuts {
             forget(&mut known, now);
         }
         if known.len() >= MAX_PUTS {
-            let mut times: Vec<Timestamp> = known.values().copied().collect();
-            let middle = times.len() / 2;
-            let (_, median, _) = times.select_nth_unstable(middle);
-            known.retain(|_, at| *at > *median);
+            evict_from_largest_owner(&mut known);
         }
         known.insert((who.clone(), secret, version.clone()), now);
     }
@@ -59,6 +56,26 @@ impl RecentPuts {
     }
 }
 
+/// At whose expense a put is remembered: the namespace's of the caller, or its own.
+fn owner_of(who: &Identity) -> String {
+    who.namespace().map_or_else(|| who.to_string(), str::to_owned)
+}
+
+/// Forgets the older half of what one owner has, which has the most: nobody makes others' puts go.
+fn evict_from_largest_owner(known: &mut HashMap<Put, Timestamp>) {
+    let mut by_owner: HashMap<String, Vec<Timestamp>> = HashMap::new();
+    for ((who, ..), at) in &*known {
+        by_owner.entry(owner_of(who)).or_default().push(*at);
+    }
+    let Some((most, mut times)) = by_owner.into_iter().max_by_key(|(_, times)| times.len()) else {
+        return;
+    };
+    let middle = times.len() / 2;
+    let (_, median, _) = times.select_nth_unstable(middle);
+    let median = *median;
+    known.retain(|(who, ..), at| *at > median || owner_of(who) != most);
+}
+
 fn forget(known: &mut HashMap<Put, Timestamp>, now: Timestamp) {
     known.retain(|_, at| now.duration_since(*at) < REPEAT_WINDOW);
 }
@@ -76,6 +93,8 @@ mod tests {
         let version = |number: usize| format!("v-{number}").parse::<VersionId>().unwrap();
         let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
         puts.remember(&who, secret, &version(0), at(0));
+        let neighbour = Identity::from_username("system:serviceaccount:pay:app");
+        puts.remember(&neighbour, secret, &version(0), at(0));
         assert!(puts.contains(&who, secret, &version(0), at(3_599)));
         assert!(!puts.contains(&who, secret, &version(0), at(3_600)));
         assert!(!puts.contains(&other, secret, &version(0), at(1)));
@@ -88,6 +107,7 @@ mod tests {
         assert!(puts.known.lock().len() <= MAX_PUTS);
         assert!(puts.contains(&who, secret, &version(MAX_PUTS), at(200)));
         assert!(!puts.contains(&who, secret, &version(0), at(200)));
+        assert!(puts.contains(&neighbour, secret, &version(0), at(200)));
         puts.forget(at(10_000));
         assert!(puts.known.lock().is_empty());
     }

@@ -17,6 +17,8 @@ pub(super) const SEALING_KEY_TTL: Duration = Duration::from_secs(60);
 const MAX_KEYS: usize = 4_096;
 /// Of them, those of one caller.
 const MAX_KEYS_PER_CALLER: usize = 64;
+/// Of them, those of one namespace's callers.
+const MAX_KEYS_PER_NAMESPACE: usize = 512;
 
 /// The keys that wait.
 #[derive(Default)]
@@ -54,6 +56,16 @@ impl SealingKeys {
         if waiting.values().filter(|one| one.whose == *whose).count() >= MAX_KEYS_PER_CALLER {
             let why =
                 format!("you have {MAX_KEYS_PER_CALLER} unused sealing keys; use them, or wait a minute");
+            return Err(Problem::new(Code::TooManyRequests, why).retry_after(SEALING_KEY_TTL.as_secs()));
+        }
+        let of_namespace = |one: &&WaitingKey| {
+            let namespace = whose.namespace();
+            namespace.is_some() && one.whose.namespace() == namespace
+        };
+        if waiting.values().filter(of_namespace).count() >= MAX_KEYS_PER_NAMESPACE {
+            let why = format!(
+                "your namespace has {MAX_KEYS_PER_NAMESPACE} unused sealing keys; use them, or wait a minute"
+            );
             return Err(Problem::new(Code::TooManyRequests, why).retry_after(SEALING_KEY_TTL.as_secs()));
         }
         if waiting.len() >= MAX_KEYS {
@@ -124,5 +136,15 @@ mod tests {
         let refused = keys.make(&Identity::from_username("jane")).err().unwrap();
         assert_eq!(refused.code(), Code::TooManyRequests);
         assert!(keys.make(&Identity::from_username("joe")).is_ok());
+        let account = |namespace: &str, number: usize| {
+            Identity::from_username(&format!("system:serviceaccount:{namespace}:a-{number}"))
+        };
+        for number in 0..MAX_KEYS_PER_NAMESPACE {
+            keys.make(&account("shop", number / MAX_KEYS_PER_CALLER)).unwrap();
+        }
+        let refused = keys.make(&account("shop", MAX_KEYS)).err().unwrap();
+        assert_eq!(refused.code(), Code::TooManyRequests);
+        assert!(refused.detail().contains("your namespace"), "{refused:?}");
+        assert!(keys.make(&account("pay", 0)).is_ok());
     }
 }

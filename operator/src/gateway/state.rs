@@ -31,7 +31,8 @@ use crate::large_objects::LargeObjectLimiter;
 use crate::policies::Policies;
 use crate::products::ProductDirectoryHandle;
 
-/// Scans of the audit log at the same time: one namespace has half of them.
+/// What takes long of one request and is done at the same time: scans of the audit log, pages of lists, texts
+/// that are sealed anew. One namespace has half of it.
 pub(super) const MAX_SCANS: usize = 2;
 
 /// What every request has at hand.
@@ -53,7 +54,7 @@ pub(super) struct Gateway {
     pub(super) listeners: ListenerScopes,
     pub(super) sealing_keys: SealingKeys,
     pub(super) puts: RecentPuts,
-    /// Scans of the audit log, by turns of those who ask.
+    /// Does what takes long of one request, by turns of those who ask.
     pub(super) scans: WorkPool,
     pub(super) cluster_keys: ClusterKeys,
     pub(super) durability: Durability,

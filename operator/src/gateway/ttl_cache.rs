@@ -5,6 +5,7 @@
 //! whoever has the most of them. There an answer has one age at which it ends; here one that is too old
 //! serves on while the API server is silent. Ages are by tokio's clock, which tests turn.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use tokio::time::Instant;
 
 /// Answers that are kept at the same time.
 const MAX_ANSWERS: usize = 65_536;
+/// At least one of so many goes where there are too many.
+const MIN_EVICTED_PART: usize = 16;
 
 /// Answers by what was asked.
 pub(super) struct TtlCache<K, V> {
@@ -81,7 +84,7 @@ impl<K: Eq + Hash, V: Clone> TtlCache<K, V> {
         if answers.len() >= MAX_ANSWERS {
             answers.retain(|_, (at, value)| keep(at.elapsed(), value));
             if answers.len() >= MAX_ANSWERS {
-                evict_half_of_largest_owner(&mut answers, owner);
+                evict_from_largest_owners(&mut answers, owner);
             }
         }
         answers.insert(key, (Instant::now(), value));
@@ -111,8 +114,9 @@ impl<K: Eq + Hash, V: Clone> TtlCache<K, V> {
     }
 }
 
-/// Takes out the older half of what the owner of the most has.
-fn evict_half_of_largest_owner<K, V, O: Eq + Hash>(
+/// Takes out the older half of what the owner of the most has, then that of the next, until there is room for
+/// a while: all are looked at for it, and that must not happen for each answer of somebody with many owners.
+fn evict_from_largest_owners<K, V, O: Eq + Hash>(
     answers: &mut HashMap<K, (Instant, V)>,
     owner: impl Fn(&V) -> O,
 ) {
@@ -120,16 +124,27 @@ fn evict_half_of_largest_owner<K, V, O: Eq + Hash>(
     for (at, value) in answers.values() {
         by_owner.entry(owner(value)).or_default().push(*at);
     }
-    let Some((most, mut times)) = by_owner.into_iter().max_by_key(|(_, times)| times.len()) else {
-        return;
-    };
-    let half = times.len() / 2;
-    let (_, middle, _) = times.select_nth_unstable(half);
-    let middle = *middle;
-    let mut go = half.max(1);
+    let mut owners: Vec<(O, Vec<Instant>)> = by_owner.into_iter().collect();
+    // Of owners of as many first the one whose newest is the oldest.
+    owners.sort_by_cached_key(|(_, times)| (Reverse(times.len()), times.iter().max().copied()));
+    let mut missing = (answers.len() / MIN_EVICTED_PART).max(1);
+    // How many of an owner go, of those that are no younger than this.
+    let mut going: HashMap<O, (usize, Instant)> = HashMap::new();
+    for (owner, mut times) in owners {
+        let half = times.len().div_ceil(2);
+        if missing == 0 || half == 0 {
+            break;
+        }
+        let (_, middle, _) = times.select_nth_unstable(half - 1);
+        going.insert(owner, (half, *middle));
+        missing = missing.saturating_sub(half);
+    }
     answers.retain(|_, (at, value)| {
-        let goes = go > 0 && *at <= middle && owner(value) == most;
-        go = go.saturating_sub(usize::from(goes));
+        let Some((left, middle)) = going.get_mut(&owner(value)) else {
+            return true;
+        };
+        let goes = *left > 0 && *at <= *middle;
+        *left = left.saturating_sub(usize::from(goes));
         !goes
     });
 }
@@ -182,5 +197,22 @@ mod tests {
             "the newest stay"
         );
         assert!(remembered.answers.lock().len() <= MAX_ANSWERS);
+    }
+
+    #[test]
+    fn many_owners_of_few_answers_make_room_for_many() {
+        let remembered = TtlCache::default();
+        let put = |number: usize, whose: usize| {
+            remembered.put_with_owner(number, whose, |_, _| true, |whose| *whose);
+        };
+        for number in 0..MAX_ANSWERS {
+            put(number, number);
+        }
+        put(MAX_ANSWERS, MAX_ANSWERS);
+        let left = remembered.answers.lock().len();
+        assert!(
+            left <= MAX_ANSWERS - MAX_ANSWERS / MIN_EVICTED_PART + 1 && left > MAX_ANSWERS / 2,
+            "{left}"
+        );
     }
 }

@@ -100,8 +100,17 @@ impl PoliciesByNamespace {
     }
 
     /// Whether any statement asks for labels of a pod or a node.
-    pub(super) fn ask_labels(&self) -> bool {
+    pub(super) fn any_asks_labels(&self) -> bool {
         self.asking.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether a statement of one of these namespaces does.
+    pub(super) fn ask_labels<'a>(&self, namespaces: impl IntoIterator<Item = &'a str>) -> bool {
+        // Mostly nobody asks, and no namespace is looked up.
+        self.any_asks_labels()
+            && namespaces
+                .into_iter()
+                .any(|namespace| self.get(namespace).is_some_and(|now| now.asking() > 0))
     }
 }
 

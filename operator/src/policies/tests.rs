@@ -378,3 +378,26 @@ fn what_an_upgrade_finds_over_a_bound_stays_until_it_changes_and_says_so() {
         })
     ));
 }
+
+#[test]
+fn a_policy_that_asks_for_labels_has_no_other_namespace_wait_for_them() {
+    let policies = listed();
+    policies.policy("shop", "p", newest(1, None, "Allow", "secrets:GetSecretValue"));
+    assert!(!policies.any_asks_labels());
+    let asking = json!({"secrets": ["db"], "statements": [
+        {"effect": "Allow", "principals": [{"serviceAccount": "app"}], "actions": ["secrets:GetSecretValue"],
+            "conditions": {"podLabels": {"app": "web"}}}]});
+    let asking = ObservedPolicy::first("v", serde_json::from_value(asking).unwrap());
+    policies.policy("evil", "p", asking);
+    assert!(policies.any_asks_labels());
+    for (namespaces, asks) in [
+        (vec!["shop"], false),
+        (vec!["evil"], true),
+        (vec!["shop", "evil"], true),
+        (vec![], false),
+    ] {
+        assert_eq!(policies.asks_labels(namespaces.clone()), asks, "{namespaces:?}");
+    }
+    policies.remove_policy("evil", "p");
+    assert!(!policies.any_asks_labels() && !policies.asks_labels(["evil"]));
+}

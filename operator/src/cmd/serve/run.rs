@@ -1,6 +1,6 @@
 //! From the arguments to the role.
 
-use strongroom_process::init_logging;
+use strongroom_process::{init_logging, raise_open_files_limit};
 
 use super::arguments::{Arguments, ProcessArguments, Role};
 use super::{extension_api, store, webhook};
@@ -23,6 +23,9 @@ pub(in crate::cmd) async fn run(arguments: Arguments) -> Result<(), CommandError
         webhook: webhook_arguments,
     } = arguments;
     init_logging(log_format.into(), &log_filter)?;
+    if let Err(error) = raise_open_files_limit() {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
     let process = ProcessSettings {
         namespace,
         http_listen,

@@ -44,7 +44,7 @@ pub(super) async fn apply(
                 .bind_object(record.id, observed.identity.object_ref()?)
                 .await?;
             // What it says of readers and delivery counts from now on.
-            ctx.policies.notify_changed();
+            ctx.policies.notify_changed(namespace);
         }
         PreparedStep::Create(new) => create(ctx, observed, new, now).await?,
         PreparedStep::UpdateMetadata(StoredTarget { record, wanted }) => {

@@ -149,7 +149,7 @@ fn seen_spec(ctx: &Ctx, object: &CachedObject<ManagedSecret>, (gone, left_out): 
     let store_name = spec.store_name.as_deref().unwrap_or(&name);
     let terms = (!gone).then(|| DeliveryPolicy::from_spec(spec.delivery.as_ref()));
     if ctx.terms.update(&namespace, (&name, &uid), store_name, terms) {
-        ctx.policies.notify_changed();
+        ctx.policies.notify_changed(&namespace);
     }
     ctx.policies
         .readers(&namespace, (&name, &uid), store_name, &readers);

@@ -1,6 +1,7 @@
 //! What was sent to a node, and what may have to be sent. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strongroom_api::stream::proto::Applied;
@@ -75,6 +76,14 @@ impl Subscription {
     /// Whether the pod's token has ended.
     pub(super) fn expired(&self, now: i64) -> bool {
         self.ends.is_some_and(|ends| ends <= now)
+    }
+
+    /// The namespaces whose policies have a say: the pod's, and those of its secrets.
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = &str> {
+        let own = self.request.caller().principal.identity.namespace();
+        let secrets = self.secrets.iter();
+        own.into_iter()
+            .chain(secrets.map(|secret| secret.path.namespace().name()))
     }
 
     /// Its node acknowledges what its files show. Answers since when they should have shown it, for each
@@ -178,6 +187,16 @@ impl NodeView {
     /// All have to be looked at.
     pub(super) fn touch_all(&mut self) {
         self.touch_where(|_| true);
+    }
+
+    /// Those in which one of these namespaces has a say have to be looked at.
+    pub(super) fn touch_namespaces(&mut self, namespaces: &BTreeSet<Arc<str>>) {
+        self.touch_where(|subscription| subscription.namespaces().any(|name| namespaces.contains(name)));
+    }
+
+    /// Those in which this namespace has a say have to be looked at.
+    pub(super) fn touch_namespace(&mut self, namespace: &str) {
+        self.touch_where(|subscription| subscription.namespaces().any(|name| name == namespace));
     }
 
     /// Those whose token has ended by `now`, in seconds since the Unix epoch, have to be looked at.

@@ -45,7 +45,7 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(15);
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often everything is looked at again: policies may depend on the time.
 const FULL_CHECK_INTERVAL: Duration = Duration::from_secs(15);
-/// How soon after a change of a policy everything is looked at: policies mostly change several at a time.
+/// How soon after a change of a policy is looked what it means: policies mostly change several at a time.
 const POLICY_DEBOUNCE: Duration = Duration::from_millis(20);
 /// Subscriptions that are looked at in one go.
 const DISPATCH_BATCH: usize = 32;
@@ -104,6 +104,7 @@ impl Session {
         // From before the first look, so that nothing is missed in between.
         let mut changes = self.gateway.changes.subscribe();
         let mut policies = self.gateway.policies.changes();
+        let (mut policies_seen, mut policies_due) = (*policies.borrow_and_update(), None);
         let mut products = self.gateway.products.changes();
         let ending = self.gateway.ending.clone();
         let ends = Arc::clone(&self.ends);
@@ -135,7 +136,8 @@ impl Session {
                     let view = self.view()?;
                     match change {
                         Ok(StoreChange::Secret(secret, at)) => view.touch_secret(secret, at),
-                        Ok(StoreChange::Other) | Err(RecvError::Lagged(_)) => view.touch_all(),
+                        Ok(StoreChange::Namespace(namespace)) => view.touch_namespace(&namespace),
+                        Ok(StoreChange::All) | Err(RecvError::Lagged(_)) => view.touch_all(),
                         Err(RecvError::Closed) => return Ok(Some("the gateway stops")),
                     }
                 }
@@ -143,7 +145,16 @@ impl Session {
                     if changed.is_err() {
                         return Ok(Some("the gateway stops"));
                     }
-                    all = all.min(Instant::now() + POLICY_DEBOUNCE);
+                    policies_due.get_or_insert_with(|| Instant::now() + POLICY_DEBOUNCE);
+                }
+                () = sleep_until(policies_due.unwrap_or(all)), if policies_due.is_some() => {
+                    policies_due = None;
+                    let (seen, namespaces) = self.gateway.policies.changed_since(policies_seen);
+                    policies_seen = seen;
+                    match namespaces {
+                        Some(namespaces) => self.view()?.touch_namespaces(&namespaces),
+                        None => self.view()?.touch_all(),
+                    }
                 }
                 changed = products.changed() => {
                     if changed.is_err() {
@@ -185,7 +196,7 @@ impl Session {
             .view
             .take()
             .ok_or_else(|| Status::unavailable("the process is ending"))?;
-        if self.gateway.policies.asks_labels() {
+        if self.gateway.policies.any_asks_labels() {
             // A request to the API server is a large future.
             Box::pin(refresh_labels(&self.gateway, &mut view)).await;
         }
@@ -396,10 +407,13 @@ impl Session {
     }
 }
 
-/// Looks up the labels of those that are due, which some policy asks for.
+/// Looks up the labels of those that are due, where a policy of their namespaces asks for them.
 async fn refresh_labels(gateway: &Gateway, view: &mut NodeView) {
     for volume in view.first_due(DISPATCH_BATCH) {
-        if let Some(subscription) = view.get_mut(&volume) {
+        let Some(subscription) = view.get_mut(&volume) else {
+            continue;
+        };
+        if gateway.policies.asks_labels(subscription.namespaces()) {
             subscription.request.look_up_labels(&gateway.labels).await;
         }
     }

@@ -25,6 +25,9 @@ const UNAUTHENTICATED_CONNECTION_BYTES: u64 = 48 << 10;
 /// (64 KiB; what a client has not confirmed makes it no smaller), a quarter KiB for each of 128 frames in it
 /// (32 KiB), a header block and the frame that goes on with it (16 KiB each), and a record of TLS (16 KiB).
 const UNAUTHENTICATED_TRAFFIC_BYTES: u64 = 144 << 10;
+/// What an address may always hold, where there is so much: one connection with a request.
+pub(super) const BUSY_CONNECTION_BYTES: u64 =
+    UNAUTHENTICATED_CONNECTION_BYTES + UNAUTHENTICATED_TRAFFIC_BYTES;
 /// Bytes off the wire that the first amount covers: a handshake, and a first request with a token.
 const LITTLE_TRAFFIC_BYTES: u64 = 8 << 10;
 
@@ -194,11 +197,12 @@ impl ConnectionShare {
     /// [`ShareExhausted`]: the connection is refused.
     pub(super) fn take(admission: &Admission, address: IpAddr) -> Result<Self, ShareExhausted> {
         let (memory, connections) = (&admission.memory, &admission.connections);
-        let of = |all| admission.addresses.limit_of(address, all);
+        let all = (connections.all(), connections.in_use());
+        let most = admission.addresses.limit_beside(address, all, 1);
         Ok(Self {
-            connection: connections.take_within(of(connections.all()), address, 1)?,
+            connection: connections.take_within(most, address, 1)?,
             memory: memory.take_within(
-                of(memory.all()).max(UNAUTHENTICATED_CONNECTION_BYTES + UNAUTHENTICATED_TRAFFIC_BYTES),
+                admission.memory_limit(address),
                 address,
                 UNAUTHENTICATED_CONNECTION_BYTES,
             )?,

@@ -82,6 +82,17 @@ pub(in crate::gateway) enum AnswerBody {
     Events(BoxStream<'static, StreamEvent>),
 }
 
+impl AnswerBody {
+    /// Bytes that are there already; of events there are none yet.
+    pub(in crate::gateway) fn size(&self) -> usize {
+        match self {
+            Self::Empty | Self::Events(_) => 0,
+            Self::Json(bytes) => bytes.len(),
+            Self::ValueJson(bytes) | Self::ValueBytes(bytes) => bytes.len(),
+        }
+    }
+}
+
 impl std::fmt::Debug for AnswerBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

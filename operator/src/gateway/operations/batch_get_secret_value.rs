@@ -34,7 +34,11 @@ pub(super) async fn run(
     context: OperationContext,
     input: Input<NamespaceRef, NoQuery, BatchGetSecretValueRequest>,
 ) -> Result<Answer, Problem> {
-    let OperationContext { gateway, request, .. } = context;
+    let OperationContext {
+        gateway,
+        request,
+        slot,
+    } = context;
     let Input {
         path: namespace,
         body: BatchGetSecretValueRequest { secrets },
@@ -57,6 +61,7 @@ pub(super) async fn run(
     blocking(move || {
         let mut values: Vec<Zeroizing<Vec<u8>>> = Vec::new();
         let mut failures = Vec::new();
+        let mut bytes = 0;
         for BatchItem {
             name,
             stage,
@@ -72,7 +77,13 @@ pub(super) async fn run(
             let answer =
                 |opened: &OpenedValue<'_>| shape::value(path.namespace().name(), path.name(), opened);
             match read(&gateway, &request, &path, &which, &[], answer) {
-                Ok(ReadOutcome::Value(value)) => values.push(value),
+                Ok(ReadOutcome::Value(value)) => {
+                    // Before the next one is opened: many batches at once hold no more than they may.
+                    bytes += value.len();
+                    let capacity = &request.listener().capacity;
+                    capacity.reserve_answer(&slot, request.caller(), bytes)?;
+                    values.push(value);
+                }
                 // Nothing is held, so nothing is unchanged.
                 Ok(ReadOutcome::Unchanged(_)) => {}
                 Err(problem) => failures.push(BatchFailure {

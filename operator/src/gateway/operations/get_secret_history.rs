@@ -76,10 +76,7 @@ pub(super) async fn run(
     let OperationContext { gateway, request, .. } = context;
     let Input { path, query, .. } = input;
     let page = PageRequest::from_query(&query)?;
-    let identity = &request.caller().principal.identity;
-    let turn = identity
-        .namespace()
-        .map_or_else(|| identity.to_string(), str::to_owned);
+    let turn = request.turn();
     let scans = gateway.scans.clone();
     let work = move || {
         let action = (Action::DescribeSecret, "history");

@@ -44,7 +44,7 @@ pub(super) async fn run(
                 consumers,
                 other_namespaces: others.len(),
                 readers_since: known.since().to_string(),
-                readers_complete: known.readers().complete(),
+                readers_complete: known.readers().complete_for(secret.id),
                 complete: known.complete(),
             })
         },

@@ -1,7 +1,8 @@
 //! ListSecrets: `GET /v1/namespaces/{namespace}/secrets`: those that the caller may list, in order of their
 //! names, in pages.
 //!
-//! Each secret is decided by itself, so a page tells nothing of the others: not where it ends either.
+//! Each secret is decided by itself, so a page tells nothing of the others: not where it ends either. Two
+//! thousand decisions take long, so pages are made by turns of those who ask, and behind other requests.
 
 use strongroom_api::v1::{ListSecretsQuery, SecretsPage};
 use strongroom_model::id::{NamespaceId, SecretId};
@@ -12,13 +13,13 @@ use strongroom_store::audit;
 use strongroom_store::vault::{AuditNote, Refusal, SecretView, StoreError};
 
 use super::shape;
-use crate::gateway::operation::{Input, QueryInput, SchemaFn, schema_of};
-use crate::gateway::problem::{Problem, invalid};
+use crate::gateway::Gateway;
+use crate::gateway::operation::{Answer, AnswerBody, Input, QueryInput, SchemaFn, Success, schema_of};
+use crate::gateway::problem::{Code, Problem, invalid};
 use crate::gateway::request::authorise::is_allowed;
 use crate::gateway::request::{
     AccessRequest, NamespaceRef, OperationContext, RequestContext, SecretPath, TargetKey, record,
 };
-use crate::gateway::{Gateway, blocking};
 use crate::secret_labels::is_ours;
 
 /// Secrets a page where nothing is said.
@@ -113,24 +114,35 @@ impl QueryInput for ListFilter {
 pub(super) async fn run(
     context: OperationContext,
     input: Input<NamespaceRef, ListFilter>,
-) -> Result<SecretsPage, Problem> {
-    let OperationContext { gateway, request, .. } = context;
+) -> Result<Answer, Problem> {
+    let OperationContext {
+        gateway,
+        request,
+        slot,
+    } = context;
     let Input {
         path: namespace,
         query: filter,
         ..
     } = input;
-    blocking(move || {
+    let (turn, scans) = (request.turn(), gateway.scans.clone());
+    let work = move || -> Result<Answer, Problem> {
         let page = page(&gateway, &request, &namespace, &filter)?;
+        let json = serde_json::to_vec(&page)
+            .map_err(|error| Problem::new(Code::StoreUnavailable, error.to_string()))?;
+        // Here, where few pages are made at once: what waits to be sent is counted.
+        let capacity = &request.listener().capacity;
+        capacity.reserve_answer(&slot, request.caller(), json.len())?;
         let note = AuditNote {
             namespace: namespace.parsed().cloned(),
             detail: format!("{} secrets", page.secrets.len()),
             ..AuditNote::new(audit::Action::ListSecrets)
         };
         record::now(&gateway, note, &request.meta(&[]))?;
-        Ok(page)
-    })
-    .await
+        Ok(Answer::new(Success::Done, AnswerBody::Json(json)))
+    };
+    let answer = scans.run(&turn, work).await;
+    answer.map_err(|error| Problem::new(Code::StoreUnavailable, error.to_string()).retry_after(1))?
 }
 
 fn page(

@@ -2,7 +2,8 @@
 //! for the newest key.
 //!
 //! Whoever has a text may have it renewed: nothing of the value leaves, and the new text belongs where the
-//! old one did. It is on record.
+//! old one did. It is on record. A body has room for a thousand texts, each of which is opened and sealed, so
+//! that is done by turns of those who ask, and behind other requests.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +13,10 @@ use strongroom_store::audit::{self, AuditOutcome};
 use strongroom_store::vault::AuditNote;
 
 use crate::cluster_keys::{SealedValueLocation, UnsealError};
+use crate::gateway::Gateway;
 use crate::gateway::operation::{Input, NamespaceText, NoQuery};
-use crate::gateway::problem::{Problem, invalid};
+use crate::gateway::problem::{Code, Problem, invalid};
 use crate::gateway::request::{OperationContext, record};
-use crate::gateway::{Gateway, blocking};
 
 pub(super) async fn run(
     context: OperationContext,
@@ -27,7 +28,8 @@ pub(super) async fn run(
         body: texts,
         ..
     } = input;
-    blocking(move || {
+    let (turn, scans) = (request.turn(), gateway.scans.clone());
+    let work = move || -> Result<SealedTexts, Problem> {
         let outcome = renewed(&gateway, &namespace, &texts);
         let secret: Option<SecretName> = texts.name.parse().ok();
         let note = AuditNote {
@@ -50,8 +52,9 @@ pub(super) async fn run(
         record::now(&gateway, note, &request.meta(&[]))?;
         let keys = outcome?;
         Ok(SealedTexts { keys, ..texts })
-    })
-    .await
+    };
+    let answer = scans.run(&turn, work).await;
+    answer.map_err(|error| Problem::new(Code::StoreUnavailable, error.to_string()).retry_after(1))?
 }
 
 fn renewed(

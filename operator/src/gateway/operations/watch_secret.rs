@@ -31,6 +31,8 @@ use crate::gateway::{Gateway, blocking};
 
 /// How long a stream lasts.
 const STREAM_LIFETIME: Duration = Duration::from_secs(300);
+/// Between two looks at a secret that changes all the time: each takes a decision, for each who watches it.
+const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How often a quiet stream is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,8 @@ struct Watcher {
     /// The version that was told last.
     last_version: Option<String>,
     until: Instant,
+    /// When it was looked at last.
+    looked: Instant,
     ended: bool,
 }
 
@@ -78,6 +82,7 @@ pub(super) async fn run(
             changes,
             last_version: cached.event,
             until: Instant::now() + STREAM_LIFETIME,
+            looked: Instant::now(),
             ended: false,
         })
     })
@@ -109,6 +114,7 @@ impl Watcher {
             if self.ended || Instant::now() >= self.until {
                 return None;
             }
+            self.looked = Instant::now();
             match self.look().await {
                 WatchStep::Version(id) if self.last_version.as_ref() != Some(&id) => {
                     self.last_version = Some(id.clone());
@@ -131,14 +137,19 @@ impl Watcher {
     /// Returns when it is worth looking again; none where the process ends.
     async fn wait(&mut self) -> Option<()> {
         let (secret, looking) = (self.secret, tokio::time::sleep(CHECK_INTERVAL));
+        let (namespace, soonest) = (self.path.namespace().name(), self.looked + MIN_LOOK_INTERVAL);
         tokio::pin!(looking);
         let ending = self.gateway.ending.clone();
         loop {
             tokio::select! {
                 changed = self.changes.recv() => match changed {
                     Ok(StoreChange::Secret(changed, _)) if changed != secret => {}
+                    Ok(StoreChange::Namespace(changed)) if *changed != *namespace => {}
                     // Also where it fell behind.
-                    Ok(_) | Err(_) => return Some(()),
+                    Ok(_) | Err(_) => {
+                        tokio::time::sleep_until(soonest).await;
+                        return Some(());
+                    }
                 },
                 () = &mut looking => return Some(()),
                 () = ending.wait() => return None,

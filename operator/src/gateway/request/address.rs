@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 /// Percent of what all addresses share that one may have, where nothing else is said.
 const DEFAULT_PERCENT: u8 = 5;
+/// An address of so many percent may have as much as is left.
+const PERCENT_OF_WHAT_IS_LEFT: u64 = 20;
 
 /// A network whose addresses may have another part each; written `192.0.2.0/24=20`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,11 +90,31 @@ impl AddressShares {
         ])
     }
 
-    /// What this address may have of so much.
-    pub(in crate::gateway) fn limit_of(&self, address: IpAddr, all: u64) -> u64 {
+    fn percent_of(&self, address: IpAddr) -> u64 {
         let more = self.0.iter().filter(|share| share.covers(address));
         let percent = more.map(|share| share.percent).max().unwrap_or(DEFAULT_PERCENT);
-        (all.saturating_mul(u64::from(percent)) / 100).max(1)
+        percent.into()
+    }
+
+    /// What this address may have of so much.
+    pub(in crate::gateway) fn limit_of(&self, address: IpAddr, all: u64) -> u64 {
+        (all.saturating_mul(self.percent_of(address)) / 100).max(1)
+    }
+
+    /// The same while so much of all is in use: the less is left, the less it may have, but for `least`. So
+    /// twenty addresses of which each takes what it can leave something for those that come then.
+    pub(in crate::gateway) fn limit_beside(
+        &self,
+        address: IpAddr,
+        (all, in_use): (u64, u64),
+        least: u64,
+    ) -> u64 {
+        let (own, percent) = (self.limit_of(address, all), self.percent_of(address));
+        if percent >= 100 {
+            return own;
+        }
+        let left = all.saturating_sub(in_use).saturating_mul(percent) / PERCENT_OF_WHAT_IS_LEFT;
+        own.min(left.max(least))
     }
 }
 
@@ -120,6 +142,16 @@ mod tests {
             none.limit_of("192.0.2.1".parse().unwrap(), 64 << 20),
             (64 << 20) * 5 / 100
         );
+        let beside =
+            |in_use: u64, least: u64| none.limit_beside("192.0.2.1".parse().unwrap(), (1_000, in_use), least);
+        assert_eq!(
+            [0, 800, 960, 1_000].map(|in_use| beside(in_use, 1)),
+            [50, 50, 10, 1]
+        );
+        assert_eq!((beside(960, 20), beside(0, 80)), (20, 50));
+        let of_many = |address: &str| shares.limit_beside(address.parse().unwrap(), (1_000, 900), 1);
+        assert_eq!(of_many("192.0.2.1"), 100);
+        assert_eq!(of_many("192.0.2.7"), 1_000, "it may have all");
         for wrong in [
             "",
             "192.0.2.0/24",

@@ -60,7 +60,7 @@ pub(in crate::gateway) async fn authenticate(
     let (arrival, peer) = (*arrival, *peer);
     let address = peer.address.ip().to_canonical();
     let origin = TokenOrigin::Address(address);
-    let mut context = match (credentials, peer.proven) {
+    let context = match (credentials, peer.proven) {
         (Ok(Credentials::Token(token)), false) => by_token(gateway, listener, origin, token, arrival).await?,
         (Ok(Credentials::Verified(caller, from)), true) => {
             RequestContext::new(caller, from.unwrap_or(address), arrival, Arc::clone(listener))
@@ -87,9 +87,6 @@ pub(in crate::gateway) async fn authenticate(
         listener.capacity.prove(slot, connection.as_ref(), caller)?;
     }
     admit_manager(gateway, &context).await?;
-    if gateway.policies.asks_labels() {
-        Box::pin(context.look_up_labels(&gateway.labels)).await;
-    }
     Ok(context)
 }
 

@@ -23,6 +23,8 @@ use crate::gateway::problem::{Code, Problem};
 /// What a request without a proven caller counts for besides its head, in bytes: its answer, and what is kept
 /// of it.
 const UNAUTHENTICATED_REQUEST_BYTES: u64 = 2 << 10;
+/// An answer of so many bytes is not counted: as many as there are requests take little room.
+const SMALL_ANSWER_BYTES: u64 = 4 << 10;
 /// Streams of one node: the newest, and those that it ends.
 const MAX_STREAMS_PER_NODE: u64 = 3;
 /// Streams of all nodes together, at the same time.
@@ -52,13 +54,13 @@ impl TenantShares {
         }
     }
 
-    fn take(&self, caller: &Arc<Caller>) -> Result<TenantShare, LimitScope> {
-        let namespace = NamespaceKey::new(caller).map(|namespace| self.namespaces.take(namespace, 1));
+    fn take(&self, caller: &Arc<Caller>, amount: u64) -> Result<TenantShare, LimitScope> {
+        let namespace = NamespaceKey::new(caller).map(|namespace| self.namespaces.take(namespace, amount));
         let namespace = namespace.transpose().map_err(|full| match full {
             ShareExhausted::Each => LimitScope::Namespace,
             ShareExhausted::All => LimitScope::Everybody,
         })?;
-        let principal = self.principals.take(PrincipalKey::new(caller), 1);
+        let principal = self.principals.take(PrincipalKey::new(caller), amount);
         let principal = principal.map_err(|full| match full {
             ShareExhausted::Each => LimitScope::Principal,
             ShareExhausted::All => LimitScope::Everybody,
@@ -75,6 +77,8 @@ pub(in crate::gateway) struct Capacity {
     requests: TenantShares,
     watches: TenantShares,
     connections: TenantShares,
+    /// Bytes of large answers.
+    answers: TenantShares,
     people: Arc<Shares<PrincipalKey>>,
     nodes: Arc<Shares<String>>,
     refusals: RefusalMetrics,
@@ -94,18 +98,31 @@ enum SlotState {
     Node(Share<String>),
 }
 
+/// What the answer of a request holds besides.
+#[derive(Debug, Default)]
+struct AnswerState {
+    bytes: u64,
+    shares: Vec<TenantShare>,
+}
+
 /// What a request holds, until the last byte of its answer is taken.
 #[derive(Debug)]
-pub(in crate::gateway) struct Slot(Mutex<SlotState>);
+pub(in crate::gateway) struct Slot {
+    state: Mutex<SlotState>,
+    answer: Mutex<AnswerState>,
+}
 
 impl Slot {
     fn new(holding: SlotState) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(holding)))
+        Arc::new(Self {
+            state: Mutex::new(holding),
+            answer: Mutex::default(),
+        })
     }
 
     /// Holds something else from now on.
     fn hold(&self, holding: SlotState) {
-        *self.0.lock() = holding;
+        *self.state.lock() = holding;
     }
 }
 
@@ -127,7 +144,8 @@ impl Capacity {
         refusals: RefusalMetrics,
     ) -> Self {
         let requests = |shared| capacity.by_requests(shared);
-        let connections = |shared| capacity.by_connections(shared);
+        let connections = capacity.proven_connections();
+        let answers = |shared| capacity.answer_bytes(shared);
         Self {
             admission,
             // Each address has its part of all.
@@ -142,10 +160,11 @@ impl Capacity {
                 requests(limits::MAX_WATCHES_PER_NAMESPACE),
                 requests(limits::MAX_WATCHES),
             ),
-            connections: TenantShares::new(
-                connections(limits::MAX_CONNECTIONS_PER_PRINCIPAL),
-                connections(limits::MAX_CONNECTIONS_PER_NAMESPACE),
-                connections(limits::MAX_CONNECTIONS),
+            connections: TenantShares::new((connections / 4).max(1), (connections / 2).max(1), connections),
+            answers: TenantShares::new(
+                answers(limits::MAX_ANSWER_BYTES_PER_PRINCIPAL),
+                answers(limits::MAX_ANSWER_BYTES_PER_NAMESPACE),
+                answers(limits::MAX_ANSWER_BYTES),
             ),
             people: Shares::new(MAX_REQUESTS_PER_PERSON, limits::MAX_REQUESTS_OF_PEOPLE),
             nodes: Shares::new(MAX_STREAMS_PER_NODE, MAX_NODE_STREAMS),
@@ -189,16 +208,7 @@ impl Capacity {
 
     fn full(&self, what: LimitedResource, whose: LimitScope) -> Problem {
         self.refusals.refused(what, whose, RefusalReason::Share);
-        let of = match whose {
-            LimitScope::Address => "of your address",
-            LimitScope::Unauthenticated => "without a proven caller",
-            LimitScope::Principal => "of you",
-            LimitScope::Namespace => "of your namespace",
-            LimitScope::ExtensionApi => "of people",
-            LimitScope::Node => "of this node",
-            LimitScope::Nodes => "of nodes",
-            LimitScope::Everybody => "in all",
-        };
+        let of = whose_words(whose);
         let (what, seconds) = match what {
             LimitedResource::Connection => ("connections", 1),
             LimitedResource::Request | LimitedResource::Review => ("requests", 1),
@@ -218,10 +228,9 @@ impl Capacity {
             return AdmissionOutcome::Admitted(Slot::new(SlotState::Nothing));
         }
         let address = peer.address.ip().to_canonical();
-        let addresses = self.admission.addresses();
         let memory = self.admission.memory();
         let bytes = UNAUTHENTICATED_REQUEST_BYTES.saturating_add(head_bytes(request));
-        let memory = match memory.take_within(addresses.limit_of(address, memory.all()), address, bytes) {
+        let memory = match memory.take_within(self.admission.memory_limit(address), address, bytes) {
             Ok(memory) => memory,
             Err(full) => {
                 self.refusals.refused(
@@ -232,7 +241,8 @@ impl Capacity {
                 return AdmissionOutcome::Dropped(full);
             }
         };
-        let each = addresses.limit_of(address, self.unauthenticated.all());
+        let all = (self.unauthenticated.all(), self.unauthenticated.in_use());
+        let each = self.admission.addresses().limit_beside(address, all, 1);
         match self.unauthenticated.take_within(each, address, 1) {
             Ok(request) => AdmissionOutcome::Admitted(Slot::new(SlotState::Unauthenticated {
                 request: Some(request),
@@ -251,12 +261,40 @@ impl Capacity {
     /// # Errors
     /// Its address or all addresses have no room for them.
     pub(in crate::gateway) fn reserve(&self, slot: &Slot, bytes: u64) -> Result<(), Problem> {
-        match &mut *slot.0.lock() {
+        match &mut *slot.state.lock() {
             SlotState::Unauthenticated { memory, .. } => memory
                 .grow(bytes)
                 .map_err(|full| self.full(LimitedResource::Request, LimitScope::from_address(full))),
             SlotState::Nothing | SlotState::Caller(_) | SlotState::Person(_) | SlotState::Node(_) => Ok(()),
         }
+    }
+
+    /// An answer that has so many bytes by now is kept until its caller takes it.
+    ///
+    /// # Errors
+    /// The caller, its namespace or all leave enough of their answers.
+    pub(in crate::gateway) fn reserve_answer(
+        &self,
+        slot: &Slot,
+        caller: &Arc<Caller>,
+        bytes: usize,
+    ) -> Result<(), Problem> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let mut answer = slot.answer.lock();
+        let more = bytes.saturating_sub(answer.bytes);
+        if more == 0 || bytes <= SMALL_ANSWER_BYTES {
+            return Ok(());
+        }
+        let share = self.answers.take(caller, more).map_err(|whose| {
+            let full = self.full(LimitedResource::Request, whose);
+            let whose = whose_words(whose);
+            let detail =
+                format!("too many bytes of answers {whose} at the same time; ask for less, or again");
+            Problem::new(full.code(), detail).retry_after(1)
+        })?;
+        answer.bytes = bytes;
+        answer.shares.push(share);
+        Ok(())
     }
 
     /// The caller has proven who it is: request and connection leave the account of their address at once.
@@ -271,12 +309,12 @@ impl Capacity {
     ) -> Result<(), Problem> {
         if let Some(connection) = connection {
             connection.prove(|| {
-                let taken = self.connections.take(caller);
+                let taken = self.connections.take(caller, 1);
                 let taken = taken.map_err(|whose| self.full(LimitedResource::Connection, whose))?;
                 Ok::<Box<dyn Any + Send>, Problem>(Box::new(taken))
             })?;
         }
-        let tenancy = self.requests.take(caller);
+        let tenancy = self.requests.take(caller, 1);
         slot.hold(SlotState::Caller(
             tenancy.map_err(|whose| self.full(LimitedResource::Request, whose))?,
         ));
@@ -329,11 +367,24 @@ impl Capacity {
     /// # Errors
     /// The caller, its namespace or all watch enough.
     pub(in crate::gateway) fn watch(&self, slot: &Slot, caller: &Arc<Caller>) -> Result<(), Problem> {
-        let tenancy = self.watches.take(caller);
+        let tenancy = self.watches.take(caller, 1);
         slot.hold(SlotState::Caller(
             tenancy.map_err(|whose| self.full(LimitedResource::Watch, whose))?,
         ));
         Ok(())
+    }
+}
+
+const fn whose_words(whose: LimitScope) -> &'static str {
+    match whose {
+        LimitScope::Address => "of your address",
+        LimitScope::Unauthenticated => "without a proven caller",
+        LimitScope::Principal => "of you",
+        LimitScope::Namespace => "of your namespace",
+        LimitScope::ExtensionApi => "of people",
+        LimitScope::Node => "of this node",
+        LimitScope::Nodes => "of nodes",
+        LimitScope::Everybody => "in all",
     }
 }
 

@@ -74,6 +74,14 @@ impl RequestContext {
         &self.caller
     }
 
+    /// At whose turn work is done for it: its namespace's, or the caller's own.
+    pub(in crate::gateway) fn turn(&self) -> String {
+        let identity = &self.caller.principal.identity;
+        identity
+            .namespace()
+            .map_or_else(|| identity.to_string(), str::to_owned)
+    }
+
     /// What it came by.
     pub(in crate::gateway) fn listener(&self) -> &ListenerScope {
         &self.listener

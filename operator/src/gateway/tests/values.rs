@@ -192,3 +192,47 @@ async fn a_batch_answers_each_by_itself() {
     let large = post(json!({"secrets": [{"name": "x".repeat(limits::MAX_BODY_BYTES)}]})).await;
     assert_eq!(large.code(), (413, "TooLarge".into()));
 }
+
+#[tokio::test]
+async fn answers_that_nobody_takes_are_no_more_than_the_callers_bytes() {
+    let world = World::new(0);
+    for account in ["app", "other"] {
+        world.allow(account, account, "secrets:GetSecretValue", "*");
+    }
+    // Of each 60 KiB as base64.
+    let large = "x".repeat(45 << 10);
+    let made = (0..20).map(|number| {
+        let name = format!("db-{number}");
+        world.secret("shop", &name, &large);
+        json!({ "name": name })
+    });
+    let batch = json!({"secrets": made.collect::<Vec<Json>>()}).to_string();
+    let peer = Peer {
+        address: "10.1.2.3:4567".parse().unwrap(),
+        proven: false,
+    };
+    let ask = || {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri("/v1/namespaces/shop/secrets:batchGet")
+            .header("content-type", "application/json")
+            .header("authorization", "Bearer shop/app");
+        let mut request = request.body(Body::from(batch.clone())).unwrap();
+        sign(request.headers_mut());
+        world.answer(request, peer)
+    };
+    let whole = usize::try_from(limits::MAX_ANSWER_BYTES_PER_PRINCIPAL).unwrap();
+    let most = whole / (20 * (60 << 10));
+    let mut held = Vec::new();
+    for number in 0..most {
+        let answer = ask().await;
+        assert_eq!(answer.response.status(), StatusCode::OK, "{number}");
+        held.push(answer);
+    }
+    let refused = ask().await.response;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(world.get("shop/other", "/db-1/value").await.status, 200);
+    drop(held.pop());
+    assert_eq!(ask().await.response.status(), StatusCode::OK);
+}

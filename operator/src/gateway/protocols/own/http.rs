@@ -2,6 +2,7 @@
 //! a response.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -21,7 +22,7 @@ use crate::gateway::operation::{
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::protocols::request_body;
 use crate::gateway::protocols::route::RoutedRequest;
-use crate::gateway::request::{OperationContext, RequestContext, RequestScope, authenticate, limit};
+use crate::gateway::request::{Cost, OperationContext, RequestContext, RequestScope, authenticate, limit};
 use crate::gateway::state::Gateway;
 
 /// How often a quiet stream says that it is there.
@@ -69,14 +70,24 @@ where
         path,
     } = routed;
     let (parts, body) = request.into_parts();
-    let request = context(&gateway, &scope, &parts.headers).await?;
-    let path = P::Parts::from_texts(path?)?;
+    let mut request = context(&gateway, &scope, &parts.headers).await?;
+    let path = path?;
+    let asks_labels = {
+        // The namespace that a request is about comes first in every path that has one.
+        let own = request.caller().principal.identity.namespace();
+        let about = path.first().map(String::as_str);
+        gateway.policies.asks_labels(own.into_iter().chain(about))
+    };
+    let path = P::Parts::from_texts(path)?;
     let query = Q::read(parts.uri.query().unwrap_or_default())?;
     if let (Some(otherwise), false) = (terms.people_only, request.caller().via_extension_api) {
         return Err(Problem::new(Code::NoSuchPath, otherwise));
     }
     let limited = limit::limit(&request, terms.cost)?;
     let path = P::find(&gateway, limited, terms.action, path).await?;
+    if asks_labels {
+        Box::pin(request.look_up_labels(&gateway.labels)).await;
+    }
     let body = match B::SCHEMA {
         None => B::parse(&[])?,
         Some(_) => B::parse(&request_body::read(body, limits::MAX_BODY_BYTES).await?)?,
@@ -87,13 +98,20 @@ where
         body,
         cached: cached(&parts.headers),
     };
+    let (listener, slot) = (scope.listener, scope.slot);
+    let (caller, held) = (Arc::clone(request.caller()), Arc::clone(&slot));
     let context = OperationContext {
         gateway,
         request,
-        slot: scope.slot,
+        slot,
     };
-    let output = run(context, input).await?;
-    Ok(response(output.into_answer(terms.success)?))
+    let answer = run(context, input).await?.into_answer(terms.success)?;
+    // What is done is done: only an answer that can be asked for again may be refused.
+    if terms.cost == Cost::Read {
+        let bytes = answer.body.size();
+        listener.capacity.reserve_answer(&held, &caller, bytes)?;
+    }
+    Ok(response(answer))
 }
 
 /// The first station: who asks.

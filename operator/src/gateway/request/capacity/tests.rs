@@ -134,3 +134,68 @@ fn a_smaller_listener_has_the_same_parts_of_less() {
     drop(held);
     room.prove(&slot, None, &account("more", "a")).unwrap();
 }
+
+#[test]
+fn what_answers_hold_is_counted_in_bytes_until_they_are_taken() {
+    let room = room();
+    let whole = usize::try_from(limits::MAX_ANSWER_BYTES_PER_PRINCIPAL).unwrap();
+    let answer = |who: &Arc<Caller>, bytes: usize| {
+        let slot = Slot::new(SlotState::Nothing);
+        room.reserve_answer(&slot, who, bytes).map(|()| slot)
+    };
+    let (a, b) = (account("shop", "a"), account("shop", "b"));
+    let first = answer(&a, whole - 1).unwrap();
+    // It grows by what is new, and an answer that is told again costs nothing.
+    room.reserve_answer(&first, &a, whole).unwrap();
+    room.reserve_answer(&first, &a, whole).unwrap();
+    let refused = answer(&a, 64 << 10).unwrap_err();
+    assert_eq!(refused.code(), Code::Overloaded);
+    assert!(refused.detail().contains("answers of you"), "{refused:?}");
+    assert!(room.reserve_answer(&first, &a, whole + 1).is_err());
+    answer(&a, usize::try_from(SMALL_ANSWER_BYTES).unwrap()).unwrap();
+    let second = answer(&b, whole).unwrap();
+    let refused = answer(&account("shop", "c"), 64 << 10).unwrap_err();
+    assert!(refused.detail().contains("of your namespace"), "{refused:?}");
+    let other = answer(&account("pay", "a"), whole).unwrap();
+    drop((first, second, other));
+    answer(&a, whole).unwrap();
+}
+
+#[test]
+fn connections_of_proven_callers_are_as_many_as_there_is_memory_for() {
+    let room = room();
+    let take = |namespace: &str, name: &str| room.connections.take(&account(namespace, name), 1);
+    let mut held: Vec<_> = (0..1_024).map(|_| take("shop", "a").unwrap()).collect();
+    assert_eq!(take("shop", "a").unwrap_err(), LimitScope::Principal);
+    held.extend((0..1_024).map(|_| take("shop", "b").unwrap()));
+    assert_eq!(take("shop", "c").unwrap_err(), LimitScope::Namespace);
+    held.extend((0..2_048).map(|number| take("pay", if number % 2 == 0 { "a" } else { "b" }).unwrap()));
+    assert_eq!(take("team", "a").unwrap_err(), LimitScope::Everybody);
+    drop(held.pop());
+    assert!(take("team", "a").is_ok());
+}
+
+#[test]
+fn addresses_that_take_what_they_can_leave_something_for_one_that_comes_then() {
+    let room = room();
+    let request = Request::new(());
+    let arrive = |address: &str| match room.admit(&peer(address), &request) {
+        AdmissionOutcome::Admitted(slot) => Some(slot),
+        AdmissionOutcome::Refused(..) | AdmissionOutcome::Dropped(_) => None,
+    };
+    let mut held = Vec::new();
+    for number in 1..=24 {
+        let address = format!("10.0.1.{number}:1");
+        let before = held.len();
+        while let Some(slot) = arrive(&address) {
+            held.push(slot);
+        }
+        assert!(held.len() > before, "{address} has nothing");
+    }
+    assert!(held.len() > 1_900, "{}", held.len());
+    for number in 1..=20 {
+        held.extend(arrive(&format!("10.0.2.{number}:1")));
+    }
+    let newcomers = held.len();
+    assert!(arrive("10.0.3.1:1").is_some(), "{newcomers} are there");
+}

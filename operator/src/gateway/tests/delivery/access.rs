@@ -126,7 +126,7 @@ async fn access_ends_with_its_policy_and_comes_back_with_it() {
         .gateway
         .delivery_policies
         .update("shop", ("db-main", "uid-db-main"), "db-main", Some(WIPE));
-    world.gateway.policies.notify_changed();
+    world.gateway.policies.notify_changed("shop");
     assert_eq!(node.tombstone().await.on_revoke, i32::from(OnRevoke::Wipe));
     // The node still holds the value; the pod, whose files are gone, reads it anew.
     let before = world.reads();
