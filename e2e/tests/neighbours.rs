@@ -162,6 +162,7 @@ fn one_tenants_worst_is_nobody_elses() {
         f.wait_ready(name, "False", "AwaitingValue");
     }
     let server = Server::new(port, &f.authority(), &f.app_token());
+    f.kubectl(&["-n", "shop", "wait", "--for=condition=Ready", "secretpolicy/all", "--timeout=60s"]);
     let runtime = runtime();
     let mut tenant = Tenant {
         f: &f,

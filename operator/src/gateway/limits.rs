@@ -19,10 +19,14 @@ use super::request::{
 pub(super) const MAX_BODY_BYTES: usize = 192 * 1024;
 /// Largest head of a request in bytes.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Requests at the same time on a connection of HTTP/2.
+pub(super) const HTTP2_STREAMS: u32 = 128;
 /// Bytes of bodies that a connection of HTTP/2 may send ahead of who reads them.
 pub(super) const HTTP2_WINDOW_BYTES: u32 = 64 * 1024;
 /// Bytes of an answer that HTTP/2 takes in before the other side does.
 pub(super) const HTTP2_SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes of TLS that wait for the other side to take them.
+pub(super) const TLS_SEND_BYTES: usize = 32 * 1024;
 /// After how long a quiet connection of HTTP/2 is asked whether it is alive.
 pub(super) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long that may take.

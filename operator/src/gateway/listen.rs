@@ -2,6 +2,7 @@
 
 mod connection;
 mod fair_executor;
+mod frame_meter;
 mod handler;
 mod monitored_stream;
 mod response_body;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -38,7 +39,7 @@ use self::monitored_stream::{MonitoredStream, WireStream};
 use self::response_body::ResponseBody;
 pub(in crate::gateway) use self::response_body::ResponseGuard;
 use crate::gateway::listener_capacity::ListenerCapacity;
-use crate::gateway::request::{AddressShares, RefusalMetrics, Shares};
+use crate::gateway::request::{AddressShares, RefusalMetrics, Shares, head_bytes};
 use crate::gateway::{GatewayError, limits};
 
 /// Connections that are taken before those that are there go on.
@@ -84,6 +85,8 @@ pub(crate) struct Admission {
     /// Bytes of memory of the same.
     memory: Arc<Shares<IpAddr>>,
     timeouts: ConnectionTimeouts,
+    /// Who calls proves who it is, so that what it sends before is held against it.
+    weighs_traffic: bool,
     refusals: RefusalMetrics,
 }
 
@@ -100,17 +103,20 @@ impl Admission {
             connections: Shares::new(each, capacity.by_connections(limits::MAX_CONNECTIONS)),
             memory: Shares::new(each, capacity.unauthenticated_bytes()),
             timeouts: ConnectionTimeouts::default(),
+            weighs_traffic: true,
             refusals,
         }
     }
 
-    /// For a port that API servers call, each from one address.
+    /// For a port that API servers call, each from one address. They need not say who they are, and a
+    /// connection of theirs lives as long as they do.
     pub(crate) fn for_api_servers() -> Self {
         let timeouts = ConnectionTimeouts::default();
         let silence = timeouts.idle;
         let capacity = ListenerCapacity::SHARED;
         Self {
             timeouts: ConnectionTimeouts { silence, ..timeouts },
+            weighs_traffic: false,
             ..Self::new(AddressShares::whole(), capacity, RefusalMetrics::default())
         }
     }
@@ -217,7 +223,9 @@ async fn connection(
         return Err("the handshake took too long".to_owned());
     };
     let mut stream = shaken?;
-    stream.get_mut().0.lift_bound();
+    let (wire, tls) = stream.get_mut();
+    wire.lift_bound();
+    tls.set_buffer_limit(Some(limits::TLS_SEND_BYTES));
     let client = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     if client.is_some_and(|client| !resolver.admits(client)) {
         return Err("the client's certificate is not the expected one".to_owned());
@@ -261,9 +269,22 @@ fn serve_connection(
             peer,
             connection: Some(Arc::clone(&of)),
         };
-        let answer = handler.clone().answer(request.map(request_body), origin);
+        let answer = match of.head(head_bytes(&request)) {
+            Ok(head) => Some((head, handler.clone().answer(request.map(request_body), origin))),
+            Err(full) => {
+                of.end(EndReason::Share(full));
+                None
+            }
+        };
         async move {
-            let GuardedResponse { response, guard } = answer.await;
+            let GuardedResponse { response, guard } = match answer {
+                Some((head, answer)) => {
+                    // From here on the request counts itself.
+                    drop(head);
+                    answer.await
+                }
+                None => GuardedResponse::unguarded(no_room()),
+            };
             Ok::<Response<ResponseBody>, Infallible>(
                 response.map(|body| ResponseBody::new(body, open, guard)),
             )
@@ -280,7 +301,7 @@ fn serve_connection(
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(limits::MAX_HEAD_BYTES).unwrap_or(u32::MAX))
-        .max_concurrent_streams(128)
+        .max_concurrent_streams(limits::HTTP2_STREAMS)
         .initial_connection_window_size(limits::HTTP2_WINDOW_BYTES)
         .initial_stream_window_size(limits::HTTP2_WINDOW_BYTES)
         .max_send_buf_size(limits::HTTP2_SEND_BUFFER_BYTES)
@@ -293,6 +314,13 @@ fn serve_connection(
     };
     let served = builder.serve_connection(stream, service);
     served.into_owned()
+}
+
+/// What a request is answered for which there is no room, if it is: its connection ends.
+fn no_room() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 /// The body of a request: most have none, and that is said without a box.

@@ -16,20 +16,64 @@ use tokio::time::Instant;
 use super::Admission;
 use crate::gateway::request::{RefusalMetrics, Share, ShareExhausted};
 
-/// Bytes of memory that an unauthenticated connection counts for. With HTTP/2 it holds most, and no setting
-/// makes that less: buffers of h2 for what is written (16 KiB), read (8 KiB) and decoded (4 KiB), one of
-/// rustls for a record (4 KiB), the TLS session, the tables of HPACK, and the task (some 12 KiB together).
-/// What [`LITTLE_TRAFFIC_BYTES`] fill beyond that lies where h2 would write, which has nothing to write yet.
-const UNAUTHENTICATED_CONNECTION_BYTES: u64 = 48 << 10;
-/// What it counts for in addition once it has sent more than [`LITTLE_TRAFFIC_BYTES`]: a window of HTTP/2
-/// (64 KiB; what a client has not confirmed makes it no smaller), a quarter KiB for each of 128 frames in it
-/// (32 KiB), a header block and the frame that goes on with it (16 KiB each), and a record of TLS (16 KiB).
-const UNAUTHENTICATED_TRAFFIC_BYTES: u64 = 144 << 10;
+/// Bytes of memory that an unauthenticated connection counts for: the TLS session and its buffer for a record
+/// (4 KiB), what HTTP/1.1 reads into (8 KiB), and the task.
+const UNAUTHENTICATED_CONNECTION_BYTES: u64 = 32 << 10;
+/// What it counts for in addition with HTTP/2, whatever it sends, and no setting makes that less: buffers of
+/// h2 for what is written (16 KiB) and decoded (4 KiB), and the tables of HPACK. What
+/// [`LITTLE_TRAFFIC_BYTES`] fill beyond that lies where h2 would write, which has nothing to write yet.
+const HTTP2_BYTES: u64 = 16 << 10;
+/// What it counts for at least in addition once it has sent more than [`LITTLE_TRAFFIC_BYTES`] over HTTP/2: a
+/// window (64 KiB; what a client has not confirmed makes it no smaller), a quarter KiB for each of 128 frames
+/// in it (32 KiB), a header block and the frame that goes on with it (16 KiB each), and a record of TLS
+/// (16 KiB).
+const HTTP2_TRAFFIC_BYTES: u64 = 144 << 10;
+/// The same over HTTP/1.1: the buffer that is read into, a piece of a body that nobody has taken, and a record
+/// of TLS before and after it is decrypted (16 KiB each).
+const HTTP1_TRAFFIC_BYTES: u64 = 64 << 10;
 /// What an address may always hold, where there is so much: one connection with a request.
 pub(super) const BUSY_CONNECTION_BYTES: u64 =
-    UNAUTHENTICATED_CONNECTION_BYTES + UNAUTHENTICATED_TRAFFIC_BYTES;
+    UNAUTHENTICATED_CONNECTION_BYTES + HTTP2_BYTES + HTTP2_TRAFFIC_BYTES;
 /// Bytes off the wire that the first amount covers: a handshake, and a first request with a token.
 const LITTLE_TRAFFIC_BYTES: u64 = 8 << 10;
+/// What frames leave behind that the first amount covers: a few streams and pieces of bodies.
+const LITTLE_FRAME_BYTES: u64 = 8 << 10;
+/// What each byte counts for with HTTP/2, for as long as the connection lasts. One byte that is kept keeps the
+/// whole buffer that it was read into: a piece of a body, or a path in the table of HPACK, which has room for
+/// a hundred. Half a frame at the end of such a buffer is copied into the next one.
+const KEPT_PER_BYTE: u64 = 2;
+/// By so much what a connection counts for grows at once.
+const ACCOUNT_STEP: u64 = 16 << 10;
+/// After so many bytes off the wire a connection of HTTP/2 that is still unauthenticated ends as soon as
+/// nothing is asked on it: whoever goes on begins a new one, which holds nothing.
+const MUCH_TRAFFIC_BYTES: u64 = 128 << 10;
+
+/// What a connection counts for in addition by its protocol and by what it has sent. It is not `weighed` where
+/// no buffer is larger than a head, with HTTP/1.1, and where API servers call.
+fn traffic_bytes(http1: bool, weighed: bool, received: u64, frames: u64) -> u64 {
+    let much = received > LITTLE_TRAFFIC_BYTES;
+    let least = match (http1, much) {
+        (true, false) => 0,
+        (true, true) => HTTP1_TRAFFIC_BYTES,
+        (false, false) => HTTP2_BYTES,
+        (false, true) => HTTP2_BYTES + HTTP2_TRAFFIC_BYTES,
+    };
+    if !weighed {
+        return least;
+    }
+    let kept = if much {
+        received.saturating_mul(KEPT_PER_BYTE)
+    } else {
+        0
+    };
+    let kept = kept
+        .saturating_add(frames.saturating_sub(LITTLE_FRAME_BYTES))
+        .saturating_add(HTTP2_BYTES);
+    least
+        .max(kept)
+        .checked_next_multiple_of(ACCOUNT_STEP)
+        .unwrap_or(u64::MAX)
+}
 
 /// How long a connection may keep others waiting.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +142,8 @@ struct Facts {
     busy: usize,
     /// Since when nothing is asked.
     quiet: Instant,
+    /// It has sent so much without proving anything that another one may take its place.
+    spent: bool,
     /// When a head began that has not ended.
     head: Option<Instant>,
     /// When the oldest piece of an answer was given out that is not taken.
@@ -124,6 +170,11 @@ fn judge(facts: &Facts, timeouts: &ConnectionTimeouts, now: Instant) -> Verdict 
             (idle && facts.unauthenticated).then_some(facts.quiet),
             timeouts.silence,
             EndReason::Silent,
+        ),
+        (
+            (idle && facts.spent).then_some(facts.quiet),
+            Duration::ZERO,
+            EndReason::Share(ShareExhausted::Each),
         ),
         (
             (idle && !facts.unauthenticated && facts.http1).then_some(facts.quiet),
@@ -157,6 +208,10 @@ struct State {
     payer: Payer,
     /// Bytes that came off the wire.
     received: u64,
+    /// What the frames among them may leave behind.
+    frames: u64,
+    /// What the connection counts for beyond its first amount.
+    counted: u64,
     busy: usize,
     quiet: Instant,
     head: Option<Instant>,
@@ -170,6 +225,8 @@ struct State {
 pub(in crate::gateway) struct Connection {
     address: IpAddr,
     http1: bool,
+    /// What it sends counts for as long as it is unauthenticated.
+    weighs_traffic: bool,
     timeouts: ConnectionTimeouts,
     state: Mutex<State>,
     ended: Notify,
@@ -221,6 +278,7 @@ impl Connection {
         Arc::new(Self {
             address,
             http1,
+            weighs_traffic: admission.weighs_traffic && !http1,
             timeouts: admission.timeouts,
             state: Mutex::new(State {
                 payer: Payer::Unauthenticated {
@@ -228,6 +286,8 @@ impl Connection {
                     _connection: connection,
                 },
                 received: 0,
+                frames: 0,
+                counted: 0,
                 busy: 0,
                 quiet: Instant::now(),
                 head: None,
@@ -242,25 +302,37 @@ impl Connection {
     }
 
     /// Whether HTTP/1.1 is spoken.
-    pub(super) const fn is_http1(&self) -> bool {
+    pub(in crate::gateway) const fn is_http1(&self) -> bool {
         self.http1
     }
 
-    /// So many bytes have come off the wire by now; `readable`: there are some for HTTP among them.
+    /// Whether what frames leave behind is to be told.
+    pub(super) const fn weighs_frames(&self) -> bool {
+        self.weighs_traffic
+    }
+
+    /// So many bytes have come off the wire by now; `readable`: there are some for HTTP among them, and their
+    /// frames may leave so much behind. Returns whether the next ones count as well.
     ///
     /// # Errors
     /// [`ShareExhausted`]: the address has no room for more.
-    pub(super) fn received(&self, readable: bool, in_all: u64) -> Result<(), ShareExhausted> {
-        let mut state = self.state.lock();
-        let before = std::mem::replace(&mut state.received, in_all);
+    pub(super) fn received(&self, readable: bool, in_all: u64, frames: u64) -> Result<bool, ShareExhausted> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        state.received = in_all;
+        state.frames = state.frames.saturating_add(frames);
         if readable && self.http1 && state.busy == 0 && state.head.is_none() {
             state.head = Some(Instant::now());
         }
-        let much = before <= LITTLE_TRAFFIC_BYTES && state.received > LITTLE_TRAFFIC_BYTES;
-        match &mut state.payer {
-            Payer::Unauthenticated { memory, .. } if much => memory.grow(UNAUTHENTICATED_TRAFFIC_BYTES),
-            Payer::Unauthenticated { .. } | Payer::Proven(_) => Ok(()),
+        let Payer::Unauthenticated { memory, .. } = &mut state.payer else {
+            return Ok(false);
+        };
+        let counts = traffic_bytes(self.http1, self.weighs_traffic, state.received, state.frames);
+        if counts > state.counted {
+            memory.grow(counts.saturating_sub(state.counted))?;
+            state.counted = counts;
         }
+        Ok(true)
     }
 
     /// Whether the other side takes what is written.
@@ -280,6 +352,19 @@ impl Connection {
         state.head = None;
         drop(state);
         RequestGuard(Arc::clone(self))
+    }
+
+    /// The head of a request holds so many bytes. While nobody has proven who asks, they count until what is
+    /// returned is dropped, once the request counts itself: many heads come before the first of their tasks
+    /// has a turn.
+    ///
+    /// # Errors
+    /// [`ShareExhausted`]: the address has no room for it.
+    pub(super) fn head(&self, bytes: u64) -> Result<Option<Share<IpAddr>>, ShareExhausted> {
+        match &self.state.lock().payer {
+            Payer::Unauthenticated { memory, .. } => memory.beside(bytes).map(Some),
+            Payer::Proven(_) => Ok(None),
+        }
     }
 
     /// Who asks has proven who it is: from now on the connection is at the expense of what `take` takes.
@@ -310,8 +395,10 @@ impl Connection {
             let now = Instant::now();
             let verdict = {
                 let state = self.state.lock();
+                let unauthenticated = matches!(state.payer, Payer::Unauthenticated { .. });
                 let facts = Facts {
-                    unauthenticated: matches!(state.payer, Payer::Unauthenticated { .. }),
+                    unauthenticated,
+                    spent: unauthenticated && self.weighs_traffic && state.received > MUCH_TRAFFIC_BYTES,
                     http1: self.http1,
                     busy: state.busy,
                     quiet: state.quiet,

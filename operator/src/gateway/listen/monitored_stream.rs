@@ -1,5 +1,5 @@
-//! The bytes of a connection, watched: how many come off the wire, and whether the other side takes what it
-//! is sent.
+//! The bytes of a connection, watched: how many come off the wire, what the frames in them leave behind, and
+//! whether the other side takes what it is sent.
 
 use std::io;
 use std::pin::Pin;
@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::connection::{Connection, EndReason};
+use super::frame_meter::FrameMeter;
 
 /// What a handshake may have in bytes. A ClientHello with the largest key shares in use has a quarter of it.
 const HANDSHAKE_BYTES: u64 = 16 << 10;
@@ -98,15 +99,18 @@ pub(super) struct MonitoredStream {
     connection: Arc<Connection>,
     /// Bytes off the wire that the connection was told of.
     received: u64,
+    /// What frames leave behind, as long as that is at the expense of an address.
+    frames: Option<FrameMeter>,
     stalled: bool,
 }
 
 impl MonitoredStream {
-    pub(super) const fn new(inner: TlsStream<WireStream<TcpStream>>, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(inner: TlsStream<WireStream<TcpStream>>, connection: Arc<Connection>) -> Self {
         Self {
             inner,
-            connection,
             received: 0,
+            frames: connection.weighs_frames().then(FrameMeter::default),
+            connection,
             stalled: false,
         }
     }
@@ -129,15 +133,20 @@ impl AsyncRead for MonitoredStream {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
-        let readable = buf.filled().len() > before;
+        let came = buf.filled().get(before..).unwrap_or_default();
         let in_all = self.inner.get_ref().0.received();
-        if !readable && in_all == self.received {
+        if came.is_empty() && in_all == self.received {
             return read;
         }
         self.received = in_all;
-        if let Err(full) = self.connection.received(readable, in_all) {
-            self.connection.end(EndReason::Share(full));
-            return Poll::Ready(Err(io::Error::other("the connection holds too much")));
+        let frames = self.frames.as_mut().map_or(0, |frames| frames.weigh(came));
+        match self.connection.received(!came.is_empty(), in_all, frames) {
+            Ok(true) => {}
+            Ok(false) => self.frames = None,
+            Err(full) => {
+                self.connection.end(EndReason::Share(full));
+                return Poll::Ready(Err(io::Error::other("the connection holds too much")));
+            }
         }
         read
     }

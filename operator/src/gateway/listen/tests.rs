@@ -1,5 +1,6 @@
 //! The port against clients that behave, and clients that do not.
 
+mod frames;
 mod heads;
 mod unauthenticated;
 

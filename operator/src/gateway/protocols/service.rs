@@ -67,11 +67,16 @@ impl RequestHandler for ProtocolService {
         let (slot, refused) = match listener.capacity.admit(&peer, &request) {
             AdmissionOutcome::Admitted(slot) => (slot, None),
             AdmissionOutcome::Refused(slot, problem) => (slot, Some(problem)),
-            AdmissionOutcome::Dropped(full) => {
-                if let Some(connection) = connection {
-                    connection.end(EndReason::Share(full));
-                }
-                return GuardedResponse::unguarded(StatusCode::SERVICE_UNAVAILABLE.into_response());
+            AdmissionOutcome::Dropped(full, problem) => {
+                let response = match connection {
+                    // Others of its requests may hold more.
+                    Some(connection) if !connection.is_http1() => {
+                        connection.end(EndReason::Share(full));
+                        StatusCode::SERVICE_UNAVAILABLE.into_response()
+                    }
+                    Some(_) | None => last_answer((protocol.write_problem)(problem, &id), &id),
+                };
+                return GuardedResponse::unguarded(response);
             }
         };
         let head_alone = request.method() == Method::HEAD;
@@ -106,10 +111,8 @@ impl RequestHandler for ProtocolService {
         let mut response = answer.unwrap_or_else(|problem| (protocol.write_problem)(problem, &id));
         let requests = &gateway.metrics.requests;
         requests.answered(called, code, response.status().as_u16(), arrival.at.elapsed());
+        tell_id(&mut response, &id);
         let headers = response.headers_mut();
-        if let Ok(value) = HeaderValue::try_from(id.to_string()) {
-            headers.insert(REQUEST_ID, value);
-        }
         // Nothing of a secret is for a cache on the way.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(allowed) = allowed {
@@ -124,6 +127,20 @@ impl RequestHandler for ProtocolService {
             guard: Some(ResponseGuard::new(slot)),
         }
     }
+}
+
+fn tell_id(response: &mut Response<Body>, id: &RequestId) {
+    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+}
+
+/// An answer with which a connection of HTTP/1.1 ends (RFC 9112 section 9.6).
+fn last_answer(mut response: Response<Body>, id: &RequestId) -> Response<Body> {
+    tell_id(&mut response, id);
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }
 
 /// What a request is answered that goes nowhere, and the methods that its path has.

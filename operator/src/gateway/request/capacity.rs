@@ -11,6 +11,7 @@ use std::sync::Arc;
 use axum::http::Request;
 use parking_lot::Mutex;
 
+use super::head::head_bytes;
 use super::refusals::{LimitScope, LimitedResource, RefusalMetrics, RefusalReason};
 use super::share::{Share, ShareExhausted, Shares};
 use super::tenant::{NamespaceKey, PrincipalKey};
@@ -132,8 +133,8 @@ pub(in crate::gateway) enum AdmissionOutcome {
     Admitted(Arc<Slot>),
     /// It is answered with this.
     Refused(Arc<Slot>, Problem),
-    /// There is no room for an answer either.
-    Dropped(ShareExhausted),
+    /// There is no room for what it holds: its connection ends, with this answer where that can be.
+    Dropped(ShareExhausted, Problem),
 }
 
 impl Capacity {
@@ -233,12 +234,8 @@ impl Capacity {
         let memory = match memory.take_within(self.admission.memory_limit(address), address, bytes) {
             Ok(memory) => memory,
             Err(full) => {
-                self.refusals.refused(
-                    LimitedResource::Request,
-                    LimitScope::from_address(full),
-                    RefusalReason::Share,
-                );
-                return AdmissionOutcome::Dropped(full);
+                let problem = self.full(LimitedResource::Request, LimitScope::from_address(full));
+                return AdmissionOutcome::Dropped(full, problem);
             }
         };
         let all = (self.unauthenticated.all(), self.unauthenticated.in_use());
@@ -386,18 +383,6 @@ const fn whose_words(whose: LimitScope) -> &'static str {
         LimitScope::Nodes => "of nodes",
         LimitScope::Everybody => "in all",
     }
-}
-
-fn head_bytes<B>(request: &Request<B>) -> u64 {
-    let headers = request.headers().iter();
-    let headers: usize = headers
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
-    let path = request
-        .uri()
-        .path_and_query()
-        .map_or(0, |path| path.as_str().len());
-    u64::try_from(headers.saturating_add(path)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

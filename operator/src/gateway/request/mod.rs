@@ -16,6 +16,7 @@
 //! | [`tenant`] | a caller as accounts know it |
 //! | [`address`] | which part of what unauthenticated clients share one address may have |
 //! | [`capacity`] | everything that there is room for, and what a request holds of it |
+//! | [`head`] | how much memory the head of a request holds |
 //! | [`failures`] | how often an address may fail to say who it is |
 //! | [`refusals`] | what was refused, counted |
 
@@ -26,6 +27,7 @@ mod capacity;
 mod context;
 mod failures;
 pub(in crate::gateway) mod find;
+mod head;
 pub(in crate::gateway) mod limit;
 pub(in crate::gateway) mod product;
 pub(in crate::gateway) mod record;
@@ -43,6 +45,7 @@ pub(in crate::gateway) use self::capacity::{AdmissionOutcome, Capacity, Slot};
 pub(in crate::gateway) use self::context::{Arrival, OperationContext, RequestContext};
 pub(in crate::gateway) use self::failures::AuthFailures;
 pub(in crate::gateway) use self::find::{NamespaceRef, SecretPath};
+pub(in crate::gateway) use self::head::head_bytes;
 pub(in crate::gateway) use self::limit::{Cost, Limited};
 pub(crate) use self::refusals::RefusalMetrics;
 pub(in crate::gateway) use self::refusals::{LimitScope, LimitedResource, RefusalReason};

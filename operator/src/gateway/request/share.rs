@@ -150,6 +150,14 @@ impl<K: Eq + Hash + Clone> Share<K> {
         self.amount = self.amount.saturating_add(more);
         Ok(())
     }
+
+    /// Takes so much beside it, for the same holder.
+    ///
+    /// # Errors
+    /// [`ShareExhausted`], and nothing is taken.
+    pub(in crate::gateway) fn beside(&self, amount: u64) -> Result<Self, ShareExhausted> {
+        self.shares.take_within(self.each, self.holder.clone(), amount)
+    }
 }
 
 impl<K: Eq + Hash + Clone> Drop for Share<K> {
@@ -167,6 +175,8 @@ mod tests {
         let shares = Shares::new(3, 5);
         let mut one = shares.take("a", 2).unwrap();
         assert_eq!(shares.take("a", 2).unwrap_err(), ShareExhausted::Each);
+        assert_eq!(one.beside(2).unwrap_err(), ShareExhausted::Each);
+        drop(one.beside(1).unwrap());
         one.grow(1).unwrap();
         assert_eq!(one.grow(1), Err(ShareExhausted::Each));
         let other = shares.take("b", 2).unwrap();

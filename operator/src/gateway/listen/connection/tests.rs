@@ -19,7 +19,7 @@ fn an_address_has_as_many_strangers_as_its_share_holds() {
     let held: Vec<ConnectionShare> = (0..share / UNAUTHENTICATED_CONNECTION_BYTES)
         .map(|_| ConnectionShare::take(&admission, ADDRESS).unwrap())
         .collect();
-    assert_eq!(held.len(), 68);
+    assert_eq!(held.len(), 102);
     assert_eq!(
         ConnectionShare::take(&admission, ADDRESS).err(),
         Some(ShareExhausted::Each)
@@ -42,17 +42,17 @@ fn a_connection_knows_what_it_waits_for() {
     };
     let first = connection(true);
     // Half a record of TLS is no head yet.
-    first.received(false, 100).unwrap();
+    first.received(false, 100, 0).unwrap();
     assert_eq!(under_way(&first), (None, vec![], 0));
-    first.received(true, 200).unwrap();
+    first.received(true, 200, 0).unwrap();
     let (began, ..) = under_way(&first);
     assert!(began.is_some());
     // Its time goes on from its first byte.
-    first.received(true, 300).unwrap();
+    first.received(true, 300, 0).unwrap();
     assert_eq!(under_way(&first), (began, vec![], 0));
     let request = first.request();
     // What comes now is its body.
-    first.received(true, 400).unwrap();
+    first.received(true, 400, 0).unwrap();
     assert_eq!(under_way(&first), (None, vec![], 1));
     let (one, two) = (request.piece(), request.piece());
     assert_eq!(under_way(&first), (None, vec![one, two], 1));
@@ -61,30 +61,86 @@ fn a_connection_knows_what_it_waits_for() {
     request.taken(two);
     drop(request);
     assert_eq!(under_way(&first), (None, vec![], 0));
-    first.received(true, 500).unwrap();
+    first.received(true, 500, 0).unwrap();
     assert!(under_way(&first).0.is_some(), "the next request");
     // With HTTP/2 a frame is no head of a request.
     let second = connection(false);
-    second.received(true, 200).unwrap();
+    second.received(true, 200, 0).unwrap();
     assert_eq!(under_way(&second), (None, vec![], 0));
+}
+
+/// A connection at the expense of [`ADDRESS`].
+fn stranger(admission: &Admission, http1: bool) -> Arc<Connection> {
+    let deposit = ConnectionShare::take(admission, ADDRESS).unwrap();
+    Connection::new(admission, deposit, ADDRESS, http1)
 }
 
 #[test]
 fn a_stranger_who_sends_much_counts_for_more_until_who_it_is_is_proven() {
     let admission = admission();
-    let deposit = ConnectionShare::take(&admission, ADDRESS).unwrap();
-    let connection = Connection::new(&admission, deposit, ADDRESS, false);
+    let connection = stranger(&admission, false);
     // Also bytes that TLS has not handed on count.
-    connection.received(false, LITTLE_TRAFFIC_BYTES).unwrap();
+    connection.received(false, LITTLE_TRAFFIC_BYTES, 0).unwrap();
     assert_eq!(admission.memory().in_use(), 48 << 10);
-    for in_all in [LITTLE_TRAFFIC_BYTES + 1, 1 << 20] {
-        connection.received(true, in_all).unwrap();
-        assert_eq!(admission.memory().in_use(), 192 << 10);
+    for (in_all, kept) in [
+        (LITTLE_TRAFFIC_BYTES + 1, 192 << 10),
+        (72 << 10, 192 << 10),
+        (80 << 10, (48 + 160) << 10),
+        (1 << 20, (48 << 10) + (2 << 20)),
+    ] {
+        assert_eq!(connection.received(true, in_all, 0), Ok(true));
+        assert_eq!(admission.memory().in_use(), kept, "{in_all}");
     }
+    let full = connection.received(true, 2 << 20, 0);
+    assert_eq!(full, Err(ShareExhausted::Each), "it is five percent of all");
     let Ok(()) = connection.prove(|| Ok::<_, std::convert::Infallible>(Box::new(()) as Box<dyn Any + Send>));
     assert_eq!(admission.memory().in_use(), 0);
-    connection.received(true, 2 << 20).unwrap();
+    assert_eq!(connection.received(true, 8 << 20, 1 << 30), Ok(false));
     assert_eq!(admission.memory().in_use(), 0);
+}
+
+#[test]
+fn what_frames_of_a_stranger_leave_behind_counts_however_few_bytes_they_have() {
+    let admission = admission();
+    let connection = stranger(&admission, false);
+    connection.received(true, 1_000, LITTLE_FRAME_BYTES).unwrap();
+    assert_eq!(admission.memory().in_use(), 48 << 10, "a first request");
+    connection.received(true, 2_000, 96 << 10).unwrap();
+    assert_eq!(admission.memory().in_use(), (48 + 96) << 10);
+    // They are among what a connection counts for that has sent more, until they are more than that.
+    connection.received(true, 10_000, 0).unwrap();
+    assert_eq!(admission.memory().in_use(), (48 + 144) << 10);
+    connection.received(true, 10_000, 96 << 10).unwrap();
+    assert!(admission.memory().in_use() > (48 + 2 * 96) << 10);
+    let first = admission.memory().in_use();
+    // With HTTP/1.1 nothing is read before somebody wants it.
+    let other = stranger(&admission, true);
+    other.received(true, LITTLE_TRAFFIC_BYTES, 0).unwrap();
+    assert_eq!(admission.memory().in_use() - first, 32 << 10);
+    other.received(true, 8 << 20, 0).unwrap();
+    assert_eq!(admission.memory().in_use() - first, 96 << 10);
+}
+
+#[test]
+fn a_head_counts_before_the_task_of_its_request_has_a_turn() {
+    let admission = admission();
+    let connection = stranger(&admission, false);
+    let head = connection.head(100 << 10).unwrap();
+    assert_eq!(admission.memory().in_use(), 132 << 10);
+    assert_eq!(connection.head(4 << 20).unwrap_err(), ShareExhausted::Each);
+    drop(head);
+    assert_eq!(admission.memory().in_use(), 32 << 10);
+    let Ok(()) = connection.prove(|| Ok::<_, std::convert::Infallible>(Box::new(()) as Box<dyn Any + Send>));
+    assert!(connection.head(4 << 20).unwrap().is_none());
+}
+
+#[test]
+fn callers_who_need_not_say_who_they_are_may_go_on() {
+    let admission = Admission::for_api_servers();
+    let connection = stranger(&admission, false);
+    assert!(!connection.weighs_frames());
+    connection.received(true, 1 << 40, 0).unwrap();
+    assert_eq!(admission.memory().in_use(), 192 << 10);
 }
 
 #[test]
@@ -96,6 +152,7 @@ fn each_kind_of_waiting_has_its_own_end() {
         http1: true,
         busy: 0,
         quiet: start,
+        spent: false,
         head: None,
         piece: None,
         stalled: None,
@@ -103,6 +160,12 @@ fn each_kind_of_waiting_has_its_own_end() {
     let after = |facts: &Facts, seconds: u64| judge(facts, &timeouts, start + Duration::from_secs(seconds));
     assert_eq!(after(&quiet, 9), Verdict::Until(start + Duration::from_secs(10)));
     assert_eq!(after(&quiet, 10), Verdict::End(EndReason::Silent));
+    // Another connection takes the place of one that has sent much, between its requests.
+    let spent = Facts { spent: true, ..quiet };
+    let full = EndReason::Share(ShareExhausted::Each);
+    assert_eq!(after(&spent, 0), Verdict::End(full));
+    let asked = Facts { busy: 1, ..spent };
+    assert_eq!(after(&asked, 29), Verdict::Until(start + Duration::from_secs(34)));
     let proven = Facts {
         unauthenticated: false,
         ..quiet

@@ -281,6 +281,25 @@ async fn there_is_a_stream_to_nodes_only_where_there_are_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_proven_who_it_is_may_send_as_much_as_it_likes() {
+    let port = Port::open().await;
+    let (mut sender, _connection) = port.second(1, 1 << 16).await;
+    // Twice what its address has room for while nobody has.
+    for _ in 0..40 {
+        let large = Request::post("https://localhost/v1/namespaces/shop/secrets:batchGet")
+            .header("content-type", "application/json")
+            .body(Body::from(vec![b' '; limits::MAX_BODY_BYTES]))
+            .unwrap();
+        sender.ready().await.unwrap();
+        let answer = within(sender.send_request(authenticated("shop/app", large))).await;
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), 400, "nothing but spaces is no JSON");
+        answer.into_body().collect().await.unwrap();
+    }
+    port.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_has_proven_who_it_is_is_no_stranger_any_more() {
     let port = Port::open().await;
     let (mut sender, _connection) = port.second(1, 1 << 16).await;
@@ -297,5 +316,32 @@ async fn who_has_proven_who_it_is_is_no_stranger_any_more() {
     .await;
     let app = Caller::named(Identity::from_username("system:serviceaccount:shop:app"));
     assert_eq!(port.world.gateway.shared().capacity.connections_of(&app), 1);
+    port.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_room_is_told_so_and_its_connection_ends() {
+    let port = Port::open().await;
+    let stream = port.connect_from(7, b"http/1.1").await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    // Nearly all that the address may have: a head has room, and its request has none.
+    let (memory, address) = (port.world.admission.memory(), [127, 0, 0, 7].into());
+    let limit = port.world.admission.memory_limit(address);
+    let rest = limit - memory.in_use_of(&address) - (2 << 10);
+    let held = memory.take_within(limit, address, rest).unwrap();
+    let answer = sender.send_request(request()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.headers()["connection"], "close");
+    assert!(answer.headers().contains_key("x-request-id") && answer.headers().contains_key("retry-after"));
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(problem["code"], "Overloaded");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("of your address"), "{detail}");
+    within(connection).await.unwrap().unwrap();
+    drop(held);
     port.close().await;
 }

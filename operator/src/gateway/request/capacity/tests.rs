@@ -34,7 +34,7 @@ fn a_caller_uses_up_its_own_share_and_nobody_elses() {
     let arrive = |peer: &Peer| match room.admit(peer, &request) {
         AdmissionOutcome::Admitted(slot) => Ok(slot),
         AdmissionOutcome::Refused(_, problem) => Err(problem.detail().to_owned()),
-        AdmissionOutcome::Dropped(full) => panic!("{full:?}"),
+        AdmissionOutcome::Dropped(full, _) => panic!("{full:?}"),
     };
     // Unproven callers of one address.
     let mut held: Vec<_> = (0..limits::MAX_UNAUTHENTICATED_REQUESTS * 5 / 100)
