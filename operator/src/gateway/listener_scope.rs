@@ -139,3 +139,44 @@ impl ListenerScopes {
         self.iter().map(|listener| count(&listener.capacity)).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+    use strongroom_rules::policy::Identity;
+
+    use super::*;
+    use crate::gateway::authenticate::Caller;
+    use crate::gateway::listen::Peer;
+    use crate::gateway::request::AdmissionOutcome;
+
+    #[test]
+    fn a_sum_is_of_the_shared_listener_and_of_all_others() {
+        let dedicated = ["aigw=127.0.0.1:0,products=aigw", "pg=127.0.0.1:0,products=pg"];
+        let dedicated = dedicated.map(|gateway| gateway.parse().unwrap()).to_vec();
+        let dedicated = DedicatedGateways::new(dedicated).unwrap();
+        let (addresses, refusals) = (AddressShares::default(), RefusalMetrics::default());
+        let listeners = ListenerScopes::new(Rates::DEFAULT, &dedicated, &addresses, &refusals);
+        assert_eq!(listeners.sum(Capacity::watches_in_use), 0);
+        let caller = Caller::named(Identity::from_username("system:serviceaccount:shop:app"));
+        let peer = Peer {
+            address: "10.0.0.1:1".parse().unwrap(),
+            proven: true,
+        };
+        let mut held = Vec::new();
+        // One at the first, two at the second, three at the third.
+        for (number, listener) in listeners.iter().enumerate() {
+            for _ in 0..=number {
+                let AdmissionOutcome::Admitted(slot) = listener.capacity.admit(&peer, &Request::new(()))
+                else {
+                    panic!("no room")
+                };
+                listener.capacity.watch(&slot, &caller).unwrap();
+                held.push(slot);
+            }
+        }
+        assert_eq!(listeners.sum(Capacity::watches_in_use), 6);
+        drop(held);
+        assert_eq!(listeners.sum(Capacity::watches_in_use), 0);
+    }
+}

@@ -20,6 +20,11 @@ use crate::kube::in_words;
 /// How long it is kept which namespace a ServiceAccount is of. That does not change.
 const HOME_TTL: Duration = Duration::from_secs(60 * 60);
 
+/// Whether what was said so long ago still counts.
+fn counts(age: Duration, _home: &Uid) -> bool {
+    age < HOME_TTL
+}
+
 /// The namespaces of managers.
 pub(super) struct ManagerHomes {
     client: Client,
@@ -43,7 +48,7 @@ impl ManagerHomes {
 
     /// Forgets what does not count any more.
     pub(super) fn forget(&self) {
-        self.seen.forget(|age, _| age < HOME_TTL);
+        self.seen.forget(counts);
     }
 
     /// Whether the caller is what the products take it for. Whoever manages none always is.
@@ -91,8 +96,29 @@ impl ManagerHomes {
         })?;
         let home = found.and_then(|namespace| namespace.metadata.uid).map(Uid::new);
         if let (Some(uid), Some(home)) = (&caller.account_uid, &home) {
-            self.seen.put(uid.clone(), home.clone(), |age, _| age < HOME_TTL);
+            self.seen.put(uid.clone(), home.clone(), counts);
         }
         Ok(home)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_testing::api_server::ApiServer;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_count_any_more_is_forgotten() {
+        let homes = ManagerHomes::new(ApiServer::default().client());
+        let put = |account: &str| homes.seen.put(account.to_owned(), Uid::new("uid-system"), counts);
+        // However old it is.
+        let is_kept = |account: &str| homes.seen.get(account, Duration::MAX).is_some();
+        put("old");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        put("young");
+        tokio::time::advance(HOME_TTL - Duration::from_secs(1)).await;
+        homes.forget();
+        assert_eq!((is_kept("old"), is_kept("young")), (false, true));
     }
 }

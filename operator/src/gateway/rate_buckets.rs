@@ -201,6 +201,8 @@ fn left(rate: u32, now: u64, full: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_testing::wait::until;
+
     use super::*;
 
     fn buckets(rate: u32) -> RateBuckets<String> {
@@ -265,5 +267,22 @@ mod tests {
         }
         assert!(bucket.check().is_ok());
         assert!(bucket.states.full_at(&NotKeyed::NonKey).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_bucket_is_there_until_it_is_full_again() {
+        // Each fills within a microsecond.
+        let buckets = buckets(1_000_000);
+        for key in ["one", "two", "three"] {
+            assert!(buckets.check_key(&key.to_owned()).is_ok());
+        }
+        assert_eq!(buckets.limiter.len(), 3);
+        assert!(!buckets.limiter.is_empty());
+        until("full buckets to go", || {
+            buckets.retain_recent();
+            buckets.limiter.is_empty()
+        })
+        .await;
+        assert_eq!(buckets.limiter.len(), 0);
     }
 }

@@ -64,3 +64,36 @@ impl ReviewCapacity {
         self.refusals.review();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use strongroom_process::MetricRegistry;
+
+    use super::*;
+    use crate::gateway::problem::Code;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_failed_too_often_is_refused_and_each_refusal_counts() {
+        let mut registry = MetricRegistry::default();
+        let refusals = RefusalMetrics::register(&mut registry);
+        let failures = Arc::<AuthFailures>::default();
+        let capacity = ReviewCapacity::new(1, Arc::clone(&failures), refusals);
+        let address = "10.0.0.1".parse().unwrap();
+        assert!(capacity.admit(address).await.unwrap().is_some());
+        capacity.count_review();
+        while failures.record_failure(address) {}
+        for _ in 0..2 {
+            let refused = capacity.admit(address).await.unwrap_err();
+            assert_eq!(refused.code(), Code::TooManyRequests);
+        }
+        capacity.refused(RefusalReason::NoToken);
+        let text = registry.text().unwrap();
+        for line in [
+            r#"gateway_refused_total{listener="shared",what="review",who="address",why="failures"} 2"#,
+            r#"gateway_refused_total{listener="shared",what="review",who="address",why="no_token"} 1"#,
+            "gateway_tokenreviews_total 1",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}: {text}");
+        }
+    }
+}

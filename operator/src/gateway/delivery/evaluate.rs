@@ -225,3 +225,58 @@ pub(super) fn from_problem(problem: &Problem) -> Evaluation {
         | Code::TooLarge => Evaluation::Undecided(refused(Refusal::Unavailable, Ended::Unspecified)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use strongroom_model::id::RequestId;
+    use strongroom_model::name::Stage;
+
+    use super::*;
+    use crate::gateway::listener_scope::ListenerScope;
+    use crate::gateway::request::{
+        AddressShares, Arrival, NamespaceRef, SecretPath, TokenOrigin, authenticate,
+    };
+    use crate::gateway::tests::{World, token};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_the_listener_of_a_stream_does_not_serve_reaches_no_volume() {
+        let world = World::new(0);
+        world.allow("read", "app", "secrets:GetSecretValue", "*");
+        let gateway = &*world.gateway;
+        let settings = "aigw=127.0.0.1:0,products=aigw".parse().unwrap();
+        let refusals = &gateway.metrics.refusals;
+        let dedicated = ListenerScope::dedicated(&settings, &AddressShares::default(), refusals);
+        let namespace = NamespaceRef::resolve(gateway, "shop".to_owned()).await.unwrap();
+        let subscribed = SubscribedSecret {
+            path: SecretPath::new(namespace, "db-main".to_owned()),
+            which: FollowedVersion::Stage(Stage::Current),
+            shown: None,
+            at_start: None,
+        };
+        let evaluated_at = async |listener: &Arc<ListenerScope>| {
+            let origin = TokenOrigin::Node {
+                address: "10.1.2.3".parse().unwrap(),
+                node: "n-1",
+            };
+            let arrival = Arrival {
+                id: RequestId::generate().unwrap(),
+                at: Instant::now(),
+            };
+            let token = token("shop/app/app-1@n-1");
+            let request = authenticate::by_token(gateway, listener, origin, &token, arrival).await;
+            evaluate(gateway, &request.unwrap(), &subscribed)
+        };
+        let shared = evaluated_at(gateway.shared()).await;
+        assert!(matches!(shared, Evaluation::Readable(_)), "{shared:?}");
+        let Evaluation::Refused(refused) = evaluated_at(&Arc::new(dedicated)).await else {
+            panic!("the policies alone decide")
+        };
+        assert_eq!(
+            (refused.code, refused.ended, refused.record),
+            (Refusal::Policy, Ended::Revoked, Code::HostingRefused)
+        );
+    }
+}

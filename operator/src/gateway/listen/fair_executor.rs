@@ -101,13 +101,18 @@ impl ExecutorState {
     }
 }
 
+/// Whether a runner that has polled for so long goes on before the other tasks of the runtime.
+fn has_time(polled: Duration) -> bool {
+    polled < BATCH_TIME
+}
+
 /// Polls what is ready, one after the other.
 async fn run(shared: Arc<ExecutorState>) {
     loop {
         let begin = Instant::now();
         let mut before = begin;
         // A task that is polled without budget does nothing.
-        while before.duration_since(begin) < BATCH_TIME && has_budget_remaining() {
+        while has_time(before.duration_since(begin)) && has_budget_remaining() {
             let (next, more) = {
                 let mut queue = shared.queue.lock();
                 (queue.next(), !queue.order.is_empty())
@@ -229,7 +234,9 @@ impl<T> Queue<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::future::poll_fn;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::task::Poll;
 
     use tokio::sync::oneshot;
 
@@ -364,6 +371,31 @@ mod tests {
     }
 
     #[test]
+    fn so_many_addresses_are_remembered_and_with_one_more_they_are_looked_through() {
+        let mut queue = Queue::default();
+        // The processor is never idle.
+        queue.arrives(C, 0);
+        queue.next().unwrap();
+        let most = u32::try_from(MAX_IDLE_ADDRESSES).unwrap();
+        let mut polled = |number: u32| {
+            queue.arrives(IpAddr::V4(number.into()), number);
+            assert_eq!(runs(&mut queue, MILLISECOND), Some(number));
+            queue.lines.len()
+        };
+        for number in 1..most {
+            assert_eq!(polled(number), usize::try_from(number).unwrap() + 1);
+        }
+        assert_eq!(polled(most), 1, "only what is being polled stays");
+    }
+
+    #[test]
+    fn a_runner_goes_on_until_its_time_is_over() {
+        assert!(has_time(Duration::ZERO));
+        assert!(has_time(BATCH_TIME - Duration::from_nanos(1)));
+        assert!(!has_time(BATCH_TIME));
+    }
+
+    #[test]
     fn once_nobody_waits_all_are_equal_and_few_queues_stay() {
         let mut queue = Queue::default();
         queue.arrives(A, 0);
@@ -412,6 +444,32 @@ mod tests {
             let waited = told.await.unwrap() - begin;
             assert!(waited < 50, "{waited} polls of others came first");
         }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_ready_again_at_once_leaves_the_runtime_to_others() {
+        let executor = FairExecutor::start();
+        let (polls, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (tell, mut told) = oneshot::channel();
+        let (seen, is_over, begin) = (Arc::clone(&polls), Arc::clone(&over), Instant::now());
+        let mut tell = Some(tell);
+        executor.for_address(A).spawn(poll_fn(move |context| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            let is_over = is_over.load(Ordering::SeqCst);
+            // It ends by itself where nobody else has a turn.
+            if !is_over && begin.elapsed() < Duration::from_secs(10) {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let _ = tell.take().map(|tell| tell.send(is_over));
+            Poll::Ready(())
+        }));
+        while polls.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(told.try_recv().is_err(), "it goes on");
+        over.store(true, Ordering::SeqCst);
+        assert!(told.await.unwrap());
     }
 
     #[tokio::test]

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 const MAX_FAILURES: u32 = 50;
 /// After so long one more is forgiven.
 const FORGIVE_INTERVAL: Duration = Duration::from_millis(20);
+/// Addresses whose reviews are remembered before those that have none under way are forgotten.
+const KEPT_ADDRESSES: usize = 1_024;
 
 /// What is known of each address.
 #[derive(Debug, Default)]
@@ -55,7 +57,7 @@ impl AuthFailures {
     ) -> Option<OwnedSemaphorePermit> {
         let room = {
             let mut reviews = self.reviews.lock();
-            if reviews.len() >= 1_024 {
+            if reviews.len() >= KEPT_ADDRESSES {
                 reviews.retain(|_, room| room.strong_count() > 0);
             }
             reviews.get(&address).and_then(Weak::upgrade).unwrap_or_else(|| {
@@ -109,5 +111,21 @@ mod tests {
         assert!(failures.review(other, 2).now_or_never().is_some());
         drop(held);
         assert!(failures.review(one, 2).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn an_address_with_reviews_under_way_is_remembered_and_others_make_room() {
+        let failures = AuthFailures::default();
+        let busy = "10.0.0.1".parse().unwrap();
+        let held = failures.review(busy, 1).await;
+        assert!(held.is_some());
+        let addresses = (1..KEPT_ADDRESSES).map(|number| IpAddr::V4(u32::try_from(number).unwrap().into()));
+        for address in addresses {
+            assert!(failures.review(address, 1).await.is_some());
+        }
+        assert_eq!(failures.reviews.lock().len(), KEPT_ADDRESSES);
+        assert!(failures.review("10.0.0.2".parse().unwrap(), 1).await.is_some());
+        assert_eq!(failures.reviews.lock().len(), 2, "the busy one, and the newest");
+        assert!(failures.review(busy, 1).now_or_never().is_none());
     }
 }

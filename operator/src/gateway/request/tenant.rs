@@ -88,6 +88,7 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
     use super::*;
 
@@ -117,5 +118,21 @@ mod tests {
         assert!(one.is_some() && one != pay);
         let [one, two, other, ..] = callers.each_ref().map(PrincipalKey::new);
         assert!(one == two && one != other);
+    }
+
+    #[test]
+    fn keys_that_differ_have_hashes_that_differ() {
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        let one = caller("system:serviceaccount:shop:a", "one");
+        let (same, other) = (
+            caller("system:serviceaccount:shop:a", "two"),
+            caller("system:serviceaccount:pay:a", "three"),
+        );
+        let namespace = |caller| hasher.hash_one(NamespaceKey::new(caller).unwrap());
+        assert_eq!(namespace(&one), namespace(&same));
+        assert_ne!(namespace(&one), namespace(&other));
+        let principal = |caller| hasher.hash_one(PrincipalKey::new(caller));
+        assert_eq!(principal(&one), principal(&same));
+        assert_ne!(principal(&one), principal(&other));
     }
 }

@@ -171,6 +171,66 @@ async fn readers_may_use_the_key_and_others_are_told_what_is_missing() {
 }
 
 #[tokio::test]
+async fn whoever_is_of_another_namespace_is_told_which_key_their_own_policy_lacks() {
+    let world = World::new(0);
+    world.namespace("reports");
+    let key = world.key("pay");
+    world.under(world.secret("shop", "card", "s3cr3t"), key);
+    world.of_secrets(true, "secrets", "Allow", "secrets:*");
+    world.of_secrets(true, "keys", "Allow", "keys:*");
+    world.of_identities(true, "reports", "reads", "secrets:*", "shop:secret/*");
+    let read = async || world.get("reports/app", "/card/value").await;
+    let told = read().await;
+    assert_eq!(told.code(), (403, "PolicyDenied".to_owned()));
+    let missing = told.json()["missingPolicies"][0].as_str().unwrap().to_owned();
+    let Ok(strongroom_crds::Manifest::SecretPolicy(wanted)) = strongroom_crds::parse_manifest(&missing)
+    else {
+        panic!("{missing}");
+    };
+    let spec = serde_json::to_value(&wanted.spec).unwrap();
+    assert_eq!(
+        spec["statements"][0]["resources"],
+        json!(["shop:key/pay"]),
+        "{missing}"
+    );
+    world.policy(true, "reports", "missing", spec);
+    assert_eq!(read().await.status, 200);
+}
+
+#[tokio::test]
+async fn of_a_move_the_key_is_told_whose_use_is_missing() {
+    let world = World::new(0);
+    world.namespace("reports");
+    let key = world.key("pay");
+    world.key("other");
+    world.under(world.secret("shop", "card", "s3cr3t"), key);
+    world.allow("sees", "owner", "secrets:DescribeSecret", "*");
+    world.of_secrets(true, "secrets", "Allow", "secrets:*");
+    world.of_secrets(true, "keys", "Allow", "keys:*");
+    world.of_identities(true, "reports", "moves", "secrets:*", "shop:secret/*");
+    let explain = async || {
+        let path = "/card/access?principal=reports/app&action=UpdateSecret&encryptionKey=other";
+        let told = world.get("shop/owner", path).await.json();
+        let policy = told["missingPolicies"][0].as_str().unwrap_or_default().to_owned();
+        (told["allowed"].as_bool().unwrap(), policy)
+    };
+    // It comes under one key, and leaves another.
+    let (allowed, told) = explain().await;
+    assert!(
+        !allowed && told.contains("keys:GenerateDataKey") && told.contains("shop:key/other"),
+        "{told}"
+    );
+    world.of_identities(true, "reports", "comes", "keys:GenerateDataKey", "shop:key/other");
+    let (allowed, told) = explain().await;
+    assert!(
+        !allowed && told.contains("keys:Decrypt") && told.contains("shop:key/pay"),
+        "{told}"
+    );
+    world.of_identities(true, "reports", "leaves", "keys:Decrypt", "shop:key/pay");
+    assert_eq!(explain().await, (true, String::new()));
+}
+
+#[tokio::test]
 async fn disabling_the_key_stops_reads_and_enabling_brings_the_same_answer_back() {
     let world = World::new(0);
     let key = world.key("pay");

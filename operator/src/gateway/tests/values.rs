@@ -1,6 +1,7 @@
 //! Values: by version, by stage, in a batch, and not at all.
 
 use super::*;
+use crate::gateway::request::{NamespaceRef, SecretPath, find};
 
 #[tokio::test]
 async fn a_recipient_alone_can_read_what_is_sealed_for_it() {
@@ -235,4 +236,23 @@ async fn answers_that_nobody_takes_are_no_more_than_the_callers_bytes() {
     assert_eq!(world.get("shop/other", "/db-1/value").await.status, 200);
     drop(held.pop());
     assert_eq!(ask().await.response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_value_is_at_hand_once_a_caller_has_read_it() {
+    let world = World::new(0);
+    world.allow("p", "app", "secrets:*", "db-main");
+    let gateway = &*world.gateway;
+    let namespace = NamespaceRef::resolve(gateway, "shop".to_owned()).await.unwrap();
+    let at_hand = |name: &str| {
+        let path = SecretPath::new(namespace.clone(), name.to_owned());
+        find::is_value_cached(gateway, &path)
+    };
+    assert_eq!(world.get("shop/app", "/db-main").await.status, 200);
+    assert!(!at_hand("db-main"), "its metadata alone was read");
+    assert_eq!(world.get("shop/app", "/db-main/value").await.status, 200);
+    assert!(at_hand("db-main"));
+    for other in ["nothing", "no secret's name"] {
+        assert!(!at_hand(other), "{other}");
+    }
 }

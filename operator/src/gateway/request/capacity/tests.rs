@@ -181,7 +181,7 @@ fn addresses_that_take_what_they_can_leave_something_for_one_that_comes_then() {
     let request = Request::new(());
     let arrive = |address: &str| match room.admit(&peer(address), &request) {
         AdmissionOutcome::Admitted(slot) => Some(slot),
-        AdmissionOutcome::Refused(..) | AdmissionOutcome::Dropped(_) => None,
+        AdmissionOutcome::Refused(..) | AdmissionOutcome::Dropped(..) => None,
     };
     let mut held = Vec::new();
     for number in 1..=24 {
@@ -198,4 +198,22 @@ fn addresses_that_take_what_they_can_leave_something_for_one_that_comes_then() {
     }
     let newcomers = held.len();
     assert!(arrive("10.0.3.1:1").is_some(), "{newcomers} are there");
+}
+
+#[test]
+fn streams_count_from_when_they_are_taken_until_they_end() {
+    let room = room();
+    let in_use = || (room.nodes_in_use(), room.watches_in_use());
+    assert_eq!(in_use(), (0, 0));
+    let slots = [(); 5].map(|()| Slot::new(SlotState::Nothing));
+    let (nodes, watches) = slots.split_at(2);
+    for (slot, node) in nodes.iter().zip(["n-1", "n-2"]) {
+        room.prove_node(slot, None, node).unwrap();
+    }
+    for slot in watches {
+        room.watch(slot, &account("shop", "a")).unwrap();
+    }
+    assert_eq!(in_use(), (2, 3));
+    drop(slots);
+    assert_eq!(in_use(), (0, 0));
 }

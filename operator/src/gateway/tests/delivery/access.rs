@@ -2,7 +2,7 @@
 
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{Ended, OnRevoke, Refusal, Subscribe};
-use strongroom_store::vault::{DisableKey, EnableKey};
+use strongroom_store::vault::{BindObject, DisableKey, EnableKey, ObjectRef};
 use tonic::Code as Grpc;
 
 use super::node::{NODE, Node, OTHER_POD, POD, WIPE, connect, hello, hello_with, requested, subscribe};
@@ -44,6 +44,39 @@ async fn a_volume_that_may_not_is_told_which_policy_is_missing_and_not_whether_t
     node.subscribe("vol", POD, &["db-main", "nothing"]).await;
     let denied = node.denied().await;
     assert_eq!((denied.code, denied.secret), (Refusal::NotFound.into(), Some(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_may_know_of_the_secret_is_told_what_it_lacks_and_which_object_declares_it() {
+    let world = World::new(0);
+    let card = world.secret("shop", "card", "c4rd");
+    world.under(card, world.key("main"));
+    let bind = BindObject {
+        secret: card,
+        object: Some(ObjectRef {
+            uid: "uid-the-card".parse().unwrap(),
+            name: "the-card".to_owned(),
+        }),
+    };
+    world.gateway.store.run(bind, meta()).unwrap();
+    world.allow("read", "app", "secrets:GetSecretValue", "card");
+    let mut node = Node::attach(&world).await;
+    // Who may not know of it is not told that it lies under a key.
+    node.subscribe("vol", POD, &["card"]).await;
+    let denied = node.denied().await;
+    assert!(denied.message.contains("that the pod may read"), "{denied:?}");
+    assert!(denied.missing_policies.is_empty(), "{denied:?}");
+    world.allow("sees", "app", "secrets:DescribeSecret", "card");
+    node.subscribe("vol", POD, &["card"]).await;
+    let denied = node.denied().await;
+    assert_eq!(denied.code, i32::from(Refusal::Policy));
+    let says = "`spec.readers: [app]` on ManagedSecret the-card";
+    assert!(denied.message.contains(says), "{}", denied.message);
+    assert!(
+        denied.missing_policies[0].contains("keys:Decrypt"),
+        "{:?}",
+        denied.missing_policies
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -142,3 +142,19 @@ async fn a_move_without_room_in_the_paid_quota_leaves_the_object_as_it_was() {
     assert_eq!(kept["spec"].get("encryptionKey"), None);
     assert_eq!(world.stored("pg!free").key, KeyRef::Default);
 }
+
+#[tokio::test]
+async fn whoever_asks_for_a_move_is_shown_no_more_of_the_secret_than_before() {
+    let world = World::with_product(facts());
+    // Of a paid secret it counts, of a free one it does not.
+    let statement = json!({"effect": "Allow", "principals": [{"serviceAccount": "stranger"}],
+        "actions": ["secrets:DescribeSecret"]});
+    world.shop_policy("sees", json!({"secrets": ["pg!*"], "statements": [statement]}));
+    for (name, told) in [
+        ("pg!paid", says(403, "ProductManaged")),
+        ("pg!free", says(404, "SecretNotFound")),
+    ] {
+        let moved = world.move_to("shop/stranger", name, json!("pay")).await;
+        assert_eq!(moved, told, "{name}");
+    }
+}
