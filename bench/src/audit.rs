@@ -19,9 +19,9 @@ use crate::row::Row;
 use crate::store::{EACH, ROUNDS, WRITERS, make, now, together};
 use crate::{Outcome, fresh};
 
-/// Reads on record.
+/// Audited reads.
 const READS: usize = 100_000;
-/// Rounds of puts on record, of [`EACH`] by each writer.
+/// Rounds of audited puts, of [`EACH`] by each writer.
 const PUT_ROUNDS: usize = 4;
 
 /// Who asks, with all that is known of a pod which reads over HTTPS.

@@ -43,7 +43,7 @@ pub(crate) const ATTACKING: usize = 1;
 
 /// Large objects of the attacker.
 const LARGE_OBJECTS: usize = 40;
-/// A secret that he may not read.
+/// A secret that they may not read.
 const VICTIM: &str = "/v1/namespaces/bench/secrets/secret-0/value";
 /// The rows, one for each attack, in their order, and the control.
 pub(crate) const ROWS: [&str; 16] = [

@@ -1,4 +1,4 @@
-//! Rows of writes over HTTPS: PutSecretValue of 1 KiB, each authenticated, decided, durable and on record
+//! Rows of writes over HTTPS: PutSecretValue of 1 KiB, each authenticated, decided, durable and audited
 //! before it is answered; by one writer, and by 64 at once, beside the store's own puts on the same disk.
 //!
 //! The controllers follow: each put is also a change of a status at the API server, in the same process and

@@ -1,5 +1,5 @@
-//! Rows of the API: GetSecretValue over HTTPS, each read authenticated, decided and on record, against the
-//! same server's health; and the memory that this takes.
+//! Rows of the API: GetSecretValue over HTTPS, each read authenticated, decided and audited, against the same
+//! server's health; and the memory that this takes.
 
 use std::path::Path;
 use std::sync::Arc;

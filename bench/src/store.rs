@@ -248,7 +248,7 @@ pub(crate) fn together(store: &Store, secrets: &[SecretId], round: usize, each: 
     })
 }
 
-/// Reads of a value of 1 KiB, each on record before it is answered; and the cryptography of one alone.
+/// Reads of a value of 1 KiB, each audited before it is answered; and the cryptography of one alone.
 pub(crate) fn read(dir: &Path) -> Outcome<Vec<Row>> {
     const READS: usize = 2000;
     let keep = fresh(dir, "get")?;

@@ -1,4 +1,4 @@
-//! The vocabulary of conditions: which there are, and one reason for each cause. Nothing else may invent one.
+//! The vocabulary of conditions: which there are, and one reason for each cause. No other code may add one.
 //!
 //! `Ready`, `Reconciling` and `Stalled` mean what kstatus defines
 //! (<https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>), so that
@@ -65,7 +65,7 @@ vocabulary! {
     Rotated,
     /// Whether the keys were made by the generators that the spec has now. There (False) while some were not.
     GeneratorCurrent,
-    /// Whether what stands sealed in the object is sealed for the cluster's newest key. There for sealed
+    /// Whether the sealed values in the object are sealed for the cluster's newest key. There for sealed
     /// sources.
     SealCurrent,
     /// Of a secret, whether all volumes show the version that they follow; there while it is in volumes. Of a
@@ -162,26 +162,26 @@ reasons! {
     TemplateInvalid => Person,
     /// `spec.secret` cannot be written as it stands: a missing key, or one the type requires.
     NativeSecretInvalid => Person,
-    /// The schedule, its time zone or its window means nothing.
+    /// The schedule, its time zone or its window is not valid.
     ScheduleInvalid => Person,
     /// A statement of the policy cannot be compiled; what was in force before stays in force.
     PolicyInvalid => Person,
-    /// With the policy its namespace would have more in force than it may.
+    /// With this policy, the namespace would have more statements in force than it may.
     PolicyTooLarge => Person,
-    /// The objects of the namespace take more memory than one namespace has, or this one is too large:
-    /// nothing is done for it.
+    /// The objects of the namespace use up its share of memory, or this object is too large: it is not
+    /// reconciled.
     NamespaceObjectsTooLarge => Person,
     /// The value or the native Secret is over its size limit.
     ValueTooLarge => Person,
-    /// `strongroom.dev/…` annotation with a value that means nothing here.
+    /// The value of a `strongroom.dev/…` annotation is not valid.
     AnnotationInvalid => Person,
 
-    /// What stands sealed in the object is for another cluster, namespace, secret or key, or is no sealed
+    /// A sealed value in the object is for another cluster, namespace, secret or key, or is not a sealed
     /// text.
     SealInvalid => Person,
-    /// Everything is sealed for the newest key.
+    /// All values are sealed for the newest key.
     SealCurrent => Fine,
-    /// Something is sealed for an older key, which still opens it.
+    /// A value is sealed for an older key, which still opens it.
     SealOld => Fine,
     /// All volumes show the version that they follow, or the product's audit sink has its records.
     Delivered => Fine,
@@ -213,7 +213,7 @@ reasons! {
     ImportRefused => Person,
     /// A native Secret of this name exists, and we did not make it.
     TargetNotOwned => Person,
-    /// The native Secret is one that Strongroom itself lives on, such as the credentials for its backups.
+    /// The native Secret is one that Strongroom itself depends on, such as the credentials for its backups.
     TargetReserved => Person,
     /// The native Secret is being deleted, and waits for a finalizer.
     NativeSecretTerminating => Retry,
@@ -244,7 +244,7 @@ reasons! {
     JitterTooLong => Person,
     /// The text of `strongroom.dev/rotate-now` was used before, so nothing is rotated.
     RotateNowRepeated => Person,
-    /// A generator was edited after its key was made; nothing is made anew by that.
+    /// A generator was edited after its key was made; an edit alone does not make a new value.
     GeneratorChanged => Fine,
     /// The schedule names ManagedSecrets that cannot rotate now; the status says which.
     SecretsNotReady => Retry,
@@ -264,7 +264,7 @@ reasons! {
     // Products and their default secrets.
     /// There is no SecretProduct of the code that the name in the store begins with.
     ProductUnknown => Person,
-    /// Whoever wrote the object is no manager of the product, and has not the verb `manage` on it.
+    /// The author of the object is not a manager of the product and does not have the verb `manage` on it.
     NotManager => Person,
     /// No attestation says who wrote the object, so that nothing is made for a product.
     NotAttested => Person,
@@ -278,7 +278,7 @@ reasons! {
     QuotaExceeded => Person,
     /// The product may own more secrets.
     QuotaAvailable => Fine,
-    /// The object is older than the product: a name that was there before is not the product's.
+    /// The object is older than the product: a name that existed before does not belong to the product.
     ProductNewer => Person,
     /// The SecretProduct has other managers than the one that made the secrets, or a manager's namespace was
     /// made again: nothing of its secrets is changed until somebody adopts it.
@@ -293,10 +293,10 @@ reasons! {
     GatewayMissing => Person,
     /// The chart has no audit sink of the name in `spec.paid.auditSink` that is the product's.
     SinkMissing => Person,
-    /// The product's audit sink does not take records: they wait until its `maxLag` is over.
+    /// The product's audit sink receives no records: they wait for at most its `maxLag`.
     SinkLagging => Retry,
-    /// Audit records went by the product's sink, which did not take them in time. They are in the audit log,
-    /// and with the next records that the sink takes, one says which those were.
+    /// The product's audit sink misses audit records that it did not receive in time. They are in the audit
+    /// log, and with the next records that the sink receives, one says which it misses.
     RecordsLost => Retry,
     /// The code `strongroom` belongs to Strongroom itself.
     CodeReserved => Person,
@@ -304,7 +304,8 @@ reasons! {
     // Life and death.
     /// A secret of this name is in its recovery window: restore or purge it.
     InRecoveryWindow => Person,
-    /// The store holds a secret of this name whose object is gone, and it does not become this one's unasked.
+    /// The store holds a secret of this name whose object is gone; this object does not adopt it unless it is
+    /// asked to.
     NameTaken => Person,
     /// The store does not know the secret of `status.secretId`.
     StoreLost => Person,
@@ -325,7 +326,7 @@ reasons! {
     StoreUnavailable => Retry,
     /// The disk under the store is full.
     StoreFull => Person,
-    /// The namespace has as much of the store as it may have: no new secret, and no larger value.
+    /// The namespace has used up its share of the store: no new secret, and no larger value.
     NamespaceFull => Person,
     /// The record of the secret in the store is damaged: restore a backup.
     StoreDamaged => Person,
@@ -395,8 +396,9 @@ pub fn merge(before: &[Condition], wanted: Vec<Condition>) -> Vec<Condition> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
 
     fn at(second: i64) -> Time {
         Time(Timestamp::from_second(second).expect("in range"))

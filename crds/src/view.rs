@@ -94,7 +94,8 @@ views! {
     }
 }
 
-/// What the API goes by of a ManagedSecret: who may read it, and how its values arrive and are delivered.
+/// The part of a ManagedSecret that the API uses: who may read it, and how its values arrive and are
+/// delivered.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SecretAccess {

@@ -1,5 +1,5 @@
-//! The promise: who asked is on record. The API server's own word for it is joined with what came of it by
-//! the object and what it declares; what came past the webhook says so, whoever was refused just before; and
+//! The promise: who asked is audited. The API server's own word for it is joined with what came of it by the
+//! object and what it declares; what came past the webhook says so, whoever was refused just before; and
 //! nobody is held up by any of it.
 
 #![allow(

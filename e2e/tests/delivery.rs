@@ -136,7 +136,7 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
             (f.file_in(pod, "/secret/password") == "MARKER-5").then_some(())
         });
     }
-    // What the node served alone is on record.
+    // What the node served alone is audited.
     let (_, audit, _) = f.jane(&["audit", "--secret", "db", "--output", "json"], "");
     assert!(audit.contains("while offline") && audit.contains(&new), "{audit}");
     // No value is on the node but in the volumes' memory.

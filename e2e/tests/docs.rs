@@ -107,7 +107,7 @@ fn commands(text: &str) -> Vec<(String, String)> {
 
 /// What differs from one run to the next is made the same: version ids, times, ages, and the width of
 /// columns.
-fn steady(text: &str) -> String {
+fn without_what_varies(text: &str) -> String {
     [
         (r"v-[a-z0-9]{16}", "v-…"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>"),
@@ -126,16 +126,18 @@ fn steady(text: &str) -> String {
 
 /// Whether a command printed what is shown.
 fn prints(shown: &str, printed: &str) -> bool {
-    let lines = steady(shown).lines().fold(String::new(), |pattern, line| {
-        pattern
-            + &if line == "…" {
-                "(?:.*\n)*".to_owned()
-            } else {
-                regex::escape(line).replace('…', ".*") + "\n"
-            }
-    });
+    let lines = without_what_varies(shown)
+        .lines()
+        .fold(String::new(), |pattern, line| {
+            pattern
+                + &if line == "…" {
+                    "(?:.*\n)*".to_owned()
+                } else {
+                    regex::escape(line).replace('…', ".*") + "\n"
+                }
+        });
     // The last line may be without its end.
-    let printed = steady(printed.trim_end());
+    let printed = without_what_varies(printed.trim_end());
     let printed = if printed.is_empty() {
         printed
     } else {

@@ -1,5 +1,5 @@
-//! The promise: a tenant who does everything at once that an attacker can think of uses up his own share, and
-//! nobody else's.
+//! The promise: a tenant who does everything at once that an attacker can think of uses up their own share,
+//! and nobody else's.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,15 +31,15 @@ const ATTACK: Duration = Duration::from_secs(60);
 const DEADLINE: Duration = Duration::from_secs(30);
 /// An absence is looked at for half a minute before it counts as one.
 const ABSENCE: Duration = Duration::from_secs(30);
-/// Between two of his requests, and two of his objects, of each kind and pod: some six hundred requests and a
-/// hundred objects a second.
+/// Between two of their requests, and two of their objects, of each kind and pod: some six hundred requests
+/// and a hundred objects a second.
 const PAUSE: Duration = Duration::from_millis(20);
 /// More than enough to fill the process if each were kept as it is.
 const LARGE_OBJECTS: usize = 140;
 /// The chart's limit, in KiB.
 const MEMORY: u64 = 512 << 10;
 
-/// The tenant who is attacked: what he does, and how long that took at most.
+/// The tenant who is attacked: what they do, and how long that took at most.
 struct Tenant<'a> {
     f: &'a Fixture,
     runtime: &'a Runtime,
@@ -162,7 +162,14 @@ fn one_tenants_worst_is_nobody_elses() {
         f.wait_ready(name, "False", "AwaitingValue");
     }
     let server = Server::new(port, &f.authority(), &f.app_token());
-    f.kubectl(&["-n", "shop", "wait", "--for=condition=Ready", "secretpolicy/all", "--timeout=60s"]);
+    f.kubectl(&[
+        "-n",
+        "shop",
+        "wait",
+        "--for=condition=Ready",
+        "secretpolicy/all",
+        "--timeout=60s",
+    ]);
     let runtime = runtime();
     let mut tenant = Tenant {
         f: &f,
@@ -174,8 +181,8 @@ fn one_tenants_worst_is_nobody_elses() {
 
     let attackers = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
-        // The machine is one for all: what is left of it is his. What he takes of the service is not bounded
-        // by that.
+        // All share one machine, and the attacker may use what is left of it. That does not bound what they
+        // take of the service.
         .on_thread_start(|| {
             rustix::process::nice(19).unwrap();
         })

@@ -310,7 +310,7 @@ fn tokens_of_others(f: &Fixture) {
     for name in ["beside", "far", "spoofs"] {
         f.kubectl(&["-n", "shop", "delete", "pod", name, "--timeout=60s"]);
     }
-    // Each of the gateway's refusals is on record.
+    // Each of the gateway's refusals is audited.
     let list = [
         "audit",
         "--all-namespaces",

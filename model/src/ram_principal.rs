@@ -20,7 +20,7 @@ const SUBJECT_BYTES: usize = 128;
 /// What every principal begins with.
 const PREFIX: &str = "acs:ram::";
 
-/// Somebody as RAM names him.
+/// Somebody as RAM names them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RamPrincipal {
     account: Box<str>,

@@ -1,4 +1,4 @@
-//! The bounds of a recovery window, in which what was deleted can be had back.
+//! The bounds of a recovery window, in which a deleted secret can be restored.
 
 use std::ops::RangeInclusive;
 

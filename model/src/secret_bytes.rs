@@ -1,6 +1,6 @@
 //! Bytes that must not be seen: wiped when dropped, redacted when printed.
 //!
-//! Must not be cloned, compared in a way that tells where two values differ, or serialized.
+//! Must not be cloned, serialized, or compared in a way that shows where two values differ.
 
 use std::fmt;
 

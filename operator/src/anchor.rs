@@ -179,11 +179,11 @@ impl AnchorConfigMap {
 
     /// For strict mode: called by the store's writer thread, which waits.
     pub(crate) fn strict(&self) -> StrictAnchor {
-        let (keeper, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        let (writer, runtime) = (self.clone(), tokio::runtime::Handle::current());
         Box::new(move |anchor| {
             let again = async {
-                match keeper.write(anchor).await {
-                    Err(AnchorError::Conflict) => keeper.write(anchor).await,
+                match writer.write(anchor).await {
+                    Err(AnchorError::Conflict) => writer.write(anchor).await,
                     other => other,
                 }
             };

@@ -1,4 +1,5 @@
-//! What objects say of secrets whose names they claim: several may claim one name, and each says its own.
+//! What objects declare about secrets, by the name that they claim. Several objects may claim one name, each
+//! with its own declaration.
 
 use std::collections::btree_map::Values;
 use std::collections::{BTreeMap, HashMap};

@@ -1,4 +1,4 @@
-//! For how long the wall clock can be trusted: nothing is destroyed for its age on the word of a clock that
+//! For how long the wall clock has been reliable. Nothing is destroyed because of its age after the clock
 //! jumped. Pure.
 
 use std::time::Duration;

@@ -164,8 +164,8 @@ impl ClusterKeys {
 
     /// One look; answers how long to wait for the next.
     async fn round(self, own: OwnSecret, store: String) -> Duration {
-        let looking = tokio::task::spawn_blocking(move || self.look(&own, &store, Timestamp::now()));
-        let looked = looking.await.map_err(|error| error.to_string());
+        let refreshing = tokio::task::spawn_blocking(move || self.refresh(&own, &store, Timestamp::now()));
+        let looked = refreshing.await.map_err(|error| error.to_string());
         match looked.and_then(|looked| looked.map_err(|error| error.to_string())) {
             Ok(()) => CHECK_INTERVAL,
             Err(error) => {
@@ -175,7 +175,7 @@ impl ClusterKeys {
         }
     }
 
-    fn look(&self, own: &OwnSecret, store: &str, now: Timestamp) -> Result<(), OwnSecretError> {
+    fn refresh(&self, own: &OwnSecret, store: &str, now: Timestamp) -> Result<(), OwnSecretError> {
         let rekeyed = own.rekeyed();
         let (parts, changed) = own.advance(now, |parts| advance(parts, now, rekeyed))?;
         if !changed && self.primary().is_some() {
@@ -284,19 +284,19 @@ mod tests {
         );
         let keys = ClusterKeys::default();
         assert_eq!(keys.open("x", &LOCATION), Err(UnsealError::NotLoaded));
-        keys.look(&own, "s-1", now()).unwrap();
+        keys.refresh(&own, "s-1", now()).unwrap();
         let first = keys.primary().unwrap();
         let sealed = keys.seal(b"s3cr3t", &LOCATION).unwrap();
-        keys.look(&own, "s-1", now() + SignedDuration::from_hours(89 * 24))
+        keys.refresh(&own, "s-1", now() + SignedDuration::from_hours(89 * 24))
             .unwrap();
         assert_eq!(keys.primary().unwrap(), first);
-        keys.look(&own, "s-1", now() + SignedDuration::from_hours(91 * 24))
+        keys.refresh(&own, "s-1", now() + SignedDuration::from_hours(91 * 24))
             .unwrap();
         assert_ne!(keys.primary().unwrap().id, first.id);
         assert_eq!(*keys.open(&sealed, &LOCATION).unwrap(), b"s3cr3t");
         // As after a restart.
         let keys = ClusterKeys::default();
-        keys.look(&own, "s-1", now() + SignedDuration::from_hours(92 * 24))
+        keys.refresh(&own, "s-1", now() + SignedDuration::from_hours(92 * 24))
             .unwrap();
         assert_eq!(*keys.open(&sealed, &LOCATION).unwrap(), b"s3cr3t");
         let elsewhere = SealedValueLocation {

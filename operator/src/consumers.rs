@@ -2,8 +2,8 @@
 //! the API by what they read last (`readers`), and pods with a native Secret by their specs and start times
 //! (`pods`).
 //!
-//! The gateway and the watch of pods tell; `status.consumers` and ListSecretConsumers ask. It is the ground
-//! for retiring an old version: what is in doubt counts for the older one. Nothing of it is kept beyond the
+//! The gateway and the watch of pods tell; `status.consumers` and ListSecretConsumers ask. Whether an old
+//! version can be retired depends on it: in doubt, the older version counts. Nothing of it is kept beyond the
 //! process, so that all is complete only some time after its start. Must not hold a value.
 
 pub(crate) mod pods;

@@ -1,5 +1,5 @@
-//! On which terms volumes of pods have a secret (`spec.delivery`): told by the watch that sees the objects,
-//! asked by the stream to nodes.
+//! How a secret is delivered to volumes of pods (`spec.delivery`): the watch of ManagedSecrets writes it, and
+//! the stream to nodes reads it.
 
 use std::sync::Arc;
 use std::time::Duration;

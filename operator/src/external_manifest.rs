@@ -1,4 +1,4 @@
-//! ManagedSecrets that are made here rather than by people: their values arrive over the API. Pure.
+//! Builds the ManagedSecrets that this process creates itself: their values arrive over the API. Pure.
 
 use std::collections::BTreeMap;
 

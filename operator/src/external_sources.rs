@@ -1,6 +1,6 @@
 //! Which ManagedSecrets take their values over the API, which of those may make a default secret, and which
-//! EncryptionKeys require secrets to lie under them: told by the watches that see them, asked by the requests
-//! that bring values. And the way back: what a request changed is looked at at once.
+//! EncryptionKeys a secret must use: the watches write it, and requests that bring values read it. It also
+//! works the other way: an object that a request changed is reconciled at once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,6 +1,5 @@
-//! Large objects that are worked on: each namespace has so many bytes of them at once, and all have together.
-//! An object is held as its text, parsed and copied while it is worked on, so that it takes about five times
-//! its bytes.
+//! Limits how many bytes of large objects are processed at once, by namespace and for all together. An object
+//! is held as its text, parsed and copied while it is worked on, so that it takes about five times its bytes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};

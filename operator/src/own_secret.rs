@@ -74,8 +74,8 @@ impl OwnSecret {
         Timestamp::from_millisecond(rekeyed.as_millis()).ok()
     }
 
-    /// What it holds after `next` has seen what it held, and whether that is new. Nothing is written where
-    /// `next` answers with none. Waits for the medium.
+    /// The content after `next` was applied to it, and whether that is new. Nothing is written if `next`
+    /// returns none. Waits for the disk.
     ///
     /// # Errors
     /// Those of `next`, and [`OwnSecretError`].

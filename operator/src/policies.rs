@@ -452,12 +452,12 @@ impl Policies {
 
     /// What of a policy has to be kept, because it is in force and is not kept yet.
     pub(crate) fn to_keep(&self, uid: &str) -> Option<EnforcedPolicy> {
-        self.keeping(|keeping| keeping.wanted(uid))
+        self.keeping(|keeping| keeping.to_keep(uid))
     }
 
     /// The store has it by now.
-    pub(crate) fn kept(&self, policy: &EnforcedPolicy) {
-        self.keeping(|keeping| keeping.kept(policy));
+    pub(crate) fn mark_kept(&self, policy: &EnforcedPolicy) {
+        self.keeping(|keeping| keeping.mark_kept(policy));
         let there = self
             .outcome(policy.namespace.as_str(), &policy.name)
             .is_some_and(|outcome| outcome.seen.uid == policy.uid.as_str());

@@ -1,5 +1,5 @@
-//! What labels of a secret in the store say to all who read them: those of its object, by which people find
-//! it, and of ours what must be known when the object is gone.
+//! Labels of a secret in the store: those of its object, by which people find it, and ours, which hold what
+//! must be known once the object is gone.
 
 use std::collections::BTreeMap;
 
@@ -96,8 +96,8 @@ pub(crate) fn deletion(labels: &BTreeMap<String, String>) -> Deletion {
     }
 }
 
-/// What follows the deletion of a secret with these labels, which the namespace may keep nothing of. What is
-/// retained is kept.
+/// What follows the deletion of a secret with these labels, in a namespace without recovery windows. A
+/// retained secret is kept.
 pub(crate) fn recovery(labels: &BTreeMap<String, String>, namespace_keeps_nothing: bool) -> Recovery {
     match deletion(labels) {
         Deletion::Window(_) if namespace_keeps_nothing => Recovery::Nothing,

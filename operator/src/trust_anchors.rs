@@ -1,4 +1,4 @@
-//! The authorities that somebody is to be signed by.
+//! CA certificates that a peer's certificate has to be signed by.
 
 use std::io;
 

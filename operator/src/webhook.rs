@@ -72,12 +72,12 @@ strongroom_process::metrics! {
     /// What is counted.
     #[derive(Clone)]
     pub(crate) struct WebhookMetrics {
-        /// Pods that the webhook was asked about, by what came of it: `changed`, `unchanged` or `refused`.
+        /// Pods that the webhook was asked about, by the outcome: `changed`, `unchanged` or `refused`.
         pods: Family<OutcomeLabel, Counter> = "webhook_pods",
-        /// Changes of objects that the webhook was asked about, by what came of it: `handed` to the process
-        /// with the store, `refused` there, `unreachable`, or `nothing` to hand over.
+        /// Changes of objects that the webhook was asked about, by the outcome: `handed` to the process with
+        /// the store, `refused` there, `unreachable`, or `nothing` to hand over.
         attestations: Family<OutcomeLabel, Counter> = "webhook_attestations",
-        /// Time until such a question was answered, by what it was `about`: `pod` or `object`.
+        /// Time until a request to the webhook was answered, by what it was `about`: `pod` or `object`.
         seconds: Family<AboutLabel, DurationHistogram> = "webhook_review_seconds",
         /// When the certificate by which the webhook serves ends, seconds since the epoch; 0 while there is
         /// none.

@@ -147,8 +147,8 @@ impl FileMode {
     }
 }
 
-/// Whether somebody may have meant this mode: the owner reads, nobody writes or runs what he may not read,
-/// and nobody may more than who stands before him.
+/// Whether somebody may have meant this mode: the owner reads, nobody writes or runs what they may not read,
+/// and nobody may do more than those named before them.
 const fn is_sensible(mode: u32) -> bool {
     let (owner, group, others) = (mode >> 6 & 7, mode >> 3 & 7, mode & 7);
     let reads = owner & 4 != 0 && (group == 0 || group & 4 != 0) && (others == 0 || others & 4 != 0);
@@ -189,8 +189,9 @@ impl TryFrom<String> for FileMode {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn legal_paths_are_kept() {

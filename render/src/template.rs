@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 
 pub use self::error::{Problem, RenderError, TemplateError};
 use self::filters::FilterError;
-pub use self::guard::Forbidden;
+pub use self::guard::ForbiddenSyntax;
 pub use self::scope::Scope;
 use crate::mismatch::{Detail, Mismatch};
 
@@ -194,7 +194,7 @@ fn render_one(
     let template = environment
         .template_from_named_str("template", text)
         .map_err(|error| (error.line(), cause(&error)))?;
-    let mut output = Bounded {
+    let mut output = BoundedOutput {
         bytes: Zeroizing::new(Vec::with_capacity(text.len().min(room))),
         room,
         full: false,
@@ -251,13 +251,13 @@ fn cause(error: &Error) -> String {
 }
 
 /// Takes bytes while there is room.
-struct Bounded {
+struct BoundedOutput {
     bytes: Zeroizing<Vec<u8>>,
     room: usize,
     full: bool,
 }
 
-impl io::Write for Bounded {
+impl io::Write for BoundedOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.bytes.len().saturating_add(bytes.len()) > self.room {
             self.full = true;

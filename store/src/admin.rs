@@ -44,7 +44,7 @@ pub enum AdminRequest {
         /// Also where the process itself starts with it.
         force: bool,
     },
-    /// Records of the audit after a place; from the beginning where there is none, which is on record.
+    /// Records of the audit after a place; from the beginning where there is none, which is audited.
     Audit {
         /// Where the last answer ended.
         after: Option<AuditPosition>,

@@ -179,8 +179,9 @@ impl fmt::Debug for Value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn keys(pairs: &[(&str, &[u8])]) -> BTreeMap<DataKeyName, SecretBytes> {
         pairs

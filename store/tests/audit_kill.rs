@@ -1,5 +1,5 @@
-//! A process that reads and writes is killed at random instants: every read that it answered is on record,
-//! the chains verify as the kill left them, and the next start says where records may be missing.
+//! A process that reads and writes is killed at random instants: every read that it answered is audited, the
+//! chains verify as the kill left them, and the next start says where records may be missing.
 //!
 //! `STRONGROOM_KILL_ROUNDS` sets the number of kills, 6 if unset.
 

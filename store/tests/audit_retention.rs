@@ -75,7 +75,7 @@ impl Scene {
         read(&self.store, self.secret)
     }
 
-    /// Reads, and the place of the read chain on record now and then.
+    /// Reads, and now and then a record of the place of the read chain.
     fn reads(&self, count: usize) {
         for number in 1..=count {
             self.read().unwrap();
@@ -163,7 +163,7 @@ fn the_oldest_go_where_the_log_is_larger_and_the_rest_verifies() {
     assert!(on_disk(&scene.dir) < MIB + MIB / 4, "{}", on_disk(&scene.dir));
     let (change, read) = scene.first();
     assert!(change > 5 && read > 1_000, "{change} {read}");
-    // Each cut is on record itself.
+    // Each cut is audited itself.
     let told = scene.store.mutations_after(0, usize::MAX).unwrap();
     let mut cuts = told
         .iter()
@@ -414,7 +414,7 @@ fn what_is_too_old_goes_but_not_on_the_word_of_a_clock_that_jumped() {
         0
     );
     assert_eq!(scene.first(), (1, 1));
-    // The segment in use is closed, and its end gets on record with the next change.
+    // The segment in use is closed, and its end is recorded with the next change.
     let put_at = |hours, id: &str| {
         let put = PutValue {
             secret: scene.secret,

@@ -1,5 +1,5 @@
 //! Writers at the same time: what they leave is what some order of them one after the other leaves, and that
-//! order is on record.
+//! order is audited.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Who wrote what an object declares: joined by the object and what it declares, on record, and known to the
+//! Who wrote what an object declares: joined by the object and what it declares, audited, and known to the
 //! next process. What nobody attested says so.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
@@ -69,7 +69,7 @@ fn withdraw_awaited(f: &Fixture, uid: &str, digest: Option<u8>, awaited: bool) -
     f.store.run(withdraw, meta()).unwrap()
 }
 
-/// What is on record of declarations: action, detail and requester.
+/// What is audited of declarations: action, detail and requester.
 fn told(f: &Fixture) -> Vec<(Action, String, Option<Requester>)> {
     let entries = f.store.mutations_after(0, 100).unwrap().into_iter();
     entries

@@ -1,5 +1,5 @@
 //! The file system of the store runs full, below the engine and below a whole store: a clear refusal, nothing
-//! lost, reads go on and stay on record by the room laid out before, it opens on the full disk, and goes on
+//! lost, reads go on and stay audited by the room laid out before, it opens on the full disk, and goes on
 //! once there is room.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 

@@ -1,4 +1,4 @@
-//! What depends on an encryption key, what declares it, and that each of its uses is on record.
+//! What depends on an encryption key, what declares it, and that each of its uses is audited.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;

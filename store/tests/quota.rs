@@ -159,7 +159,7 @@ fn a_loop_of_making_and_deleting_ends_at_the_quota_and_hinders_nobody_else() {
         scene.create(scene.pay, &format!("db-{number}"), size).unwrap();
     }
 
-    // The end of the windows frees all of it at once; so does an administrator, of what he has seen.
+    // The end of the windows frees all of it at once; so does an administrator, of what they have seen.
     let (deleted, next) = scene.store.deleted(scene.shop, None, 1_000).unwrap();
     assert_eq!((deleted.len(), next), (16, None));
     let bytes: u64 = deleted.iter().map(|secret| secret.bytes).sum();

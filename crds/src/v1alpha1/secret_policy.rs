@@ -138,7 +138,7 @@ pub enum PolicyPrincipal {
     /// `/`.
     #[schemars(schema_with = "account_pattern")]
     ServiceAccount(String),
-    /// A user as the API server knows him. `*` stands for any characters.
+    /// A user as the API server knows them. `*` stands for any characters.
     #[schemars(schema_with = "subject_pattern")]
     User(String),
     /// A group as the API server knows it. `*` stands for any characters.

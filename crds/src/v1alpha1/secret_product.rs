@@ -60,8 +60,8 @@ pub struct SecretProductSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub display_name: Option<String>,
-    /// Page that says how the product's secrets are made and changed. Whoever is refused because the product
-    /// manages the secret is told of it.
+    /// Page that says how the product's secrets are made and changed. A refusal because the product manages
+    /// the secret shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 9, max = 512), regex(pattern = "^https://[!-~]+$"))]
     pub docs: Option<String>,

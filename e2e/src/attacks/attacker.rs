@@ -1,4 +1,4 @@
-//! Somebody with the rights of `edit` in a namespace of his own, and pods there, who does his worst.
+//! Somebody with the rights of `edit` in a namespace of their own, and pods there, who does their worst.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use super::objects::{self, NAMESPACE};
 use super::strangers::{Stranger, strangers};
 use super::target::Target;
 
-/// His ServiceAccount.
+/// Their ServiceAccount.
 const ACCOUNT: &str = "account";
-/// His pods, each with an address that nobody else has.
+/// Their pods, each with an address that nobody else has.
 const PODS: [Ipv4Addr; 4] = [
     Ipv4Addr::new(127, 66, 0, 1),
     Ipv4Addr::new(127, 66, 0, 2),
@@ -33,19 +33,19 @@ const MAX_ATTEMPTS: usize = 1_000_000;
 /// What is held at the same time by each pod, and for how long.
 const HELD_REQUESTS: usize = 2_048;
 const HOLD_TIME: Duration = Duration::from_millis(500);
-/// Who writes his objects.
+/// Who writes their objects.
 const MANAGER: &str = "attacker";
 
-/// What he does, for as long as he is let.
+/// What they do, for as long as nobody stops them.
 #[derive(Clone, Copy, Debug)]
 pub enum Attack {
-    /// By requests, from each of his pods.
+    /// By requests, from each of their pods.
     Traffic(Traffic),
     /// By custom resources.
     Objects(Objects),
 }
 
-/// What his pods send to the API.
+/// What their pods send to the API.
 #[derive(Clone, Copy, Debug)]
 pub enum Traffic {
     /// What needs no token.
@@ -64,7 +64,7 @@ pub enum Traffic {
     Watches,
 }
 
-/// What he declares.
+/// What they declare.
 #[derive(Clone, Copy, Debug)]
 pub enum Objects {
     /// The largest policy, rewritten ten times a second.
@@ -109,7 +109,7 @@ pub struct Attacker {
     client: Client,
     target: Target,
     token: String,
-    /// The path of a secret that he may not read.
+    /// The path of a secret that they may not read.
     victim: String,
     /// Between two requests, and between two objects.
     pause: Duration,
@@ -126,8 +126,8 @@ impl std::fmt::Debug for Attacker {
 }
 
 impl Attacker {
-    /// Makes his namespace, his account, and a secret that it may read. `victim` is the path of one that it
-    /// may not.
+    /// Makes the namespace, the account, and a secret that the account may read. `victim` is the path of one
+    /// that it may not.
     ///
     /// # Errors
     /// Those of the API server.
@@ -163,8 +163,8 @@ impl Attacker {
         Ok(it)
     }
 
-    /// Waits so long between two requests of a pod, and between two objects: by itself he takes what a
-    /// processor gives.
+    /// Waits so long between two requests of a pod, and between two objects. Without it the attacker takes a
+    /// whole processor.
     #[must_use]
     pub fn with_pause(self, pause: Duration) -> Self {
         Self { pause, ..self }
@@ -318,7 +318,7 @@ impl Attacker {
     }
 }
 
-/// Where the secret is that he may read.
+/// Where the secret is that they may read.
 fn own_path() -> String {
     format!("/v1/namespaces/{NAMESPACE}/secrets/{}", objects::OWN)
 }

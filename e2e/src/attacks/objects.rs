@@ -1,10 +1,10 @@
-//! Custom resources of an attacker who may write them in a namespace of his own, as JSON.
+//! Custom resources of an attacker who may write them in a namespace of their own, as JSON.
 
 use serde_json::{Map, Value, json};
 
 /// The attacker's namespace.
 pub(super) const NAMESPACE: &str = "evil";
-/// A secret that he may read.
+/// A secret that they may read.
 pub(super) const OWN: &str = "own";
 /// What is made and deleted again and again.
 pub(super) const ROOM: &str = "room";

@@ -124,7 +124,7 @@ fn with_object(f: &Fixture, row: &Value, run: impl FnOnce()) {
     }
 }
 
-/// Both ways: whoever has just what a row asks is let through, and without any one of it he is not.
+/// Both ways: whoever has just what a row asks is let through, and without any one of it they are not.
 #[test]
 fn each_row_takes_what_it_asks_and_no_less() {
     let f = cluster();

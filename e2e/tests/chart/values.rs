@@ -305,7 +305,7 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         wide(&plain),
         "the rights on Secrets are no longer the whole cluster's"
     );
-    // The people's front, its API and its rights come and go with one switch.
+    // The extension API server, its API and its rights come and go with one switch.
     let alone = render(&["people.enabled=false"]).unwrap();
     for (kind, with) in [
         ("APIService", 1),

@@ -1,5 +1,5 @@
 //! The disk of a process under load runs full: writes are refused by a code of their own, reads go on and
-//! stay on record by the room laid out before, then they are refused too; and all goes on, without a restart,
+//! stay audited by the room laid out before, then they are refused too; and all goes on, without a restart,
 //! once there is room.
 
 use http::{Method, StatusCode};

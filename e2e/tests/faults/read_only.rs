@@ -27,8 +27,8 @@ fn a_file_system_that_turns_read_only_stops_everything_and_loses_nothing() {
     volume.fails();
     let answered = clients.end(&runtime);
 
-    // It runs, and says why it does nothing: of writes, since one failed, and of reads, since none can be put
-    // on record.
+    // It runs, and says why it does nothing: of writes, since one failed, and of reads, since none can be
+    // recorded.
     for (method, path, body) in [
         (Method::PUT, "s0/versions/later", Some(value("later"))),
         (Method::GET, "s0/value", None),

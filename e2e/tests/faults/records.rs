@@ -1,4 +1,4 @@
-//! What is on record, and whether the chains prove themselves.
+//! What is audited, and whether the chains prove themselves.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::load::{ClientResults, Server, ask};
 use crate::support::Fixture;
 use crate::support::answers::{bytes, typed, verified};
 
-/// What of the account's doings is on record.
+/// What of the account's doings is audited.
 #[derive(Debug, Default)]
 pub(crate) struct AuditedRequests {
     /// Secret and version.
@@ -45,8 +45,8 @@ pub(crate) fn audited_requests(f: &Fixture) -> AuditedRequests {
 }
 
 impl AuditedRequests {
-    /// Everything that was answered is on record, and what is current is the last answered version, or the
-    /// one that was on its way.
+    /// Everything that was answered is audited, and what is current is the last answered version, or the one
+    /// that was on its way.
     pub(crate) fn holds(&self, runtime: &tokio::runtime::Runtime, server: &Server, answered: &ClientResults) {
         assert_eq!(
             self.unrecorded(answered),
@@ -56,7 +56,7 @@ impl AuditedRequests {
         self.holds_writes(runtime, server, answered);
     }
 
-    /// How many reads were answered and are not on record: of each reader the last ones, if any.
+    /// How many reads were answered and are not audited: of each reader the last ones, if any.
     pub(crate) fn unrecorded(&self, answered: &ClientResults) -> usize {
         let of_one = |reads: &Vec<String>| {
             let on_record = |request: &&String| self.reads.contains(*request);
@@ -68,8 +68,8 @@ impl AuditedRequests {
         answered.reads.iter().map(of_one).sum()
     }
 
-    /// Every write that was answered is on record, and what is current is the last of them, or the one that
-    /// was on its way.
+    /// Every write that was answered is audited, and what is current is the last of them, or the one that was
+    /// on its way.
     pub(crate) fn holds_writes(
         &self,
         runtime: &tokio::runtime::Runtime,

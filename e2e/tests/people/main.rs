@@ -153,7 +153,7 @@ fn never_comes_up(f: &Fixture, people: &KubectlUsers<'_>) {
     });
 }
 
-/// Without the store the front still says what it is, so that namespaces can go.
+/// Without the store, the extension API server still answers discovery, so that namespaces can be deleted.
 fn goes(f: &Fixture, people: &KubectlUsers<'_>) {
     f.scale_strongroom(0);
     people

@@ -8,7 +8,7 @@ use crate::support::eventually;
 
 const APP: &str = "system:serviceaccount:shop:app";
 
-/// The tenant's key and what he lets others do: his application reads, and the gateway uses the key.
+/// The tenant's key and what it allows others: its application reads, and the gateway uses the key.
 const TENANT: &str = "apiVersion: strongroom.dev/v1alpha1\nkind: EncryptionKey\nmetadata: {name: payments, namespace: shop}\nspec: {}\n---\n\
     apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: app, namespace: shop}\nspec:\n  \
     identities: {serviceAccounts: [app]}\n  statements:\n  \

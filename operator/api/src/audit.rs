@@ -83,7 +83,7 @@ pub struct AuditRecord {
     pub time: Timestamp,
     /// Who, such as `serviceaccount shop/checkout`.
     pub principal: String,
-    /// Operation or change that is on record, such as `GetSecretValue`.
+    /// Operation or change that is audited, such as `GetSecretValue`.
     pub action: String,
     /// Whether the caller was allowed to do it.
     pub decision: Decision,

@@ -1,4 +1,4 @@
-//! `kubectl strongroom`: what a person does with secrets, by the rights of his kubeconfig.
+//! `kubectl strongroom`: what a person does with secrets, by the rights of their kubeconfig.
 //!
 //! Everything goes through the aggregated API `people.strongroom.dev`, so that whoever somebody is, the API
 //! server says. Values travel sealed for a key that is made for the call, in both directions. Must not print

@@ -115,9 +115,10 @@ fn variable(file: OsString) -> Result<Option<String>, VariablesError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::fs::symlink;
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
 
     /// A volume with these files, as the node plugin lays it out.
     fn volume(files: &[(&str, &[u8])]) -> tempfile::TempDir {

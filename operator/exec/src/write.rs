@@ -91,8 +91,9 @@ fn fits(name: &str, value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
 
     fn variables(of: &[(&str, &[u8])]) -> Variables {
         of.iter()

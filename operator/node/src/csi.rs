@@ -1,5 +1,5 @@
-//! The edge to kubelet: gRPC on one Unix socket. Calls are turned into those of [`Plugin`], and errors into
-//! codes; nothing is decided here.
+//! The interface to kubelet: gRPC on one Unix socket. Calls are turned into those of [`Plugin`], and errors
+//! into codes; nothing is decided here.
 
 mod registration;
 #[cfg(feature = "testing")]

@@ -1,4 +1,4 @@
-//! Deaths between two steps, for tests. In a build without the feature `testing` nothing of this is there.
+//! Kills the process between two steps, for tests. A build without the feature `testing` has none of this.
 
 /// Where a test may end this process as a crash or a lack of memory would: `STRONGROOM_FAULT` names the
 /// point.

@@ -1,5 +1,5 @@
-//! The node plugin: secrets as files in the memory of pods, current within a tenth of a second, there when
-//! everything above is not.
+//! The node plugin: secrets as files in the memory of pods, updated within a tenth of a second, and available
+//! while the control plane is not.
 //!
 //! ```text
 //! kubelet ─▶ csi ─▶ plugin ─▶ stream ─▶ gateway

@@ -1,6 +1,6 @@
-//! One plugin a node at a time: a second one, such as that of the new namespace while the plugin moves, waits
-//! for the first one's end before it touches a volume, the socket or the journal. The lock is a file in the
-//! folder that both have of the node; the kernel lets go of it when its process ends, however it ends.
+//! Only one plugin on a node at a time. A second one, such as that of the new namespace while the plugin
+//! moves, waits until the first has ended before it touches a volume, the socket or the journal. The lock is
+//! a file in the node's folder that both use; the kernel releases it when the process ends, however it ends.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

@@ -1,6 +1,6 @@
-//! How much memory the volumes of the node may take together: files in memory count as the plugin's own, and
-//! where its limit is reached the kernel ends it. So a volume that would not fit is refused before that. Must
-//! not look at a file.
+//! How much memory the volumes of the node may take together: files in memory count as the plugin's own
+//! memory, and the kernel kills the plugin at its limit. So a volume that would not fit is refused before
+//! that. Must not look at a file.
 
 use std::collections::HashMap;
 
@@ -54,8 +54,8 @@ impl MemoryQuota {
         }
     }
 
-    /// Makes a volume of a pod of this namespace so large. Answers what it was, to be given back to
-    /// [`Self::set`] where nothing came of it.
+    /// Sets the size of a volume of a pod in this namespace. Returns the former size, which is given back to
+    /// [`Self::set`] if the change fails.
     ///
     /// # Errors
     /// [`QuotaExceeded`]. A volume that becomes no larger always fits: neither a rotation nor a wipe waits

@@ -1,6 +1,7 @@
-//! A volume's own tmpfs: built detached, filled, and attached last, so that nobody ever sees it half made.
+//! The tmpfs of a volume: created detached, filled, and attached last, so that nobody ever sees it half
+//! filled.
 //!
-//! One tmpfs a volume, never a shared one with binds: a restart of this process then leaves nothing dangling,
+//! One tmpfs a volume, never a shared one with binds: so a restart of this process leaves no dangling mount,
 //! and each has a size of its own. `nosuid`, `nodev` and `noexec` hold on the host; a container's runtime
 //! binds the volume with flags of its own, so they protect nothing inside of it. Must not know what is in the
 //! files.

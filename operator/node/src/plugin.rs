@@ -1,8 +1,8 @@
-//! What the plugin does, whoever asks: [`Plugin::publish`], [`Plugin::unpublish`], changes of running
-//! volumes, and what a start finds.
+//! What the plugin does, whether kubelet or the gateway asks: [`Plugin::publish`], [`Plugin::unpublish`],
+//! changes of running volumes, and what a start finds.
 //!
-//! A publish is fetch, plan, record, build, attach, one file here. It is finished even when kubelet hangs up
-//! meanwhile: a call that is dropped half-way would leave what it made to nobody. Must not speak gRPC.
+//! A publish is fetch, plan, record, build, attach, one file here. It is finished even if kubelet cancels the
+//! call meanwhile: otherwise nobody would clean up what a half-finished call left. Must not speak gRPC.
 
 mod agent;
 mod error;

@@ -1,5 +1,5 @@
-//! What of a volume must outlive this process: no value, no token. A small file a volume, in a folder of the
-//! node.
+//! The state of a volume that must outlive this process, in one small file for each volume, in a folder of
+//! the node. It holds no value and no token.
 //!
 //! A file is written before its volume is mounted, so that a mounted volume always has one; at a start each
 //! is held against the kernel's mount table and the boot that it was written in, so that one without a mount,

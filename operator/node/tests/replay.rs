@@ -193,7 +193,7 @@ fn a_node_goes_on_with_what_a_gateway_of_fc3a9ff_said() {
     // It was no failure that the gateway stopped.
     let reason = "gateway stream closed reason=\"the gateway stops\"";
     assert!(node.log().contains(reason));
-    // What is on record is told once.
+    // What is audited is told once.
     for file in std::fs::read_dir(node.dir.path().join("j")).unwrap() {
         let journal = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!String::from_utf8_lossy(&journal).contains(late.as_str()));

@@ -1,4 +1,4 @@
-//! Log lines in which nothing does anything to a terminal, whatever the names of others in them hold.
+//! Log lines without control characters: names that others chose cannot affect a terminal.
 
 use std::io::{self, Write};
 

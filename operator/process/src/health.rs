@@ -1,4 +1,5 @@
-//! Whether the process lives, and whether it is ready. Must not check anything itself: those who know say so.
+//! Whether the process lives, and whether it is ready. Must not check anything itself: the parts of the
+//! process report their state.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

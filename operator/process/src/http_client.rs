@@ -1,4 +1,4 @@
-//! How a process calls a server over HTTP. It follows no redirect, and trusts nobody but whom its caller
+//! How a process calls a server over HTTP. It follows no redirect, and trusts only the CA that its caller
 //! names.
 
 use std::time::Duration;

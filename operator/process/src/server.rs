@@ -86,10 +86,11 @@ async fn metrics(State(watched): State<ServerState>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::Check;
     use prometheus_client::metrics::counter::Counter;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::Check;
 
     async fn fetch(address: SocketAddr, path: &str) -> String {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();

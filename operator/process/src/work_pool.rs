@@ -1,6 +1,5 @@
-//! Work that takes a processor for long: keys are made and documents rendered on threads of their own, so
-//! that nobody who waits for an answer waits for it, and by turns of the namespaces that it is for. Must not
-//! know what the work is.
+//! CPU-bound work: keys are generated and documents rendered on separate threads, so that it delays no
+//! request, and the namespaces that it is for take turns. Must not know what the work is.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;

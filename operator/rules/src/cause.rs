@@ -116,8 +116,9 @@ pub fn text_digest(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn due(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("in range")

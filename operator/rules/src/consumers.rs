@@ -1,5 +1,5 @@
 //! Which version a pod has of a native Secret, by what its spec says and when it started. Kubernetes itself
-//! tells nobody.
+//! does not report it.
 //!
 //! A variable and a file below a `subPath` are set when their container starts, and stay
 //! (<https://kubernetes.io/docs/concepts/configuration/secret/#using-secrets-as-environment-variables>). A

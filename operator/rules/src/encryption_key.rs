@@ -1,5 +1,5 @@
-//! From what is known about one `EncryptionKey` to its one next step, and to what there is to say. It must
-//! not read a clock, the cluster or the store.
+//! Decides the next step for one `EncryptionKey`, and its conditions, from the facts about it. It must not
+//! read a clock, the cluster or the store.
 
 mod verdict;
 

@@ -72,7 +72,7 @@ impl UnresolvedReason {
     }
 }
 
-/// A principal of a policy of whom it is not certain whom he means.
+/// A principal of a policy that may stand for more than one account, or for none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnresolvedPrincipal {
     /// The principal, as the policy has it.

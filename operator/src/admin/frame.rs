@@ -1,4 +1,4 @@
-//! One frame after the other on a stream; what is in them is [`strongroom_store::admin`]'s.
+//! Reads and writes frames on a stream. [`strongroom_store::admin`] defines what they contain.
 
 use strongroom_store::admin::{header, length};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

@@ -10,8 +10,8 @@
 //!
 //! Who may open the socket is the file system's business (mode 0600 in a directory of mode 0700): the same
 //! user as the process, or root, who could read its memory anyway. Every request that changes something or
-//! takes a backup is on record with the caller's user and process id. Must not be reachable through a
-//! network, and must not give a value away.
+//! takes a backup is audited with the caller's user and process id. Must not be reachable through a network,
+//! and must not give a value away.
 //!
 //! Frames are written by hand, and are no HTTP: a request carries the key of a new slot, which opens the
 //! whole store, and here it is in one buffer that is wiped. In those of an HTTP server nobody could wipe it.

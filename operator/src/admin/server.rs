@@ -169,7 +169,7 @@ impl<N: Fn() -> Timestamp + Send + Sync + 'static> AdminService<N> {
         let _one = self.seal.lock().await;
         let (store, root) = (self.admin.store.clone(), Arc::clone(&self.admin.root));
         let opened_by = self.admin.opened_by;
-        // A passphrase takes its time, and every commit waits for the medium.
+        // A passphrase takes its time, and every commit waits for the disk.
         let done = tokio::task::spawn_blocking(move || handle(&store, &root, opened_by, request, meta));
         done.await
             .unwrap_or_else(|_| AdminResponse::Refused("the request was interrupted".to_owned()))
@@ -222,7 +222,7 @@ fn handle(
     done.unwrap_or_else(AdminResponse::Refused)
 }
 
-/// A page of the audit. That somebody began to list it is on record; the pages after the first are not, or
+/// A page of the audit. That somebody began to list it is audited; the pages after the first are not, or
 /// following it would never end.
 fn records(store: &Store, after: Option<AuditPosition>, meta: Meta) -> Result<AdminResponse, String> {
     if after.is_none() {

@@ -1,5 +1,5 @@
-//! Seal slots of an open store. The seal file is replaced whole, and the store knows the new one before it is
-//! there.
+//! Seal slots of an open store. The seal file is replaced as a whole; the store records the digest of the new
+//! file before the file is in place.
 
 use strongroom_store::crypto::RootKey;
 use strongroom_store::seal::{RecoveryKey, SealError, SealFile, SlotId, SlotKind, SlotSecret};

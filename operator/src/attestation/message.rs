@@ -1,6 +1,6 @@
-//! What the webhook hands over of a change that the API server is about to make. It has no value of the
-//! object, and of what the object declares a digest alone: that may be the hash of a value, so it goes over a
-//! connection that both ends have proven, and is keyed before it is kept.
+//! What the webhook hands over of a change that the API server is about to make. It holds no value of the
+//! object, only a digest of what the object declares. The digest may be the hash of a value, so it is sent
+//! over a connection that is authenticated on both ends, and is keyed before it is stored.
 
 use std::fmt;
 
@@ -13,7 +13,8 @@ use strongroom_store::vault::{Attest, AttestationId, ObjectChange, ObjectDigest}
 
 /// Where it is handed over.
 pub(crate) const ATTESTATIONS_PATH: &str = "/attestations";
-/// Longest name of a user or group that is handed over, in bytes. What is longer is cut on record as well.
+/// Longest name of a user or group that is handed over, in bytes. Longer names are cut in the audit log as
+/// well.
 const MAX_NAME_BYTES: usize = 256;
 
 /// What becomes of an object, as the API server calls it.

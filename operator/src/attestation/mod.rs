@@ -1,5 +1,5 @@
-//! Who writes the objects: what the webhook hands to the process with the store, and how much of it may wait
-//! there until what came of it is seen.
+//! Who writes the objects: what the webhook sends to the process with the store, and how much of it may wait
+//! there until the changed object is seen.
 //!
 //! | module | idea |
 //! |---|---|

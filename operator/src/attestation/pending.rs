@@ -1,6 +1,6 @@
-//! Attestations that wait until what they are about is seen: which they are, so that nobody fills the store
-//! with them. Of most nothing is left a moment later; what was refused after the webhook saw it, or overtaken
-//! by the next change, never comes, and goes by its age.
+//! The attestations that wait until their object is seen, counted so that nobody can fill the store with
+//! them. Most are used a moment later. A change that was refused after the webhook saw it, or was overtaken
+//! by the next one, is never seen: its attestation expires by age.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

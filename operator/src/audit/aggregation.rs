@@ -1,9 +1,9 @@
 //! Records that say the same become one Event with a count.
 //!
 //! The chain is cut into blocks of [`BLOCK_RECORDS`] numbers, and only records of one block are put together.
-//! So a series follows from the chain alone: whoever reads a block again, after a restart or with more
-//! records in it, finds the same series with the same first record. Where the first records of a block were
-//! told and then cut, what comes after them is a series of its own.
+//! So a series depends on the chain alone: reading a block again, after a restart or with more records in it,
+//! gives the same series with the same first record. Where the first records of a block were told and then
+//! cut, what comes after them is a series of its own.
 
 use strongroom_model::time::Timestamp;
 use strongroom_store::audit::Entry;

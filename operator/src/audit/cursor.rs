@@ -1,5 +1,5 @@
-//! How far a reader of the audit has come: known to the store, saved at most once a second, so that it costs
-//! few commits. What was told since the last save is told again after a crash.
+//! How far a reader of the audit log has read. The store keeps the position; it is saved at most once a
+//! second, to cost few commits. After a crash, records delivered since the last save are delivered again.
 
 use std::time::Duration;
 
@@ -137,7 +137,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// Everything up to this place is told, but for what `gap` says: that goes on record with the place, at
+    /// Everything up to this place is told, but for what `gap` says: that is recorded with the place, at
     /// once.
     pub(super) async fn save_with_gap(
         &mut self,

@@ -1,5 +1,6 @@
-//! Whether the caller of a record was allowed to do it. A record of the chain holds whether it was done, and
-//! a code if not; which of both ended it follows from that. A pure function.
+//! Whether the caller of a record was allowed to do it. A record of the chain says whether the request was
+//! carried out, and has a code if it was not. From that follows whether a denial or a failure ended it. A
+//! pure function.
 
 use strongroom_api::audit::Decision;
 use strongroom_api::problem::Code;

@@ -34,7 +34,7 @@ pub(crate) async fn deliver(client: &Client, event: &Event) -> DeliveryOutcome {
         Ok(Ok(())) => DeliveryOutcome::Delivered,
         Ok(Err(error)) => {
             let fate = delivery_outcome(&error);
-            tracing::debug!(error = %in_words(&error), ?fate, "the API server did not take an Event");
+            tracing::debug!(error = %in_words(&error), ?fate, "event publish failed");
             fate
         }
         Err(_) => DeliveryOutcome::Later("timeout"),

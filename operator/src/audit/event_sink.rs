@@ -1,7 +1,7 @@
 //! Records of changes as Kubernetes Events on the objects that they are about. It is always on.
 //!
 //! Of each batch, the blocks that its records are in are read again from the chain, because the series of a
-//! block may have begun before the batch. What is told again after a crash is told to no effect.
+//! block may have begun before the batch. Events that are sent again after a crash change nothing.
 
 use std::io;
 use std::time::Duration;
@@ -129,7 +129,7 @@ impl EventSink {
                     tracing::warn!(
                         cause,
                         reason = reason.as_str(),
-                        "an Event is given up; the audit chain has its record"
+                        "event dropped, the audit log has its record"
                     );
                     metrics.skipped(cause);
                 }

@@ -1,5 +1,6 @@
-//! The chains of a store, in order, to a destination: a page after the cursor, delivered whole or again. A
-//! destination that is away holds up nobody: the chains keep what it has not got.
+//! Sends the chains of a store to a destination, in order: one page after the cursor at a time, delivered
+//! whole or again. A destination that does not answer delays nobody: the chains keep what it has not
+//! received.
 
 mod product_round;
 #[cfg(test)]
@@ -71,7 +72,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
             () = self.deliver_all(&mut cursor, stopping) => {}
         }
         if let Err(error) = cursor.save(&self.store, (self.now)()).await {
-            tracing::warn!(%error, sink = %self.destination, "the place of a sink was not saved; some records are sent again at the next start");
+            tracing::warn!(%error, sink = %self.destination, "sink position save failed, some records are sent again at the next start");
         }
     }
 
@@ -94,7 +95,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
                 Ok(outcome) => {
                     if !outcome.is_of_failing_sink() {
                         if failures > 0 {
-                            tracing::info!(sink = %self.destination, "a sink takes audit records again");
+                            tracing::info!(sink = %self.destination, "sink recovered");
                         }
                         failures = 0;
                     }
@@ -108,7 +109,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
                 Err(failed) => {
                     let kind = failed.answer_kind();
                     if failures == 0 || kind != last_kind {
-                        tracing::warn!(sink = %self.destination, error = %failed, "a sink does not take audit records; they wait");
+                        tracing::warn!(sink = %self.destination, error = %failed, "sink delivery failed, records wait");
                     }
                     self.metrics.failed();
                     if let Some(kind) = kind {
@@ -199,7 +200,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
         }
         if lost > 0 {
             self.metrics.lost(lost);
-            tracing::warn!(sink = %self.destination, records = lost, "audit records were cut before a sink had taken them");
+            tracing::warn!(sink = %self.destination, records = lost, "audit records cut before sink received them");
         }
         cursor.advance(next);
         cursor.save_when_due(&self.store, (self.now)()).await?;
@@ -229,13 +230,13 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
 /// What came of a round that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RoundOutcome {
-    /// Records were told, or there were some that are not for this sink.
+    /// Records were sent, or there were some that are not for this sink.
     Advanced,
-    /// There is nothing to tell.
+    /// There is nothing to send.
     Idle,
-    /// Records went by that the sink did not take.
+    /// Records were skipped that the sink did not receive.
     PassedOver,
-    /// There is nothing to tell, and the sink has taken nothing since records went by.
+    /// There is nothing to send, and the sink has received nothing since records were skipped.
     IdleWithGap,
 }
 

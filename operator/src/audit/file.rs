@@ -1,5 +1,5 @@
 //! Audit records in a file, one JSON object a line, durable before they count as delivered. A file that has
-//! grown is renamed to `.1`, and so on; the oldest goes.
+//! reached its size is renamed to `.1`, `.1` to `.2` and so on; the oldest is deleted.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! A receiver over HTTP: how it is written on the command line, and a client that trusts its authority alone.
 //!
-//! It is read by hand: the name of a sink's cursor in the store follows from the text as it is written, and
-//! the crate `url` writes it anew (a default port goes, a path is escaped). The file paths in its query are
-//! no percent-encoding either.
+//! The URL is parsed by hand: the name of a sink's cursor in the store follows from the text as it is
+//! written, and the crate `url` would normalise it (drop a default port, escape a path). The file paths in
+//! its query are no percent-encoding either.
 
 use std::fmt;
 use std::io;

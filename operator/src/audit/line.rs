@@ -13,7 +13,7 @@ use crate::store_handle::{store_time, timestamp};
 /// A record on its way out of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuditLine {
-    /// What was done, by whom, and what came of it.
+    /// What was done, by whom, and the outcome.
     pub(crate) record: AuditRecord,
     /// The same as JSON, without the end of a line.
     pub(crate) json: Vec<u8>,

@@ -32,9 +32,9 @@ strongroom_process::metrics! {
         skipped: Family<CauseLabel, Counter> = "audit_events_skipped",
         /// Rounds of Events that have to be sent again.
         retries: Counter = "audit_event_retries",
-        /// Records of the mutation chain that are not yet told as Events.
+        /// Records of the mutation chain that are not yet sent as Events.
         lag_records: Gauge = "audit_lag_records",
-        /// Age of the oldest record of the mutation chain that is not yet told as an Event.
+        /// Age of the oldest record of the mutation chain that is not yet sent as an Event.
         lag_seconds: Gauge = "audit_lag_seconds",
     }
 }
@@ -47,8 +47,8 @@ strongroom_process::metrics! {
         delivered: Family<SinkLabel, Counter> = "audit_sink_records",
         /// Attempts in which a sink took no audit records.
         failures: Family<SinkLabel, Counter> = "audit_sink_failures",
-        /// Answers with which the receiver of a sink did not take audit records, by `kind`: `throttled`,
-        /// `failing`, `rejected`, `redirected`, `unknown`.
+        /// Answers by which the receiver of a sink refused audit records, by `kind`: `throttled`, `failing`,
+        /// `rejected`, `redirected`, `unknown`.
         answers: Family<SinkAnswerLabels, Counter> = "audit_sink_failed_answers",
         /// Audit records that were cut before a sink had taken them: the log rolled over them. Of a product's
         /// own sink also those that waited for longer than its `maxLag`.

@@ -75,7 +75,7 @@ pub(crate) use sink_kind::SinkContext;
 
 use strongroom_store::vault::StoreError;
 
-/// Runs what waits for the medium, or for a record, on a thread for that.
+/// Runs blocking work, which waits for the disk or for a record, on a thread of the blocking pool.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {

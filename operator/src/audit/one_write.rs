@@ -1,6 +1,6 @@
-//! A write that may never return, as to a file on a server that is away, or to a pipe that nobody empties. A
-//! deadline ends the wait and not the write, which keeps its thread: where each attempt began one more, a
-//! sink that hangs would in time have all threads of the process.
+//! A write that may never return, such as to a file on a network server that is down, or to a pipe that
+//! nobody reads. A deadline ends the wait but not the write, which keeps its thread. If each attempt started
+//! another one, a hanging sink would in time use up all threads of the process.
 
 use std::future::Future;
 use std::io;
@@ -18,7 +18,7 @@ impl OneWrite {
         write: impl Future<Output = io::Result<()>> + Send + 'static,
     ) -> io::Result<()> {
         if let Some(before) = &mut self.0 {
-            // Nobody waited for what came of it: its records come again.
+            // Nobody waited for its result: its records are sent again.
             let _ = before.await;
             self.0 = None;
         }

@@ -1,7 +1,7 @@
-//! A product's own sink, as the command line names it.
+//! A product's own sink: as the command line names it, and how long records wait for it.
 //!
-//! Nobody waits for such a sink. What is kept of the log does not depend on it, and records that it has not
-//! taken in time go by it. What it lacks is on record, in the chain and in its own stream.
+//! Nobody waits for such a sink. It does not influence how much of the log is kept, and records that it has
+//! not received in time are skipped. The chain and its own stream say which records it lacks.
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -1,9 +1,9 @@
-//! Keeps the audit log within its limits, each second: how far every sink has come, durably, and then what
-//! the store makes of that.
+//! Keeps the audit log within its limits. Each second it reads how far every sink has durably received
+//! records, and hands that to the store, which decides what is cut.
 //!
-//! A sink that lags holds back what goes, and so does one that is new and begins at the beginning, up to the
-//! bound where the log rolls; one that is no longer configured holds back nothing, and neither does a
-//! product's own. Must not decide what goes: the store does.
+//! A sink that lags keeps records from being cut, and so does a new one that starts at the beginning, up to
+//! the bound at which the log rolls. A sink that is no longer configured does not, and neither does a
+//! product's own. Must not decide what is cut: the store does.
 
 use std::fmt;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ impl<N: Fn() -> Timestamp> AuditRetention<N> {
                 }
                 Err(error) => {
                     if !failed {
-                        tracing::warn!(%error, "the audit log is not kept within its limits; trying again");
+                        tracing::warn!(%error, "audit log cleanup failed, trying again");
                     }
                     failed = true;
                 }
@@ -143,12 +143,12 @@ impl<N: Fn() -> Timestamp> AuditRetention<N> {
             tracing::info!(
                 changes = retained.changes_removed,
                 read_bytes = retained.read_bytes_removed,
-                "old audit records were cut"
+                "old audit records cut"
             );
         }
         match &retained.full {
-            Some(why) if !was_full => tracing::error!(%why, "reads are refused"),
-            None if was_full => tracing::info!("the audit log is below its bound; reads go on"),
+            Some(why) if !was_full => tracing::error!(%why, "audit log full, reads refused"),
+            None if was_full => tracing::info!("audit log below its bound, reads answered again"),
             _ => {}
         }
     }

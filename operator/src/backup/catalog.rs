@@ -1,4 +1,5 @@
-//! What lies at a destination: the backups of a store, which of them are verified, and which of them go.
+//! What lies at a destination: the backups of a store, which of them are verified, and which of them are to
+//! be deleted.
 
 use std::collections::BTreeSet;
 use std::io::Read;

@@ -14,7 +14,7 @@ use strongroom_store::vault::{BackupKey, CheckReport, DrillOptions, DrillReport,
 
 use super::error::BackupError;
 use super::manifest::BackupManifest;
-use super::place::{BackupPlace, Passed};
+use super::place::{BackupPlace, TransferDigest};
 use crate::store_handle::store_time;
 
 /// What beyond twice the backup must be free: the engine's own pages, and a rest for others.
@@ -148,7 +148,7 @@ fn make_room(dir: &std::path::Path, bytes: u64) -> Result<(), BackupError> {
 fn outcome(
     backup: String,
     manifest: Option<&BackupManifest>,
-    passed: &Passed,
+    passed: &TransferDigest,
     DrillReport { backup: found, check }: DrillReport,
     seconds: u64,
 ) -> DrillOutcome {

@@ -8,7 +8,7 @@ use strongroom_store::vault::BackupReport;
 
 use super::error::BackupError;
 use super::name::BackupName;
-use super::place::Passed;
+use super::place::TransferDigest;
 
 /// The form of this version.
 const FORMAT: u32 = 1;
@@ -51,7 +51,12 @@ pub(crate) struct ManifestSlot {
 }
 
 impl BackupManifest {
-    pub(super) fn new(name: &BackupName, passed: Passed, report: &BackupReport, verified: Timestamp) -> Self {
+    pub(super) fn new(
+        name: &BackupName,
+        passed: TransferDigest,
+        report: &BackupReport,
+        verified: Timestamp,
+    ) -> Self {
         let slots = report.slots.iter().map(|slot| ManifestSlot {
             id: slot.id.to_string(),
             kind: slot.kind.to_string(),
@@ -102,7 +107,7 @@ impl BackupManifest {
     }
 
     /// In which numbers what was found differs from what is written here.
-    pub(super) fn differences(&self, passed: &Passed, report: &BackupReport) -> Vec<String> {
+    pub(super) fn differences(&self, passed: &TransferDigest, report: &BackupReport) -> Vec<String> {
         let mut differences = Vec::new();
         if self.store != report.store.to_string() {
             differences.push(format!(

@@ -35,7 +35,7 @@ strongroom_process::metrics! {
         reads_copied: Gauge<f64, AtomicU64> = "backup_reads_copied_timestamp_seconds",
         /// Recovery slots of the seal: without one, a backup is lost with the cluster.
         recovery_slots: Gauge = "seal_recovery_slots",
-        /// When a drill last brought everything back, seconds since the epoch; 0: none did.
+        /// When a drill last succeeded, seconds since the epoch; 0: none did.
         drilled: Gauge<f64, AtomicU64> = "drill_last_success_timestamp_seconds",
         /// When a drill last failed, seconds since the epoch; 0: none did since the process started.
         drill_failed: Gauge<f64, AtomicU64> = "drill_last_failure_timestamp_seconds",

@@ -1,5 +1,5 @@
-//! An open destination: what is listed, sent, read and deleted there. Nothing waits longer than the patience
-//! that it was opened with.
+//! An open destination: what is listed, sent, read and deleted there. No operation waits longer than the
+//! timeouts that the place was opened with.
 
 use std::error::Error;
 use std::fmt;
@@ -35,44 +35,44 @@ const MAX_PARTS: usize = 2;
 /// How often the library may use up the patience by itself, with the requests that it repeats.
 const ATTEMPTS: u32 = 3;
 
-/// Size and digest of what went by.
+/// Size and digest of the bytes that were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Passed {
+pub(super) struct TransferDigest {
     pub(super) bytes: u64,
     /// SHA-256 in hexadecimal.
     pub(super) sha256: String,
 }
 
-impl Passed {
-    /// Those of bytes that are at hand.
+impl TransferDigest {
+    /// Those of bytes in memory.
     pub(super) fn whole(bytes: &[u8]) -> Self {
-        let mut passing = Passing::default();
+        let mut passing = DigestState::default();
         passing.add(bytes);
         passing.passed()
     }
 }
 
-impl fmt::Display for Passed {
+impl fmt::Display for TransferDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes of SHA-256 {}", self.bytes, self.sha256)
     }
 }
 
-/// Counts and digests what goes by.
+/// Counts and digests the bytes that are read.
 #[derive(Default)]
-struct Passing {
+struct DigestState {
     bytes: u64,
     hasher: Sha256,
 }
 
-impl Passing {
+impl DigestState {
     fn add(&mut self, piece: &[u8]) {
         self.bytes += piece.len() as u64;
         self.hasher.update(piece);
     }
 
-    fn passed(self) -> Passed {
-        Passed {
+    fn passed(self) -> TransferDigest {
+        TransferDigest {
             bytes: self.bytes,
             sha256: HEXLOWER.encode(&self.hasher.finalize()),
         }
@@ -193,7 +193,7 @@ impl BackupPlace {
             .await?
             .map_err(|error| self.error(step, name, &error))?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-        let mut passing = Passing::default();
+        let mut passing = DigestState::default();
         let sent = loop {
             let Some(piece) = pieces.recv().await else {
                 break Ok(());
@@ -232,13 +232,13 @@ impl BackupPlace {
         Ok(found.meta.size)
     }
 
-    /// Reads an object on a thread that may wait: what `work` makes of it, and what went by. Where `work`
-    /// stops early, less went by.
+    /// Reads an object on a thread that may wait: the result of `work`, and the size and digest of what was
+    /// read. If `work` stops early, that is less than the object.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         name: &str,
         work: impl FnOnce(&mut dyn Read) -> T + Send + 'static,
-    ) -> Result<(T, Passed), BackupError> {
+    ) -> Result<(T, TransferDigest), BackupError> {
         let (step, path) = (BackupStep::Read, self.path(name));
         let found = self
             .in_time(step, self.store.get_opts(&path, GetOptions::new()))
@@ -247,7 +247,7 @@ impl BackupPlace {
         let mut stream = found.into_stream();
         let (sender, receiver) = mpsc::channel(MAX_QUEUED);
         let working = tokio::task::spawn_blocking(move || work(&mut PieceReader::new(receiver)));
-        let mut passing = Passing::default();
+        let mut passing = DigestState::default();
         let read = loop {
             match self.in_time(step, stream.next()).await {
                 Ok(Some(Ok(piece))) => {
@@ -328,12 +328,12 @@ pub(super) struct PendingObject<'a> {
     place: &'a BackupPlace,
     name: String,
     writer: WriteMultipart,
-    passed: Passed,
+    passed: TransferDigest,
 }
 
 impl PendingObject<'_> {
     /// Gives it its name: it is whole.
-    pub(super) async fn finish(self) -> Result<Passed, BackupError> {
+    pub(super) async fn finish(self) -> Result<TransferDigest, BackupError> {
         let step = BackupStep::Send;
         self.place
             .in_time(step, self.writer.finish())

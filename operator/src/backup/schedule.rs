@@ -117,7 +117,7 @@ impl BackupTask {
         loop {
             tick.tick().await;
             let newest = round.status.newest.clone();
-            round.look().await;
+            round.run_due().await;
             if round.status.newest != newest {
                 backup_taken.notify_one();
             }
@@ -134,8 +134,7 @@ struct BackupRound {
     newest: Option<Option<(BackupName, BackupManifest)>>,
     retry: Retry,
     drill_retry: Retry,
-    /// When a drill last brought everything back, or else when the process started: the next one counts from
-    /// then.
+    /// When a drill last succeeded, or else when the process started: the next one counts from then.
     drilled: Timestamp,
 }
 
@@ -192,7 +191,7 @@ impl BackupRound {
     }
 
     /// Does what is due.
-    async fn look(&mut self) {
+    async fn run_due(&mut self) {
         let slots = recovery_slots(&self.task.store).await;
         self.status.recovery_slots = u32::try_from(slots.len()).unwrap_or(u32::MAX);
         self.task.metrics.recovery_slots(slots.len());
@@ -334,7 +333,7 @@ impl BackupRound {
         };
         match &problem {
             None => {
-                tracing::info!(%name, "drill brought everything back");
+                tracing::info!(%name, "drill succeeded");
                 self.task.metrics.drilled(at);
                 self.drilled = at;
                 self.drill_retry = Retry::default();

@@ -14,8 +14,8 @@ use super::pieces::{MAX_QUEUED, PieceWriter};
 /// Most bytes of a piece.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// A backup of now: its pieces, and once they end the number of its records, or why it broke off. It is on
-/// record before its first byte leaves; `what` says there where it goes.
+/// A backup of now: its pieces, and once they end the number of its records, or why it broke off. It is
+/// audited before its first byte leaves; `what` says there where it goes.
 pub(crate) fn snapshot(
     store: Store,
     meta: Meta,

@@ -35,7 +35,7 @@ impl StatusConfigMap {
         serde_json::from_str(&text).ok()
     }
 
-    /// Writes it where it is another one than before. The next call tries again where it fails.
+    /// Writes it if it differs from the one before. If that fails, the next call tries again.
     pub(super) async fn write(&mut self, status: &BackupStatus) {
         if self.written.as_ref() == Some(status) {
             return;

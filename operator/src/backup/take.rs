@@ -9,7 +9,7 @@ use super::catalog::read_manifest;
 use super::error::BackupError;
 use super::manifest::BackupManifest;
 use super::name::BackupName;
-use super::place::{BackupPlace, Passed};
+use super::place::{BackupPlace, TransferDigest};
 use super::snapshot::snapshot;
 use crate::store_handle::{store_time, timestamp};
 
@@ -65,7 +65,7 @@ async fn verify(
     store: &Store,
     place: &BackupPlace,
     name: &BackupName,
-    sent: Passed,
+    sent: TransferDigest,
     now: impl Fn() -> Timestamp,
 ) -> Result<BackupManifest, BackupError> {
     let object = name.to_string();

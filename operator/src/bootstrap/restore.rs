@@ -1,5 +1,6 @@
 //! A backup into a cluster: restored beside its place, with a slot for the cluster's root key, then anchored,
-//! then put in place. Killed between any two, the next attempt finishes it or begins anew.
+//! then put in place. If the process is killed between two steps, the next attempt finishes the restore or
+//! starts it again.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -56,7 +57,7 @@ impl std::fmt::Debug for ClusterRestore<'_> {
     }
 }
 
-/// What became of it.
+/// What the attempt to restore did.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum RestoreOutcome {
     /// It was carried out before, and nothing was touched.
@@ -181,7 +182,7 @@ impl ClusterRestore<'_> {
             place: if done && !is_staged {
                 StorePlace::Unknown
             } else {
-                self.look().await?
+                self.inspect().await?
             },
             replace: self.replace,
         };
@@ -208,7 +209,7 @@ impl ClusterRestore<'_> {
     }
 
     /// What is at the place of the store.
-    async fn look(&self) -> Result<StorePlace, RestoreError> {
+    async fn inspect(&self) -> Result<StorePlace, RestoreError> {
         if !exists(self.dir) {
             return Ok(if is_occupied(self.dir) {
                 StorePlace::Unknown

@@ -1,5 +1,5 @@
-//! Whether a backup is restored into a cluster, pure: each request once, never over secrets without a word of
-//! its own.
+//! Whether a backup is restored into a cluster, pure: each request is carried out once, and never over
+//! existing secrets unless it says so explicitly.
 
 use strongroom_model::id::StoreId;
 
@@ -12,7 +12,7 @@ pub(crate) enum StorePlace {
     Fresh(StoreId),
     /// A store with so many secrets.
     InUse(u64),
-    /// Something that no key at hand opens, or half a store.
+    /// Something that no available key opens, or half a store.
     Unknown,
 }
 

@@ -48,7 +48,7 @@ enum ReportFormat {
 }
 
 /// The backup that is tried.
-struct Chosen {
+struct ChosenBackup {
     place: BackupPlace,
     object: String,
     manifest: Option<BackupManifest>,
@@ -67,7 +67,7 @@ pub(super) async fn run(arguments: Arguments, out: &mut impl Write) -> Result<()
     let dir = at
         .drills(&data_dir)
         .join(format!(".strongroom-drill-{}", std::process::id()));
-    let Chosen {
+    let ChosenBackup {
         place,
         object,
         manifest,
@@ -100,7 +100,7 @@ pub(super) async fn run(arguments: Arguments, out: &mut impl Write) -> Result<()
 }
 
 /// A file, and its manifest where that lies beside it.
-async fn file(path: &Path) -> Result<Chosen, CommandError> {
+async fn file(path: &Path) -> Result<ChosenBackup, CommandError> {
     let unreadable = |kind: std::io::ErrorKind| CommandError::Read {
         path: path.display().to_string(),
         source: kind.into(),
@@ -116,7 +116,7 @@ async fn file(path: &Path) -> Result<Chosen, CommandError> {
         Ok(name) => manifest(&place, &name).await?,
         Err(_) => None,
     };
-    Ok(Chosen {
+    Ok(ChosenBackup {
         place,
         object,
         manifest,
@@ -128,7 +128,7 @@ async fn at_destination(
     destination: &BackupDestination,
     backup: Option<BackupName>,
     data_dir: &DataDir,
-) -> Result<Chosen, CommandError> {
+) -> Result<ChosenBackup, CommandError> {
     let place = BackupPlace::open(destination).await?;
     let name = match backup {
         Some(name) => name,
@@ -142,7 +142,7 @@ async fn at_destination(
         }
     };
     let manifest = manifest(&place, &name).await?;
-    Ok(Chosen {
+    Ok(ChosenBackup {
         place,
         object: name.to_string(),
         manifest,

@@ -1,4 +1,4 @@
-//! `reach`: whether the API answers, as `helm test` asks.
+//! `strongroom reach`: checks whether the API answers; `helm test` calls it.
 
 use std::path::PathBuf;
 use std::time::Duration;

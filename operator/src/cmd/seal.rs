@@ -255,7 +255,7 @@ fn now() -> Timestamp {
     Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
 }
 
-/// Runs what waits for the medium, or stretches a passphrase, on a thread for that.
+/// Runs blocking work, which waits for the disk or stretches a passphrase, on a thread of the blocking pool.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
 ) -> Result<T, CommandError> {

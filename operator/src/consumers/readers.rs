@@ -1,5 +1,5 @@
 //! Who reads a secret over the API, and which version each read last. A caller that has not read for a day is
-//! none any more.
+//! dropped.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};

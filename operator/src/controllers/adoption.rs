@@ -1,8 +1,9 @@
-//! A secret that no object declares gets one: the API and the custom resources are one truth.
+//! Creates an object for each secret that no object declares, so that the API and the custom resources always
+//! agree.
 //!
-//! There are such secrets where one was made before its object, or where a store of another cluster was
-//! restored. What was once declared and is not any more is no such secret: that is an absence (`deletion`).
-//! Must not touch an object that is there.
+//! Such secrets exist if a secret was made before its object, or if the store of another cluster was
+//! restored. A secret that was declared once and is not any more is another case: its object was deleted
+//! (`deletion`). Must not touch an existing object.
 
 use std::sync::Arc;
 use std::time::Duration;

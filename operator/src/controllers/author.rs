@@ -1,5 +1,5 @@
-//! Who wrote an object, beside what the store knows of that: whether it was this process itself, and whether
-//! the author may stand in for a product.
+//! Facts about the author of an object that the store does not have: whether it was this process itself, and
+//! whether the author may stand in for a product.
 
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};

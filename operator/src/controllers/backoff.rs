@@ -1,5 +1,5 @@
 //! From an error to its class, and from class and number of attempts to the next one. What each class means
-//! is decided in `strongroom_rules::retry`; here is only the counting.
+//! is decided in `strongroom_rules::retry`; this file only counts.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

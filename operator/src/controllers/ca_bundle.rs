@@ -93,7 +93,7 @@ impl BundleNamespaces {
         }
     }
 
-    /// The text is another one: all are looked at.
+    /// The text has changed: all ConfigMaps are checked.
     fn all_due(&self) {
         let now = Instant::now();
         for home in self.homes.lock().values_mut() {
@@ -159,8 +159,8 @@ async fn write_due(ctx: &Ctx, mut bundle: watch::Receiver<String>) {
             let due;
             (due, next) = ctx.bundles.take_due(Instant::now());
             for namespace in due {
-                let look = look(ctx, &namespace, &text).await;
-                ctx.bundles.looked(&namespace, look);
+                let outcome = publish(ctx, &namespace, &text).await;
+                ctx.bundles.looked(&namespace, outcome);
             }
             if ctx.bundles.any_due() {
                 continue;
@@ -206,7 +206,7 @@ fn heard(bundles: &BundleNamespaces, change: &WatchChange<PartialObjectMeta<Conf
 }
 
 /// Looks at the bundle of one namespace, and writes it where it is ours or absent.
-async fn look(ctx: &Ctx, namespace: &str, text: &str) -> BundleOutcome {
+async fn publish(ctx: &Ctx, namespace: &str, text: &str) -> BundleOutcome {
     let terminates = ctx
         .cluster
         .namespace(namespace)

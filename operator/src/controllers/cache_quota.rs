@@ -1,6 +1,6 @@
-//! How much memory the objects of a namespace take here, and what of each is kept: all of it while that is
-//! little, else an outline, and nothing but its identity where even that is more than the namespace's share.
-//! Nobody's objects take another namespace's room.
+//! How much memory the cached objects of a namespace take, and how much of each is kept: the whole object
+//! while there is room, then an outline, and only its identity if even outlines exceed the namespace's share.
+//! The objects of one namespace never take another's share.
 //!
 //! Must not decide what is done with an object, nor read one.
 
@@ -17,8 +17,8 @@ use super::outline::{self, MAX_OUTLINE_BYTES as OUTLINE};
 /// What an object takes beside its texts: its names, and its place in maps.
 const OBJECT_OVERHEAD_BYTES: usize = 512;
 
-/// What the ManagedSecrets of one namespace may have here. Its keys have an eighth of that beside, and its
-/// schedules a quarter: many objects of one kind take no room of another.
+/// How many bytes the ManagedSecrets of one namespace may have. Its keys may have an eighth of that in
+/// addition, and its schedules a quarter, so that one kind cannot use up the share of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CacheBounds {
     /// Bytes in all. Up to half of them, objects are kept whole.
@@ -203,8 +203,8 @@ impl CacheQuota {
         of.now = of.listing.take().unwrap_or_default();
     }
 
-    /// What is kept of an object, of which this was kept `before`; and the namespace where there is room now,
-    /// and of which objects were left out.
+    /// What is kept of an object, given what was kept `before`; and its namespace, if there is room now for
+    /// objects that were left out.
     pub(crate) fn apply<K: QuotaKind>(
         &self,
         before: Option<&CachedObject<K>>,

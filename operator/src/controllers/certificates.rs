@@ -1,6 +1,6 @@
 //! What is known of the certificates of `ManagedSecret`s, so that no value has to be opened to know when one
-//! ends, and so that leaves and their authorities hear of each other. All of it is public; a missing entry
-//! costs one read of the store.
+//! ends, and so that a change of an authority reaches the certificates that it signed. All of it is public; a
+//! missing entry costs one read of the store.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -47,8 +47,8 @@ struct Inner {
 pub(crate) struct VersionCertificates {
     /// Id of the version.
     pub(crate) version: Box<str>,
-    /// By the name of their x509 key: its own, and those by which leaves name it as their authority. None:
-    /// the value holds no such certificate.
+    /// By the name of the x509 key: the key of this object, and those by which leaves name it as their CA.
+    /// None: the value holds no such certificate.
     pub(crate) chains: BTreeMap<Box<str>, Option<Chain>>,
 }
 

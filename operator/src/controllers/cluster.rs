@@ -1,8 +1,8 @@
-//! What the watches have seen of the cluster, beside the objects being reconciled: namespaces, and the native
-//! Secrets of ours.
+//! What the watches have seen of the cluster, besides the objects being reconciled: namespaces, and our
+//! native Secrets.
 //!
-//! Nothing here is a proof: a missing entry only means that the API server has to be asked. It never holds a
-//! value.
+//! Nothing here is authoritative: a missing entry only means that the API server has to be asked. It never
+//! holds a value.
 
 use std::collections::HashMap;
 
@@ -213,8 +213,8 @@ impl ClusterCache {
         }
     }
 
-    /// A ManagedSecret waits for a native Secret of another one to go: it is told of that. Each waits for one
-    /// at a time.
+    /// A ManagedSecret waits until the native Secret of another one is deleted, and is reconciled then. Each
+    /// waits for one at a time.
     pub(crate) fn await_native(&self, namespace: &str, waiter: &str, name: &str) {
         self.inner
             .lock()
@@ -284,8 +284,8 @@ impl ClusterCache {
         (*settled.version == *version).then_some(settled)
     }
 
-    /// As [`Self::is_settled`], whatever version is current by now: how the object was when it was last found
-    /// right, if nothing but the stored secret can have changed since.
+    /// As [`Self::is_settled`], whichever version is current by now: the state of the object when it was last
+    /// found correct, if only the stored secret can have changed since.
     pub(crate) fn unchanged(
         &self,
         uid: &str,

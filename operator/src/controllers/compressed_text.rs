@@ -1,6 +1,6 @@
 //! The text of a watched object, packed: ten thousand of them are kept, and they are much alike. LZ4 with a
-//! text that is like most of them unpacks about as fast as memory is copied. Must not be written anywhere: it
-//! opens with the same program alone.
+//! text that is like most of them unpacks about as fast as memory is copied. Must not be stored outside of
+//! memory: only the same build of the program can unpack it.
 
 use lz4_flex::block::{
     compress_prepend_size_with_dict, decompress_size_prepended_with_dict, uncompressed_size,

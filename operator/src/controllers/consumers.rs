@@ -20,8 +20,8 @@ use crate::kube::watch::Selection;
 
 /// How often what has changed is looked at.
 const STEP_INTERVAL: Duration = Duration::from_secs(5);
-/// Objects that are looked at in a step. Each look may end in a write, and reads by many callers of many
-/// secrets are news of all of them at once: what is left waits for the next steps.
+/// How many objects one step handles. Each may need a write, and many callers that read many secrets change
+/// all of them at once: the rest waits for the next steps.
 const LOOKS_PER_STEP: usize = 250;
 
 /// Watches pods until it is dropped.
@@ -45,7 +45,7 @@ pub(super) async fn run(ctx: Arc<Ctx>, triggers: Triggers) {
             continue;
         }
         for news in due.step(|| ctx.consumers.take_changes()) {
-            look(&ctx, &triggers, news).await;
+            update_status(&ctx, &triggers, news).await;
         }
         if !complete {
             complete = true;
@@ -59,8 +59,8 @@ pub(super) async fn run(ctx: Arc<Ctx>, triggers: Triggers) {
 struct Due(VecDeque<ConsumerChange>);
 
 impl Due {
-    /// What this step looks at, at most [`LOOKS_PER_STEP`]. Whole batches one after the other, so that
-    /// nobody's news wait for ever behind others'.
+    /// What this step looks at, at most [`LOOKS_PER_STEP`]. Batches are handled as a whole, one after the
+    /// other, so that no change waits for ever behind others.
     fn step<N: IntoIterator<Item = ConsumerChange>>(
         &mut self,
         news: impl FnOnce() -> N,
@@ -72,7 +72,7 @@ impl Due {
     }
 }
 
-async fn look(ctx: &Ctx, triggers: &Triggers, news: ConsumerChange) {
+async fn update_status(ctx: &Ctx, triggers: &Triggers, news: ConsumerChange) {
     match news {
         ConsumerChange::Native(namespace, name) => {
             if let Some(owner) = ctx.cluster.owner_of_native(&namespace, &name) {
@@ -85,7 +85,7 @@ async fn look(ctx: &Ctx, triggers: &Triggers, news: ConsumerChange) {
                     triggers.managed_secret(&namespace, &object.name);
                 }
             }
-            // The next change, or the sweep, looks again.
+            // The next change, or the resync, looks again.
             Err(error) => tracing::warn!(%secret, %error, "consumer lookup failed"),
         },
         // They were made those of its secrets when they came.

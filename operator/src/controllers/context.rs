@@ -1,4 +1,4 @@
-//! What every attempt has at hand: the client, the store, and what is remembered from one to the next.
+//! What every reconcile uses: the client, the store, and what is remembered from one attempt to the next.
 
 use std::fmt;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ pub(crate) struct GatewayShared {
     pub(crate) bundle: watch::Receiver<String>,
 }
 
-/// What every reconcile has at hand.
+/// What every reconcile uses.
 pub(crate) struct Ctx {
     pub(crate) client: Client,
     pub(crate) store: StoreHandle,

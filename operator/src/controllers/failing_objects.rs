@@ -1,5 +1,5 @@
-//! Which objects fail, so that each cause is one line of the log and a number until the object is well again,
-//! and not a line with every attempt.
+//! Which objects fail. Each cause is logged once and counted in a metric until the object recovers, instead
+//! of being logged with every attempt.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};

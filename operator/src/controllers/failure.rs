@@ -1,4 +1,4 @@
-//! What can end an attempt, and for each its row in the table of retries and its reason in the conditions.
+//! The errors that can end a reconcile, each with its retry class and the reason that conditions give for it.
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
-//! Objects of which nothing is kept, because their namespace has no room for them or they are too large. What
-//! they ask for is not done, and their conditions say so. They are read again when there is room, a few at a
-//! time.
+//! Objects of which nothing is kept, because their namespace has no room for them or they are too large. They
+//! are not reconciled, and their conditions say so. They are read again, a few at a time, once there is room.
 
 use std::collections::BTreeMap;
 
@@ -140,7 +139,7 @@ where
 ///
 /// # Errors
 /// The API server's.
-pub(super) async fn look<K>(
+pub(super) async fn reread<K>(
     ctx: &Ctx,
     of_kind: &LeftOutOfKind<K>,
     kept: &CachedObject<K>,

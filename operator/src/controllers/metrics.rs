@@ -106,7 +106,7 @@ strongroom_process::labels! {
     }
 }
 
-/// What is told of a product.
+/// The metrics of a product.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProductNumbers {
     /// By hosting that it offers: how many default secrets it has, and may have.
@@ -125,7 +125,7 @@ impl ProductNumbers {
     }
 }
 
-/// What is told of the certificate of a ManagedSecret.
+/// The metrics of the certificate of a ManagedSecret.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CertificateTimes<'a> {
     /// Key of the value that the certificate is under.

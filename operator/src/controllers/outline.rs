@@ -1,6 +1,6 @@
-//! What of an object is kept where it is not kept whole. Of a ManagedSecret all that decides, with a mark in
-//! the place of each long text: sealed texts, literals and templates are long, names are not. Must not be
-//! worked on: whoever makes a value, or renders one, reads the object again.
+//! The outline of an object, which is cached if there is no room for the whole. That of a ManagedSecret has
+//! all that decisions need, with a placeholder for each long text: sealed texts, literals and templates are
+//! long, names are not. Must not be used to make or render a value: for that the object is read again.
 
 use data_encoding::HEXLOWER;
 use serde_json::Value as Json;

@@ -1,4 +1,4 @@
-//! The end of recovery windows: what is due is destroyed, but never on the word of a clock that jumped.
+//! The end of recovery windows: secrets that are due are destroyed, but never after the clock jumped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Values that cannot be made as the spec of their object is, so that no key is made again for them before
+//! Objects whose value cannot be made from their spec, so that no key is generated for them again before
 //! something changes. Must not decide what is refused.
 
 use std::collections::HashMap;

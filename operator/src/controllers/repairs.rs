@@ -1,6 +1,6 @@
-//! Native Secrets that are not left as they are written: how often each was put back of late, and what came
-//! back from the API server other than it was written. In memory alone, and only while it goes on: after a
-//! restart the count begins anew.
+//! Native Secrets that somebody else keeps changing: how often each was put back lately, and which fields the
+//! API server returned other than they were written. This is in memory only, while it lasts: after a restart
+//! the count begins at zero.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,8 @@
-//! Looking at every `ManagedSecret` now and then without cause: what no watch has told is found after
-//! [`PERIOD`] at the latest.
+//! Reconciles every `ManagedSecret` from time to time without an event: a change that no watch reported is
+//! found after [`PERIOD`] at the latest.
 //!
-//! Each has its turn by its UID, so that they come spread over the round, also when they were made together.
+//! The UID decides when in the period an object has its turn, so they are spread evenly even if they were
+//! created together.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ const STEPS: u64 = 360;
 /// How long a round takes.
 pub(super) const PERIOD: Duration = Duration::from_secs(STEP_INTERVAL.as_secs() * STEPS);
 
-/// Sweeps until it is dropped.
+/// Runs until it is dropped.
 pub(super) async fn run(ctx: Arc<Ctx>, triggers: Triggers) {
     for step in 0_u64.. {
         tokio::time::sleep(STEP_INTERVAL).await;

@@ -1,6 +1,6 @@
 //! Data keys follow their key: after a secret came under another key, and after a key got a new version,
-//! their data keys are wrapped anew, in the background and in small groups. Values are not touched. What was
-//! interrupted begins anew and passes over what is done.
+//! their data keys are wrapped anew, in the background and in small groups. Values are not touched. An
+//! interrupted run starts again and skips what is done.
 
 use std::sync::Arc;
 use std::time::Duration;

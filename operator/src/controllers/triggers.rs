@@ -1,4 +1,4 @@
-//! The way by which what happens elsewhere has an object looked at.
+//! Channels by which events elsewhere have an object reconciled.
 
 use futures::channel::mpsc::UnboundedSender;
 use kube::ResourceExt;

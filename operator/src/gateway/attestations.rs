@@ -1,5 +1,5 @@
-//! What the webhook hands over of who is about to write an object. It is kept in the store before it is
-//! acknowledged, so that the object is never seen before who wrote it is known.
+//! Attestations from the webhook: who is about to write an object. Each is stored before it is acknowledged,
+//! so the author is known before the object is seen.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -50,7 +50,7 @@ const STREAM_REVIEW_QUOTA: Quota =
 /// At whose expense a token is reviewed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ReviewBudget<'a> {
-    /// Of somebody at this address, who has not said yet who it is, and of the listener that he came by.
+    /// Of a caller at this address that is not authenticated yet, and of the listener that it uses.
     Address(IpAddr, &'a ReviewCapacity),
     /// Of a node, which has, at the shared gateway.
     Node,
@@ -151,7 +151,7 @@ impl Authenticator {
             ReviewBudget::Node => None,
         };
         let _room = capacity.acquire().await;
-        // A request to the API server is a large future: whoever waits for his turn has no room for one.
+        // A request to the API server is a large future; callers that wait for their turn must not hold one.
         match Box::pin(self.review(token)).await {
             Ok(caller) => self.remember(hash, token, caller).ok_or_else(unauthenticated),
             Err(error) => {
@@ -224,8 +224,8 @@ impl Authenticator {
             caller: caller.clone(),
             ends: end_of(token),
         };
-        // Refusals go first: anybody can make as many of them as he likes. Then of the namespace that has the
-        // most: anybody can have many tokens and ServiceAccounts of his own.
+        // Refusals are dropped first: anybody can make as many of them as they like. Then those of the
+        // namespace that has the most: anybody can have many tokens and ServiceAccounts of their own.
         let keep = |age, answer: &CachedReview| answer.caller.is_some() && age < OUTAGE_GRACE;
         self.answers.put_with_owner(hash, answer, keep, |answer| {
             let caller = answer.caller.as_ref();

@@ -1,5 +1,5 @@
-//! Tells whoever watches that a secret changed, as soon as the change is committed. It says which, and
-//! nothing more: who watches looks for himself.
+//! Tells watchers that a secret changed, as soon as the change is committed. It names the secret and nothing
+//! more: watchers read the rest themselves.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,8 +69,8 @@ impl ChangeFeed {
     }
 }
 
-/// What a mutation means to whoever watches. Most of what is of no secret, such as a checkpoint every second,
-/// means nothing to anybody.
+/// What a mutation means to watchers. Most records that are not about a secret, such as a checkpoint every
+/// second, mean nothing to them.
 fn change(entry: &Entry) -> Option<StoreChange> {
     if let Some(secret) = entry.secret_id {
         return Some(StoreChange::Secret(secret, entry.time));

@@ -5,20 +5,20 @@
 //! node ─▶ session ─▶ authenticate_pod (who asks) ─▶ node_view (what was sent to the node, pure)
 //!                                                         │ due
 //!                                                         ▼
-//!                              evaluate (policies, store) ─▶ diff (pure) ─▶ dispatch (read, on record) ─▶ node
+//!                              evaluate (policies, store) ─▶ diff (pure) ─▶ dispatch (read, audit) ─▶ node
 //! ```
 //!
 //! The token of the node's plugin comes in the request's metadata and is checked before anything of the body
 //! is read; what an earlier plugin sends instead is a bounded `hello`. There is a stream only where there are
 //! nodes.
 //!
-//! Once a volume has changed, a pod that asks for it is told so: `pod_address` says where it is, and
-//! `pod_events` what becomes an event of it. Whose pod, ServiceAccount or node is deleted gets nothing more:
-//! `watch` tells `presence`, and that the session.
+//! Once a volume has changed, its pod is notified if it asks for that: `pod_address` finds the address of the
+//! pod, and `pod_events` makes the event. A session whose pod, ServiceAccount or node is deleted gets nothing
+//! more: `watch` tells `presence`, and `presence` tells the session.
 //!
 //! A node is whom its own token says, and a pod whom its token says; both name the same node or nothing is
 //! answered. Every subscription is decided by the policies of its pod, again whenever a policy, a key or a
-//! secret changes, and each value that a volume gets is on record as that pod's read before it is sent. Must
+//! secret changes, and each value that a volume gets is audited as that pod's read before it is sent. Must
 //! not trust what a node says of a pod.
 
 mod account;
@@ -121,7 +121,7 @@ impl Delivery for DeliveryService {
         let token = bearer(request.metadata().as_ref()).map(|token| Zeroizing::new(token.to_owned()));
         let plugin = match token {
             Some(token) => Some(handshake::handshake(&self.0, &stream, token).await?),
-            // What comes of its first message is kept until it is whole.
+            // Its first message is buffered until it is complete.
             None => {
                 let capacity = &self.0.shared().capacity;
                 let kept = capacity.reserve(&stream.slot, HELLO_BYTES.into());

@@ -1,9 +1,9 @@
 //! The extension API: the aggregated API `people.strongroom.dev`, by which whoever has a kubeconfig reaches
 //! the gateway.
 //!
-//! The API server verifies who somebody is and asks RBAC whether he may knock; the extension API checks that
-//! it is the API server that calls, and forwards the verified identity to the gateway, which decides. It has
-//! no store and no lease, keeps nothing, and sees no value: those travel sealed through it.
+//! The API server authenticates the caller and asks RBAC whether they may use this API at all; the extension
+//! API checks that it is the API server that calls, and forwards the verified identity to the gateway, which
+//! decides. It has no store and no lease, keeps nothing, and sees no value: those travel sealed through it.
 //!
 //! | module | idea |
 //! |---|---|

@@ -1,7 +1,7 @@
-//! The person whom the API server verified, as the extension API tells the gateway.
+//! The person whom the API server authenticated, as the extension API forwards it to the gateway.
 //!
 //! INVARIANT: these headers count only where the client of the connection proved to be the extension API.
-//! Nobody looks at them anywhere else.
+//! Elsewhere they are ignored.
 
 use std::net::IpAddr;
 
@@ -50,7 +50,7 @@ impl ExtensionApiAccounts {
 
 /// Whom the API server verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Forwarded {
+pub(super) struct ForwardedIdentity {
     pub(super) user: String,
     pub(super) groups: Vec<String>,
     /// The address from which the API server was called.
@@ -62,7 +62,7 @@ pub(super) struct Forwarded {
     pub(super) may_get: Option<MayGet>,
 }
 
-impl Forwarded {
+impl ForwardedIdentity {
     /// As headers; `None` where a name cannot stand in one, or there are too many groups.
     pub(super) fn headers(&self) -> Option<HeaderMap> {
         let mut headers = HeaderMap::new();
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_the_front_writes_the_gateway_reads() {
-        let person = Forwarded {
+        let person = ForwardedIdentity {
             user: "jané".to_owned(),
             groups: vec!["ops".to_owned(), "system:authenticated".to_owned()],
             source: "10.1.2.3".parse().ok(),
@@ -145,40 +145,48 @@ mod tests {
             node: Some("n".to_owned()),
             may_get: "shop/db".parse().ok(),
         };
-        assert_eq!(Forwarded::read(&person.headers().unwrap()), Some(person));
+        assert_eq!(ForwardedIdentity::read(&person.headers().unwrap()), Some(person));
     }
 
     #[test]
     fn no_group_is_left_out_on_the_way() {
-        let person = |groups: usize| Forwarded {
+        let person = |groups: usize| ForwardedIdentity {
             user: "jane".to_owned(),
             groups: (0..groups).map(|number| format!("g-{number}")).collect(),
-            ..Forwarded::default()
+            ..ForwardedIdentity::default()
         };
         let most = person(MAX_GROUPS);
         let mut headers = most.headers().unwrap();
-        assert_eq!(Forwarded::read(&headers), Some(most));
+        assert_eq!(ForwardedIdentity::read(&headers), Some(most));
         assert_eq!(person(MAX_GROUPS + 1).headers(), None);
         headers.append(GROUP, HeaderValue::from_static("one-more"));
-        assert_eq!(Forwarded::read(&headers), None);
+        assert_eq!(ForwardedIdentity::read(&headers), None);
         headers.remove(GROUP);
         headers.append(GROUP, HeaderValue::from_bytes(b"caf\xe9").unwrap());
-        assert_eq!(Forwarded::read(&headers), None, "a group that cannot be read");
+        assert_eq!(
+            ForwardedIdentity::read(&headers),
+            None,
+            "a group that cannot be read"
+        );
     }
 
     #[test]
     fn nobody_is_nobody() {
-        assert_eq!(Forwarded::read(&HeaderMap::new()), None);
+        assert_eq!(ForwardedIdentity::read(&HeaderMap::new()), None);
         for user in ["", "system:anonymous"] {
-            let person = Forwarded {
+            let person = ForwardedIdentity {
                 user: user.to_owned(),
-                ..Forwarded::default()
+                ..ForwardedIdentity::default()
             };
-            assert_eq!(Forwarded::read(&person.headers().unwrap()), None, "{user}");
+            assert_eq!(
+                ForwardedIdentity::read(&person.headers().unwrap()),
+                None,
+                "{user}"
+            );
         }
-        let broken = Forwarded {
+        let broken = ForwardedIdentity {
             user: "a\nb".to_owned(),
-            ..Forwarded::default()
+            ..ForwardedIdentity::default()
         };
         assert_eq!(broken.headers(), None);
     }

@@ -1,5 +1,5 @@
-//! Labels of pods and nodes, looked up only where a statement asks for them. What cannot be looked up is
-//! unknown, and that is decided with.
+//! Labels of pods and nodes, looked up only where a statement asks for them. Labels that cannot be looked up
+//! are unknown, and the decision is made without them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl LabelCache {
                         .filter(|pod| pod.metadata.uid.as_ref() == Some(uid))
                         .map(|pod| pod.metadata))
                 };
-                self.look(format!("pod {uid}"), look).await
+                self.look_up(format!("pod {uid}"), look).await
             }
             _ => None,
         };
@@ -62,14 +62,14 @@ impl LabelCache {
             Some(name) => {
                 let api: Api<Node> = Api::all(self.client.clone());
                 let look = async { Ok(api.get_metadata_opt(name).await?.map(|node| node.metadata)) };
-                self.look(format!("node {name}"), look).await
+                self.look_up(format!("node {name}"), look).await
             }
             None => None,
         };
         (pod, node)
     }
 
-    async fn look(
+    async fn look_up(
         &self,
         key: String,
         look: impl Future<Output = Result<Option<kube::core::ObjectMeta>, kube::Error>>,

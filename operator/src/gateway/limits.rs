@@ -1,4 +1,5 @@
-//! How much one caller, one namespace and all together may ask. Must not look at what is asked for.
+//! How many requests one caller, one namespace and all together may send. Must not depend on what a request
+//! is about.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -58,7 +59,7 @@ pub(super) const MAX_CONNECTIONS: u64 = 16_384;
 pub(super) const MAX_PROVEN_CONNECTIONS: u64 = 4_096;
 /// Bytes of large answers that are not taken yet, of all proven callers,
 pub(super) const MAX_ANSWER_BYTES: u64 = 64 << 20;
-/// of one principal,
+/// of these, those to one principal that has proven who it is,
 pub(super) const MAX_ANSWER_BYTES_PER_PRINCIPAL: u64 = 16 << 20;
 /// and of all principals of one namespace.
 pub(super) const MAX_ANSWER_BYTES_PER_NAMESPACE: u64 = 32 << 20;
@@ -204,8 +205,8 @@ impl Limits {
         }
     }
 
-    /// What is left to a caller, to its namespace where it has one, and to all together, of what a request of
-    /// this cost takes; nothing is taken. Empty: there is no bound.
+    /// How much is left for a request of this cost: of the rate of the caller, of its namespace if it has
+    /// one, and of all together. Nothing is taken. Empty: there is no limit.
     pub(super) fn levels(&self, caller: &Arc<Caller>, cost: Cost) -> Vec<RateLevel> {
         let buckets = match cost {
             Cost::Read => &self.reads,

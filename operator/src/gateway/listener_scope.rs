@@ -1,6 +1,6 @@
-//! What a request has of the listener that it came by: its name, whom that is for, and limits of its own. A
-//! flood at one listener uses up what that one has, and nothing of another's. It isolates who is let in: all
-//! listeners are of one process, with one store.
+//! What a request knows of its listener: the name, the secrets that it serves, and its limits. A flood at one
+//! listener uses up the limits of that one only. This isolates callers from each other, but not processes:
+//! all listeners belong to one process with one store.
 
 use std::iter;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Whether a manager of a product comes from the namespace that the product is known with.
+//! Whether a manager of a product comes from the namespace that the store recorded for it.
 //!
-//! Somebody may delete the namespace of a manager and make it again. The watch of Namespaces tells of that,
-//! and it may be behind: until then a ServiceAccount of the new one has the name of the manager, and a token
-//! that is valid. So the API server is asked before a ServiceAccount counts as a manager, once for each UID:
+//! Somebody may delete the namespace of a manager and make it again. The watch of Namespaces reports that,
+//! but may lag behind: until then a ServiceAccount of the new namespace has the name of the manager, and a
+//! valid token. So the API server is asked before a ServiceAccount counts as a manager, once for each UID:
 //! none of them ever moves to another namespace.
 
 use std::time::Duration;
@@ -67,7 +67,7 @@ impl ManagerHomes {
         let known = caller.account_uid.as_deref();
         let home = match known.and_then(|uid| self.seen.get(uid, HOME_TTL)) {
             Some(home) => Some(home),
-            None => Box::pin(self.look(caller, namespace)).await?,
+            None => Box::pin(self.look_up(caller, namespace)).await?,
         };
         let is_home = products
             .manager_facts(identity)
@@ -85,7 +85,7 @@ impl ManagerHomes {
         Err(problem.retry_after(1))
     }
 
-    async fn look(&self, caller: &Caller, namespace: &str) -> Result<Option<Uid>, Problem> {
+    async fn look_up(&self, caller: &Caller, namespace: &str) -> Result<Option<Uid>, Problem> {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let found = api.get_metadata_opt(namespace).await.map_err(|error| {
             tracing::warn!(namespace, error = %in_words(&error), "lookup of a manager's namespace failed");

@@ -1,7 +1,7 @@
 //! Which ManagedSecrets a person may `get` by RBAC, as the extension API server found out and tells the
 //! gateway beside the verified identity.
 //!
-//! INVARIANT: as the identity itself, it counts only where the client of the connection proved to be the
+//! INVARIANT: like the identity itself, it counts only where the client of the connection proved to be the
 //! extension API server.
 
 use std::fmt;

@@ -1,8 +1,8 @@
-//! The API: secrets over HTTPS, under policies, on record.
+//! The API: secrets over HTTPS, under policies, audited.
 //!
-//! A request goes from station to station ([`request`]): who asks, how often, about what, whether it may, and
-//! on record. Then an operation ([`operations`]) does its work, by whatever protocol ([`protocols`]) it was
-//! called at a listener. Must not decide by itself: `rules` does, and the store.
+//! A request goes from station to station ([`request`]): who asks, how often, about what, whether it may; and
+//! the request is audited. Then an operation ([`operations`]) does its work, by whatever protocol
+//! ([`protocols`]) it was called at a listener. Must not decide by itself: `rules` does, and the store.
 //!
 //! | module | idea |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! Which namespace is behind a name: one that was made again is another one, and must not see the secrets of
-//! the first.
+//! Which namespace has a name now: one that was deleted and made again is another namespace, and must not see
+//! the secrets of the first.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ struct NamespaceLookup {
 }
 
 impl NamespaceLookup {
-    /// The one that is there is another one than the store knows.
+    /// The present namespace is not the one that the store knows.
     fn contradicts(&self) -> bool {
         match (&self.known, &self.live) {
             (Some((_, known)), Some(live)) => known.as_ref() != Some(live),
@@ -121,11 +121,11 @@ impl Namespaces {
         if let Some(resolved) = fresh() {
             return resolved;
         }
-        Box::pin(self.look(name)).await?.resolved(name)
+        Box::pin(self.look_up(name)).await?.resolved(name)
     }
 
-    /// What follows the deletion of a secret that is made in this namespace now. Where the API server does
-    /// not say, a recovery window does.
+    /// What follows the deletion of a secret that is created in this namespace now. If the API server does
+    /// not answer, that is a recovery window.
     pub(super) async fn recovery(&self, name: &str) -> Recovery {
         let unlabelled = |seen: NamespaceLookup| seen.live.is_some() && !seen.keeps_nothing;
         if self.seen.get(name, LOOKUP_TTL).is_some_and(unlabelled) {
@@ -166,7 +166,7 @@ impl Namespaces {
         .await
     }
 
-    async fn look(&self, name: &str) -> Result<NamespaceLookup, Problem> {
+    async fn look_up(&self, name: &str) -> Result<NamespaceLookup, Problem> {
         let Ok(parsed) = name.parse() else {
             // No namespace has such a name.
             return Ok(NamespaceLookup {

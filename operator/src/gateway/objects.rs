@@ -1,5 +1,5 @@
-//! The custom resources behind secrets: a change over the API is a change of the object first, so that the
-//! two stay one truth.
+//! The custom resources behind secrets: a change over the API changes the object first, so that the API and
+//! the objects always agree.
 //!
 //! Must not overwrite what somebody else keeps: a field that another field manager owns is theirs, and so is
 //! an object that they made (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers>).

@@ -1,5 +1,4 @@
-//! What a caller is told when it does not get what it asked for: stable codes. Each protocol writes them in
-//! its own way.
+//! What a caller is told when a request fails: stable codes. Each protocol writes them in its own way.
 //!
 //! INVARIANT: a caller without the right to know of a secret gets the same document whether it exists or not,
 //! but for the request's id.
@@ -52,8 +51,8 @@ impl Problem {
         &self.detail
     }
 
-    /// What a caller gets that may not know of the secret, and for a secret that is not there. What is no
-    /// name is not repeated.
+    /// The answer to a caller that may not know of the secret, and for a secret that does not exist. Text
+    /// that is not a valid name is not repeated.
     pub(super) fn no_secret(path: &SecretPath) -> Self {
         let detail = match (path.namespace().parsed(), path.parsed()) {
             (Some(namespace), Some(name)) => format!(

@@ -1,8 +1,8 @@
-//! Places in the quotas of products for default secrets that are being made, or that move to another hosting:
-//! each is held from before its object is written until the store has the secret. So no object is left behind
-//! for which the quota had no room.
+//! Reserved places in the quotas of products, for default secrets that are being made or that move to another
+//! hosting. Each is held from before the object is written until the store has the secret, so that no object
+//! is left for which the quota had no room.
 //!
-//! The store alone decides what there is room for; here it is only waited for those who are ahead.
+//! The store alone decides whether there is room; a reservation only waits for those before it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,8 +85,8 @@ impl QuotaReservations {
             let (reservations, store) = (self.clone(), store.clone());
             let (wanted, name) = (key.clone(), namespace.clone());
             let attempt = blocking(move || {
-                // What is held is counted before the store is: a secret that it takes in meanwhile counts
-                // twice rather than not at all.
+                // Reservations are counted before the secrets in the store: a secret that is stored meanwhile
+                // counts twice rather than not at all.
                 let mut held = reservations.inner.held.lock();
                 let quota = store.product_quota(&wanted.code, wanted.hosting, wanted.namespace)?;
                 let ahead = (count_in_namespace(&held, &wanted), count_in_all(&held, &wanted));

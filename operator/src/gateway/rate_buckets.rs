@@ -1,5 +1,4 @@
-//! The token buckets of many callers, which can be looked at without anything being taken from them: whoever
-//! asks what somebody else has left takes nothing away from him.
+//! The token buckets of many callers. A look at what another caller has left takes nothing from them.
 
 use std::hash::Hash;
 use std::num::NonZeroU32;
@@ -36,7 +35,7 @@ pub(super) type BucketEmpty = NotUntil<<DefaultClock as Clock>::Instant>;
 pub(super) struct RateBuckets<K: Clone + Eq + Hash> {
     limiter: RateLimiter<K, SharedStates<DefaultKeyedStateStore<K>>, DefaultClock>,
     states: SharedStates<DefaultKeyedStateStore<K>>,
-    filling: Filling,
+    filling: RefillRate,
 }
 
 /// Requests a second of all callers of a listener together.
@@ -44,7 +43,7 @@ pub(super) struct RateBuckets<K: Clone + Eq + Hash> {
 pub(super) struct RateBucket {
     limiter: RateLimiter<NotKeyed, SharedStates<InMemoryState>, DefaultClock>,
     states: SharedStates<InMemoryState>,
-    filling: Filling,
+    filling: RefillRate,
 }
 
 /// When each bucket will be full, as the limiter has it.
@@ -101,12 +100,12 @@ impl<S: StateStore> SharedStates<S> {
 
 /// How fast buckets fill, and from when on their limiter counts time.
 #[derive(Clone, Copy, Debug)]
-struct Filling {
+struct RefillRate {
     rate: NonZeroU32,
     started: Instant,
 }
 
-impl Filling {
+impl RefillRate {
     /// INVARIANT: made before the limiter is. By what lies between, too much is left rather than too little.
     fn from_now(rate: NonZeroU32) -> Self {
         let started = Instant::now();
@@ -130,7 +129,7 @@ impl Filling {
 impl<K: Clone + Eq + Hash> RateBuckets<K> {
     /// Full ones, of so many requests a second each.
     pub(super) fn new(rate: NonZeroU32) -> Self {
-        let (states, filling) = (SharedStates::default(), Filling::from_now(rate));
+        let (states, filling) = (SharedStates::default(), RefillRate::from_now(rate));
         Self {
             limiter: RateLimiter::new(Quota::per_second(rate), states.clone(), DefaultClock::default()),
             states,
@@ -168,7 +167,7 @@ impl<K: Clone + Eq + Hash> RateBuckets<K> {
 impl RateBucket {
     /// A full one, of so many requests a second.
     pub(super) fn new(rate: NonZeroU32) -> Self {
-        let (states, filling) = (SharedStates::default(), Filling::from_now(rate));
+        let (states, filling) = (SharedStates::default(), RefillRate::from_now(rate));
         Self {
             limiter: RateLimiter::new(Quota::per_second(rate), states.clone(), DefaultClock::default()),
             states,

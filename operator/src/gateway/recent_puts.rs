@@ -1,5 +1,5 @@
-//! Who put which version lately: whoever did may repeat it and is told whether it is there with his value,
-//! though he may not read it.
+//! Who put which version lately. They may repeat the put and are told whether the version has their value,
+//! even if they may not read it.
 //!
 //! Must not hold anything of a value.
 

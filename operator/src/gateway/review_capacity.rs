@@ -1,5 +1,4 @@
-//! How much of the API server's time a listener takes for tokens that are not known yet, and one address of
-//! that.
+//! How many token reviews a listener, and one address of it, may have running for tokens that are not cached.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Keys that new values come sealed for: each made for one call of one caller, held in memory alone, and gone
-//! once it was used.
+//! Keys for which callers seal new values: each is made for one call of one caller, held in memory only, and
+//! dropped once it was used.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -68,7 +68,7 @@ pub(crate) struct GatewaySettings {
     pub(crate) rates: Rates,
     /// What one address may have of what all share who have not proven who they are.
     pub(crate) addresses: AddressShares,
-    /// When the record of a read must be on the medium.
+    /// When the record of a read must be on disk.
     pub(crate) durability: Durability,
 }
 

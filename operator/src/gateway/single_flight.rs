@@ -1,8 +1,9 @@
-//! The same question at a time once: whoever asks it meanwhile waits for the first, and then finds the answer
-//! where that put it.
+//! Asks each question only once at a time: a caller that asks the same meanwhile waits for the first, and
+//! then reads the answer from the cache.
 //!
-//! It is not that of `moka`, under which all wait and get the answer of the first: here each looks for one
-//! that is young enough for it, and whoever only refreshes one goes on where somebody asks already.
+//! It is not that of `moka`, under which all wait and get the answer of the first: here each caller checks
+//! that the answer is young enough for it, and a mere refresh is skipped if the question is being asked
+//! already.
 
 use std::collections::HashMap;
 use std::hash::Hash;

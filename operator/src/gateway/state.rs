@@ -35,7 +35,7 @@ use crate::products::ProductDirectoryHandle;
 /// that are sealed anew. One namespace has half of it.
 pub(super) const MAX_SCANS: usize = 2;
 
-/// What every request has at hand.
+/// What every request uses.
 pub(super) struct Gateway {
     pub(super) client: Client,
     pub(super) store: Store,

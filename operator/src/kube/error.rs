@@ -1,4 +1,4 @@
-//! What the API server, or the way to it, says, in our words.
+//! Errors of the API server, or of the connection to it, in our words.
 //!
 //! INVARIANT: the message of a Status is never passed on: it may quote what stands in the object, and that
 //! may be a value. What comes of it are names and fields, and of those only what has the form of a name.

@@ -46,7 +46,7 @@ event_reasons! {
     SecretCreated: Normal, "ManagedSecret";
     /// A version was written.
     VersionCreated: Normal, "ManagedSecret";
-    /// A version was made, because one was due or asked for.
+    /// A new version was made, because a rotation was due or requested.
     Rotated: Normal, "ManagedSecret";
     /// Description, labels or encryption key changed.
     SecretUpdated: Normal, "ManagedSecret";
@@ -59,7 +59,7 @@ event_reasons! {
     Restored: Normal, "ManagedSecret";
     /// The secret was destroyed and cannot be restored.
     Purged: Warning, "ManagedSecret";
-    /// Another object declares the secret now, or none does.
+    /// Another object declares the secret now, or none does any more.
     Rebound: Normal, "ManagedSecret";
     /// The native Secret was written or adopted.
     NativeSecretWritten: Normal, "ManagedSecret";
@@ -124,8 +124,8 @@ event_reasons! {
     /// The policy does not compile; the note says why, and what is in force instead: what was before, or a
     /// denial of all that it covers.
     PolicyInvalid: Warning, "SecretPolicy";
-    /// With the policy its namespace would have more in force than it may; the note says what is in force
-    /// instead.
+    /// With this policy, the namespace would have more statements in force than it may; the note says what is
+    /// in force instead.
     PolicyTooLarge: Warning, "SecretPolicy";
     /// The product was deleted and is applied again with the same managers; its secrets go on.
     ProductReturned: Normal, "SecretProduct";
@@ -137,14 +137,15 @@ event_reasons! {
     /// Objects vanished at once, and nothing of theirs is deleted until somebody confirms it, as the note
     /// says; applying them again keeps it.
     DeletionsWaiting: Warning, "ConfigMap, or the first object that is gone";
-    /// A ConfigMap of somebody else has a name of Strongroom's and is left as it is; give it another name.
+    /// A ConfigMap of somebody else has a name that Strongroom uses, and is left unchanged; give it another
+    /// name.
     NotOurs: Warning, "ConfigMap";
 
     // What node plugins say of pods.
     /// The pod was notified that its volume changed.
-    ChangeNoticed: Normal, "Pod";
+    ReloadNotified: Normal, "Pod";
     /// The pod could not be notified that its volume changed; its files are up to date.
-    ChangeNotNoticed: Warning, "Pod";
+    ReloadNotificationFailed: Warning, "Pod";
 }
 
 impl EventReason {

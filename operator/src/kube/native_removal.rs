@@ -1,5 +1,5 @@
-//! Deleting a native Secret: it is read, judged, and then just what was judged is deleted. What somebody else
-//! claims stays, and an Event says so.
+//! Deletes a native Secret: reads it, decides, and then deletes exactly the version that was read. One that
+//! somebody else claims stays, and an Event says so.
 
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::api::{DeleteParams, Preconditions};

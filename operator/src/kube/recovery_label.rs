@@ -1,4 +1,4 @@
-//! The label of a Namespace that keeps nothing of what is deleted in it.
+//! The label of a Namespace whose deleted secrets have no recovery window.
 
 use kube::{Resource, ResourceExt};
 

@@ -1,4 +1,4 @@
-//! Where the statements in force are: a place for each namespace, so that none waits for another.
+//! The statements in force, stored separately for each namespace, so that none waits for another.
 //!
 //! INVARIANT: a lock that a decision takes is held to clone a pointer, or for a change of one namespace that
 //! compiles and copies nothing.
@@ -68,9 +68,14 @@ impl PoliciesByNamespace {
         });
         let changing = place.changing.lock();
         let (changed, before, after, empty) = place.change(|policies| {
-            let before = policies.asking();
+            let before = policies.sources_with_labels();
             let changed = change(policies);
-            (changed, before, policies.asking(), policies.is_empty())
+            (
+                changed,
+                before,
+                policies.sources_with_labels(),
+                policies.is_empty(),
+            )
         });
         self.asking.fetch_add(after, Ordering::AcqRel);
         self.asking.fetch_sub(before, Ordering::AcqRel);
@@ -108,9 +113,10 @@ impl PoliciesByNamespace {
     pub(super) fn ask_labels<'a>(&self, namespaces: impl IntoIterator<Item = &'a str>) -> bool {
         // Mostly nobody asks, and no namespace is looked up.
         self.any_asks_labels()
-            && namespaces
-                .into_iter()
-                .any(|namespace| self.get(namespace).is_some_and(|now| now.asking() > 0))
+            && namespaces.into_iter().any(|namespace| {
+                self.get(namespace)
+                    .is_some_and(|now| now.sources_with_labels() > 0)
+            })
     }
 }
 

@@ -261,7 +261,7 @@ impl RamPolicies {
     }
 
     /// Waits until there is a policy with principals of RAM.
-    pub(crate) async fn wanted(&self) {
+    pub(crate) async fn first_policy(&self) {
         self.wanted.notified().await;
     }
 

@@ -115,12 +115,12 @@ impl RetentionState {
     }
 
     /// What has to be kept of a policy.
-    pub(super) fn wanted(&self, uid: &str) -> Option<EnforcedPolicy> {
+    pub(super) fn to_keep(&self, uid: &str) -> Option<EnforcedPolicy> {
         self.wanted.get(uid).cloned()
     }
 
     /// The store has it by now.
-    pub(super) fn kept(&mut self, policy: &EnforcedPolicy) {
+    pub(super) fn mark_kept(&mut self, policy: &EnforcedPolicy) {
         let uid = policy.uid.as_str();
         self.generations.insert(uid.to_owned(), policy.generation);
         self.found.remove(uid);
@@ -175,33 +175,33 @@ mod tests {
             ..policy("a", 1)
         };
         in_force(&mut keeping, &spaced);
-        assert_eq!(keeping.wanted("a"), None);
+        assert_eq!(keeping.to_keep("a"), None);
         in_force(&mut keeping, &policy("b", 2));
-        assert_eq!(keeping.wanted("b"), Some(policy("b", 2)));
+        assert_eq!(keeping.to_keep("b"), Some(policy("b", 2)));
         // The same number, and not the same: the objects came out of a backup.
         let other = EnforcedPolicy {
             generation: 1,
             ..policy("c", 2)
         };
         in_force(&mut keeping, &other);
-        assert_eq!(keeping.wanted("c"), Some(other.clone()));
-        keeping.kept(&other);
-        assert_eq!(keeping.wanted("c"), None);
+        assert_eq!(keeping.to_keep("c"), Some(other.clone()));
+        keeping.mark_kept(&other);
+        assert_eq!(keeping.to_keep("c"), None);
         in_force(&mut keeping, &other);
-        assert_eq!(keeping.wanted("c"), None);
+        assert_eq!(keeping.to_keep("c"), None);
     }
 
     #[test]
     fn what_came_into_force_meanwhile_is_wanted_still() {
         let mut keeping = found(&[]);
         in_force(&mut keeping, &policy("a", 1));
-        let first = keeping.wanted("a").unwrap();
+        let first = keeping.to_keep("a").unwrap();
         in_force(&mut keeping, &policy("a", 2));
-        keeping.kept(&first);
-        assert_eq!(keeping.wanted("a"), Some(policy("a", 2)));
+        keeping.mark_kept(&first);
+        assert_eq!(keeping.to_keep("a"), Some(policy("a", 2)));
         // Back to what is kept, as after a restore of the objects.
         in_force(&mut keeping, &policy("a", 1));
-        assert_eq!(keeping.wanted("a"), None);
+        assert_eq!(keeping.to_keep("a"), None);
     }
 
     #[test]

@@ -124,7 +124,7 @@ fn kept(effect: &str) -> EnforcedPolicies {
     let policies = listed();
     policies.policy("shop", "p", newest(1, None, effect, "secrets:GetSecretValue"));
     let kept = policies.to_keep("u").unwrap();
-    policies.kept(&kept);
+    policies.mark_kept(&kept);
     assert_eq!(policies.to_keep("u"), None);
     EnforcedPolicies {
         policies: vec![kept],
@@ -226,7 +226,7 @@ fn what_is_kept_of_a_policy_that_is_gone_is_forgotten() {
     let kept = policies.to_keep("u").unwrap();
     policies.remove_policy("shop", "p");
     assert_eq!((policies.to_keep("u"), policies.to_forget()), (None, Vec::new()));
-    policies.kept(&kept);
+    policies.mark_kept(&kept);
     assert_eq!(policies.to_forget(), ["u"]);
 }
 
@@ -235,7 +235,7 @@ fn a_policy_made_again_under_its_name_has_nothing_of_the_one_before() {
     let policies = listed();
     policies.readers("shop", ("db", "uid-db"), "db", &["app".to_owned()]);
     policies.policy("shop", "p", newest(5, None, "Deny", "*"));
-    policies.kept(&policies.to_keep("u").unwrap());
+    policies.mark_kept(&policies.to_keep("u").unwrap());
     assert_eq!(allowed(&policies), Ok(false));
     // The watch missed that it was gone in between.
     let again = ObservedPolicy {

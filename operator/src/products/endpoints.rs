@@ -1,5 +1,5 @@
-//! What the process has for products alone, as SecretProducts name it: gateways and audit sinks. Which there
-//! are does not change while the process runs; what waits for a sink does.
+//! What the process has for products alone, as SecretProducts name it: gateways and audit sinks. The list
+//! does not change while the process runs; the backlog of a sink does.
 
 use std::collections::BTreeMap;
 

@@ -48,7 +48,7 @@ impl ProductDirectoryHandle {
         &self.inner.sightings
     }
 
-    /// Puts a directory in force. Answers whether it is another one than before.
+    /// Puts a directory in force. Returns whether it differs from the one before.
     pub(crate) fn publish(&self, directory: ProductDirectory) -> bool {
         {
             let mut current = self.inner.current.write();

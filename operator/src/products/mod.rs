@@ -4,7 +4,7 @@
 //! What a product may is decided in `strongroom_rules::product`, on a [`ProductDirectory`] that never
 //! changes: a newer one takes its place. Until the first lists of SecretProducts and Namespaces are complete
 //! there is none, and nothing is decided about a secret: a Deny may be about a product's managers, and a
-//! tenant could take for his own what is a product's.
+//! tenant could claim as its own what is a product's.
 //!
 //! [`ProductDirectory`]: strongroom_rules::product::ProductDirectory
 

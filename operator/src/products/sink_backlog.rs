@@ -1,5 +1,4 @@
-//! What waits for a product's own audit sink: told by what sends the records, and read by what says how the
-//! product stands.
+//! The backlog of a product's own audit sink: the exporter writes it, and the status of the product shows it.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ pub(crate) enum SinkBacklog {
     Empty,
     /// Records do, of which the oldest is of this time.
     Waiting(Timestamp),
-    /// Records went by since it took some last.
+    /// Records were skipped since it received some last.
     PassedBy,
 }
 

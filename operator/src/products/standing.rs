@@ -1,5 +1,5 @@
-//! The SecretProduct that is there beside the one that the store recorded: what the store is to record of it,
-//! or what a person has to accept first. Whether it is another one is decided in `strongroom_rules::product`.
+//! Compares a SecretProduct with the one that the store recorded: what the store has to record, or what a
+//! person has to accept first. `strongroom_rules::product` decides whether it counts as another product.
 //! Pure.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -61,7 +61,7 @@ strongroom_process::metrics! {
         queued: Gauge = "store_queued",
         /// Commits that the anchor knows.
         anchored: Gauge = "anchor_commits",
-        /// When the store last answered a look at its records, seconds since the epoch.
+        /// When the store last answered a check of its records, seconds since the epoch.
         verified: Gauge<f64, AtomicU64> = "last_verified_timestamp_seconds",
         /// New secrets and larger values that were refused because their namespace is full.
         full: Counter = "namespace_full",
@@ -142,7 +142,7 @@ impl ProcessMetrics {
         self.verified.set(seconds);
     }
 
-    /// When the store last answered a look at its records.
+    /// When the store last answered a check of its records.
     pub(super) fn last_verified(&self) -> Option<Timestamp> {
         let seconds = self.verified.get();
         let since = SignedDuration::try_from_secs_f64(seconds).ok()?;

@@ -1,4 +1,4 @@
-//! Where the process is: its namespace and the Service that leads to it.
+//! The namespace of the process, and the Service in front of it.
 
 use std::time::Duration;
 

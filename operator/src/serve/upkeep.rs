@@ -1,5 +1,5 @@
-//! What the store needs every second: the read chain's place on record while there are reads, and its numbers
-//! told.
+//! What the store needs every second: a checkpoint of the read chain while there are reads, and its metrics
+//! updated.
 
 use std::time::Duration;
 

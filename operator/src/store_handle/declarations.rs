@@ -39,8 +39,8 @@ impl StoreHandle {
         self.change(&kind, command).await
     }
 
-    /// Puts on record that an object is gone; with its last state, where that was seen. `awaited`: something
-    /// may belong to it that goes later.
+    /// Records that an object is gone; with its last state, where that was seen. `awaited`: something may
+    /// belong to it that goes later.
     pub(crate) async fn withdraw_declaration(
         &self,
         object: DeclaredObject,

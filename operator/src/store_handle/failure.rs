@@ -1,5 +1,4 @@
-//! What can go wrong in the store: told apart once, for controllers and gateway, and as controllers answer to
-//! it.
+//! Classifies errors of the store once, for controllers and gateway, and says how controllers react to each.
 
 use strongroom_crds::condition::Reason;
 use strongroom_model::name::NameError;
@@ -126,8 +125,8 @@ impl From<StoreError> for StoreFailure {
     }
 }
 
-/// What is said to tenants, whose objects have conditions, where the store names what is in all namespaces;
-/// none: it does not.
+/// The message for tenants, in conditions, if the one of the store shows totals of all namespaces; none: it
+/// does not.
 fn without_totals(refusal: &Refusal) -> Option<String> {
     match refusal {
         Refusal::ProductQuotaExceeded {

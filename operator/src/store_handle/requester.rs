@@ -1,4 +1,4 @@
-//! Because of whose wish a task works.
+//! On whose behalf a task works.
 
 use strongroom_store::audit::Requester;
 
@@ -6,7 +6,8 @@ tokio::task_local! {
     static REQUESTER: Option<Requester>;
 }
 
-/// Does work because of what somebody wrote: what it changes in the store is on record with that.
+/// Does work on behalf of the author of an object: the audit records of what it changes in the store name
+/// that author.
 pub(crate) async fn on_behalf_of<F: Future>(requester: Option<Requester>, work: F) -> F::Output {
     REQUESTER.scope(requester, work).await
 }

@@ -36,7 +36,7 @@ pub(super) fn secrets(text: &str) -> Result<Parsed, AttributesError> {
             version_id: item.version_id,
         };
         let alias = reference.name.clone();
-        parsed.0.push(reference.wanted(alias)?);
+        parsed.0.push(reference.requested(alias)?);
         let directory = item.directory;
         if item.keys.is_none() && item.files.is_empty() {
             parsed.1.push(FileEntry::All {
@@ -103,7 +103,7 @@ pub(super) fn set(text: &str) -> Result<Parsed, AttributesError> {
     let aliases: BTreeMap<String, usize> = set.secrets.keys().cloned().zip(0..).collect();
     let mut secrets = Vec::new();
     for (alias, OrText(reference)) in set.secrets {
-        secrets.push(reference.wanted(alias)?);
+        secrets.push(reference.requested(alias)?);
     }
     if secrets.is_empty() {
         return Err(AttributesError::NoSecret("set"));
@@ -282,7 +282,7 @@ struct SetFile {
 }
 
 impl Reference {
-    fn wanted(self, alias: String) -> Result<RequestedSecret, AttributesError> {
+    fn requested(self, alias: String) -> Result<RequestedSecret, AttributesError> {
         let legal = |what, text: &str, most, alphabet: fn(u8) -> bool, rule| {
             if text.is_empty() || text.len() > most || !text.bytes().all(alphabet) {
                 return Err(AttributesError::Name {

@@ -1,6 +1,6 @@
 //! What is wrong with a template, and what a template asks of a value: in words that say nothing of a value.
 
-use super::guard::Forbidden;
+use super::guard::ForbiddenSyntax;
 use super::uses::{self, Requirement};
 use super::{OUTPUT_BYTES, TEMPLATE_BYTES, filters, tags};
 use crate::mismatch::{Mismatch, quoted_names};
@@ -47,7 +47,7 @@ pub enum Problem {
     },
     /// Something that this language leaves out.
     #[error("{0}; {RAW}")]
-    Forbidden(#[from] Forbidden),
+    Forbidden(#[from] ForbiddenSyntax),
     /// A key whose name means something else in the language.
     #[error("`{name}` is not a valid name in a template; write `{written}` for the key; {RAW}")]
     Misread {

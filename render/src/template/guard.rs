@@ -15,7 +15,7 @@ const MAX_LOOPS: usize = 3;
 
 /// Something that templates leave out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Forbidden {
+pub enum ForbiddenSyntax {
     /// A statement other than if, for and raw.
     #[error("`{name}` is not allowed: templates have `if`, `for` and `raw` only")]
     Statement {
@@ -42,7 +42,7 @@ pub enum Forbidden {
 }
 
 /// Checks a template that parses. The error has the line.
-pub(super) fn check(text: &str) -> Result<(), (usize, Forbidden)> {
+pub(super) fn check(text: &str) -> Result<(), (usize, ForbiddenSyntax)> {
     let mut loops = 0_usize;
     for tag in tags(text) {
         let at = |forbidden| (tag.line, forbidden);
@@ -55,13 +55,13 @@ pub(super) fn check(text: &str) -> Result<(), (usize, Forbidden)> {
                     "endfor" => loops = loops.saturating_sub(1),
                     "if" | "elif" | "else" | "endif" => {}
                     _ => {
-                        return Err(at(Forbidden::Statement {
+                        return Err(at(ForbiddenSyntax::Statement {
                             name: name.to_owned(),
                         }));
                     }
                 }
                 if loops > MAX_LOOPS {
-                    return Err(at(Forbidden::Nesting));
+                    return Err(at(ForbiddenSyntax::Nesting));
                 }
                 bounded(
                     body,
@@ -79,16 +79,16 @@ pub(super) fn check(text: &str) -> Result<(), (usize, Forbidden)> {
 }
 
 /// Checks what is in a tag.
-fn bounded(body: &str, commas_allowed: usize) -> Result<(), Forbidden> {
+fn bounded(body: &str, commas_allowed: usize) -> Result<(), ForbiddenSyntax> {
     let mut commas = 0;
     for (_, c) in code(body) {
         match c {
-            '{' => return Err(Forbidden::Map),
-            '~' | '+' | '*' => return Err(Forbidden::Operator { operator: c }),
+            '{' => return Err(ForbiddenSyntax::Map),
+            '~' | '+' | '*' => return Err(ForbiddenSyntax::Operator { operator: c }),
             ',' => {
                 commas += 1;
                 if commas > commas_allowed {
-                    return Err(Forbidden::List);
+                    return Err(ForbiddenSyntax::List);
                 }
             }
             _ => {}

@@ -244,8 +244,8 @@ fn several_secrets_are_named_by_name() {
 
 #[test]
 fn what_could_grow_or_reach_out_is_refused() {
-    let statement = |name: &str| Problem::Forbidden(Forbidden::Statement { name: name.into() });
-    let operator = |operator| Problem::Forbidden(Forbidden::Operator { operator });
+    let statement = |name: &str| Problem::Forbidden(ForbiddenSyntax::Statement { name: name.into() });
+    let operator = |operator| Problem::Forbidden(ForbiddenSyntax::Operator { operator });
     for (text, expected) in [
         ("{% set a = long %}", statement("set")),
         ("{%- with a = long %}{% endwith %}", statement("with")),
@@ -260,18 +260,18 @@ fn what_could_grow_or_reach_out_is_refused() {
         ("{{ long * 1000 }}", operator('*')),
         ("{% raw %}{% endraw %}{{ long * 1000 }}", operator('*')),
         ("{% if long ~ long == long %}{% endif %}", operator('~')),
-        ("{{ {'a': long}.a }}", Problem::Forbidden(Forbidden::Map)),
+        ("{{ {'a': long}.a }}", Problem::Forbidden(ForbiddenSyntax::Map)),
         (
             "{% for a in [long, long, long] %}{% endfor %}",
-            Problem::Forbidden(Forbidden::List),
+            Problem::Forbidden(ForbiddenSyntax::List),
         ),
         (
             &format!("{{{{ [{}] | join }}}}", "long,".repeat(70)),
-            Problem::Forbidden(Forbidden::List),
+            Problem::Forbidden(ForbiddenSyntax::List),
         ),
         (
             &format!("{}x{}", "{% for a in [1] %}".repeat(4), "{% endfor %}".repeat(4)),
-            Problem::Forbidden(Forbidden::Nesting),
+            Problem::Forbidden(ForbiddenSyntax::Nesting),
         ),
         (&"x".repeat(TEMPLATE_BYTES + 1), Problem::TemplateTooLarge),
     ] {

@@ -1,4 +1,4 @@
-//! Who an entry is of.
+//! Who did what an audit entry is about.
 
 use std::fmt;
 

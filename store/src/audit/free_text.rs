@@ -1,4 +1,4 @@
-//! Texts of an entry that somebody else wrote: as long as they may be, and no longer.
+//! Texts in an entry that others wrote, cut to their maximum length.
 
 use crate::codec::{DecodeError, Reader};
 

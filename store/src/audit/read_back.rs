@@ -38,7 +38,7 @@ pub fn reads_after(
     loop {
         let there = storage.segments()?;
         match read_once(storage, keyring, after, limit) {
-            // Cut while it was looked at: what is left is looked at anew. Each time there is less of it.
+            // The log was cut while it was read: the rest is read again. Each time there is less of it.
             Err(ReadLogError::Io(error))
                 if error.kind() == io::ErrorKind::NotFound && storage.segments()?.first() > there.first() => {
             }

@@ -1,4 +1,4 @@
-//! The way into the read chain: what was done goes as it is, refusals of callers as sums.
+//! Appends to the read chain: requests that were carried out one by one, refusals of callers as sums.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Recorder {
         self.chain.as_ref()
     }
 
-    /// Puts an entry on record, or counts it. `admit` says whether one more record may be written.
+    /// Records an entry, or counts it. `admit` says whether one more record may be written.
     ///
     /// # Errors
     /// [`AuditUnavailable`] where it is a record of its own and cannot be written; a refusal is counted then.

@@ -158,9 +158,10 @@ pub(crate) fn current_key(records: &[RekeyRecord], key: &PublicKey) -> PublicKey
 
 #[cfg(test)]
 mod tests {
+    use strongroom_model::SecretBytes;
+
     use super::*;
     use crate::crypto::{Keyring, RootKey};
-    use strongroom_model::SecretBytes;
 
     const STORE: StoreId = StoreId::from_bytes([1; 16]);
 

@@ -104,9 +104,10 @@ impl Truncation {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_model::SecretBytes;
+
     use super::*;
     use crate::crypto::{Keyring, RootKey};
-    use strongroom_model::SecretBytes;
 
     const STORE: StoreId = StoreId::from_bytes([1; 16]);
 

@@ -1,5 +1,5 @@
-//! What a sealed record is and where it stands: the headers under which it is sealed. Must name every fact
-//! that tells one record from another, and none that a rewrap changes.
+//! The headers under which a record is sealed: what the record is, and where it is stored. Must name every
+//! fact that tells one record from another, and none that a rewrap changes.
 
 use strongroom_model::id::{KeyId, NamespaceId, SecretId, StoreId};
 

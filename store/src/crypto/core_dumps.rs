@@ -1,4 +1,4 @@
-//! No core dumps: what stands in a process's memory must not come to lie on a disk.
+//! Disables core dumps, so that the memory of the process is never written to a disk.
 
 use std::io;
 

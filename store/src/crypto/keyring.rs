@@ -6,7 +6,7 @@ use strongroom_model::id::StoreId;
 use strongroom_model::{SecretBytes, public_random};
 
 use super::context::Context;
-use super::locked::Locked;
+use super::locked::LockedBytes;
 use super::material::{KeyMaterial, MaterialContext};
 use super::root_key::RootKey;
 use super::signing::{PublicKey, Signer};
@@ -61,16 +61,16 @@ impl IndexDomain {
 /// The keys of one open store.
 pub struct Keyring {
     store: StoreId,
-    wrap: Locked<64>,
-    metadata: Locked<64>,
-    audit: Locked<64>,
-    backup: Locked<64>,
-    index: Locked<32>,
+    wrap: LockedBytes<64>,
+    metadata: LockedBytes<64>,
+    audit: LockedBytes<64>,
+    backup: LockedBytes<64>,
+    index: LockedBytes<32>,
     /// Of marks, which cannot be made anew: they outlive the root key that they were made under.
-    marks: Locked<32>,
-    state: Locked<32>,
-    anchor: Locked<32>,
-    seal_file: Locked<32>,
+    marks: LockedBytes<32>,
+    state: LockedBytes<32>,
+    anchor: LockedBytes<32>,
+    seal_file: LockedBytes<32>,
     signer: Signer,
 }
 
@@ -79,8 +79,8 @@ impl Keyring {
     /// id.
     #[must_use]
     pub fn derive(root: &RootKey, store: StoreId) -> Self {
-        fn key<const N: usize>(root: &RootKey, store: StoreId, label: &[u8]) -> Locked<N> {
-            root.with(|seed| Locked::new(&kdf::expand(seed, &[b"sr/root/1", label, store.as_bytes()])))
+        fn key<const N: usize>(root: &RootKey, store: StoreId, label: &[u8]) -> LockedBytes<N> {
+            root.with(|seed| LockedBytes::new(&kdf::expand(seed, &[b"sr/root/1", label, store.as_bytes()])))
         }
         Self {
             store,
@@ -203,7 +203,7 @@ impl Keyring {
     pub fn adopt_marks(&mut self, sealed: &[u8]) -> Result<(), CryptoError> {
         let opened = self.open(&Context::Meta(MARKS), sealed)?;
         let key: &[u8; 32] = opened.expose().try_into().map_err(|_| CryptoError::Forged)?;
-        self.marks = Locked::new(key);
+        self.marks = LockedBytes::new(key);
         Ok(())
     }
 

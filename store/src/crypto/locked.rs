@@ -2,9 +2,9 @@
 //! allows it.
 //!
 //! Must not fail a start: where no page can be locked, keys stand in ordinary memory and
-//! [`Locked::is_locked`] says so, for the caller to warn. `memfd_secret(2)` and `madvise(2)` would also hide
-//! the pages from the kernel's dumps; no maintained crate gives either through safe calls, and this workspace
-//! forbids unsafe code. [`super::forbid_core_dumps`] stands in.
+//! [`LockedBytes::is_locked`] says so, for the caller to warn. `memfd_secret(2)` and `madvise(2)` would also
+//! hide the pages from the kernel's dumps; no maintained crate gives either through safe calls, and this
+//! workspace forbids unsafe code. [`super::forbid_core_dumps`] stands in.
 
 use std::fmt;
 
@@ -29,9 +29,9 @@ struct Slot {
 static FREE: Mutex<Vec<Slot>> = Mutex::new(Vec::new());
 
 /// So many bytes of key; wiped when dropped.
-pub(super) struct Locked<const N: usize>(Option<Slot>);
+pub(super) struct LockedBytes<const N: usize>(Option<Slot>);
 
-impl<const N: usize> Locked<N> {
+impl<const N: usize> LockedBytes<N> {
     pub(super) fn new(key: &[u8; N]) -> Self {
         const { assert!(N <= SLOT, "no key is longer than a slot") };
         let slot = free_slot();
@@ -79,7 +79,7 @@ fn free_slot() -> Slot {
     first
 }
 
-impl<const N: usize> Drop for Locked<N> {
+impl<const N: usize> Drop for LockedBytes<N> {
     fn drop(&mut self) {
         if let Some(slot) = self.0.take() {
             slot.bytes.zeroize();
@@ -88,9 +88,9 @@ impl<const N: usize> Drop for Locked<N> {
     }
 }
 
-impl<const N: usize> fmt::Debug for Locked<N> {
+impl<const N: usize> fmt::Debug for LockedBytes<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Locked").finish_non_exhaustive()
+        f.debug_struct("LockedBytes").finish_non_exhaustive()
     }
 }
 
@@ -108,8 +108,8 @@ mod tests {
     #[test]
     fn keys_are_wiped_when_dropped_and_neighbours_stay() {
         let (first, second) = (random(), random());
-        let kept = Locked::new(&second);
-        let key = Locked::new(&first);
+        let kept = LockedBytes::new(&second);
+        let key = LockedBytes::new(&first);
         let at = scan::address_of(key.expose());
         assert_eq!(scan::read(at, 64), first);
         drop(key);
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn more_keys_than_a_page_holds_stand_apart() {
         let keys: Vec<[u8; 64]> = (0..SLOTS * 2 + 1).map(|_| random()).collect();
-        let locked: Vec<Locked<64>> = keys.iter().map(Locked::new).collect();
+        let locked: Vec<LockedBytes<64>> = keys.iter().map(LockedBytes::new).collect();
         for (key, locked) in keys.iter().zip(&locked) {
             assert_eq!(key, locked.expose());
         }
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_kernel_counts_the_page_as_locked() {
-        let key = Locked::new(&random());
+        let key = LockedBytes::new(&random());
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let locked_kib: u64 = status
             .lines()

@@ -5,7 +5,7 @@ use std::fmt;
 use strongroom_model::SecretBytes;
 use strongroom_model::id::{KeyId, NamespaceId, StoreId};
 
-use super::locked::Locked;
+use super::locked::LockedBytes;
 use super::{CryptoError, random};
 
 /// Where wrapped material stands.
@@ -33,7 +33,7 @@ impl MaterialContext {
 }
 
 /// Key bytes, on locked pages where there are some; wiped when dropped.
-pub struct KeyMaterial(Locked<64>);
+pub struct KeyMaterial(LockedBytes<64>);
 
 impl KeyMaterial {
     /// New material from the operating system's randomness.
@@ -41,7 +41,7 @@ impl KeyMaterial {
     /// # Errors
     /// [`CryptoError::NoRandomness`].
     pub fn generate() -> Result<Self, CryptoError> {
-        random().map(|bytes| Self(Locked::new(&bytes)))
+        random().map(|bytes| Self(LockedBytes::new(&bytes)))
     }
 
     pub(super) fn bytes(&self) -> &[u8; 64] {
@@ -50,7 +50,7 @@ impl KeyMaterial {
 
     pub(super) fn from_secret(bytes: &SecretBytes) -> Result<Self, CryptoError> {
         let array: &[u8; 64] = bytes.expose().try_into().map_err(|_| CryptoError::Forged)?;
-        Ok(Self(Locked::new(array)))
+        Ok(Self(LockedBytes::new(array)))
     }
 }
 

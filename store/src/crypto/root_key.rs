@@ -5,11 +5,11 @@ use std::fmt;
 
 use strongroom_model::SecretBytes;
 
-use super::locked::Locked;
+use super::locked::LockedBytes;
 use super::{CryptoError, random};
 
 /// The key over all keys of a store.
-pub struct RootKey(Locked<32>);
+pub struct RootKey(LockedBytes<32>);
 
 impl RootKey {
     /// A new root key from the operating system's randomness.
@@ -17,7 +17,7 @@ impl RootKey {
     /// # Errors
     /// [`CryptoError::NoRandomness`].
     pub fn generate() -> Result<Self, CryptoError> {
-        random::<32>().map(|bytes| Self(Locked::new(&bytes)))
+        random::<32>().map(|bytes| Self(LockedBytes::new(&bytes)))
     }
 
     /// The root key of these bytes.
@@ -26,7 +26,7 @@ impl RootKey {
     /// [`CryptoError::Forged`] where they are not 32.
     pub fn from_secret(bytes: &SecretBytes) -> Result<Self, CryptoError> {
         let array: &[u8; 32] = bytes.expose().try_into().map_err(|_| CryptoError::Forged)?;
-        Ok(Self(Locked::new(array)))
+        Ok(Self(LockedBytes::new(array)))
     }
 
     /// Whether the operating system keeps the key out of swap.

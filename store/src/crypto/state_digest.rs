@@ -86,8 +86,9 @@ fn words(bytes: &[u8; 32]) -> [u64; 4] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     proptest! {
         #[test]

@@ -7,7 +7,7 @@ use strongroom_model::id::RequestId;
 
 use super::{EngineError, Table};
 
-/// A key and its value.
+/// One record of a table, as bytes.
 pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// Sees the key and value of one record; says whether to go on.

@@ -1,4 +1,4 @@
-//! The medium of a file engine. Must not hide a failure: every error reaches the engine, which decides what
+//! The disk below a file engine. Must not hide a failure: every error reaches the engine, which decides what
 //! it means.
 
 use std::fmt;

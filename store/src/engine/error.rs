@@ -6,7 +6,7 @@ use std::io;
 /// The engine cannot do what was asked; a commit that ends so is certainly not durable.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The medium is full; nothing was changed, and it goes on once there is room.
+    /// The disk is full; nothing was changed, and it goes on once there is room.
     #[error("no space left for the store; free or add space, then the same request works")]
     OutOfSpace,
     /// A write or fsync failed earlier: what is on disk is no longer certain, so nothing more is written.
@@ -14,7 +14,7 @@ pub enum EngineError {
         "an earlier write to the store failed, so no more is written until a restart; check the disk and the kernel log"
     )]
     Poisoned,
-    /// The medium does not hold what was written to it.
+    /// The disk does not hold what was written to it.
     #[error(
         "the store file is damaged: {0}; restore a backup, or inspect a copy with `strongroom store check`"
     )]

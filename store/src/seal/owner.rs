@@ -1,4 +1,4 @@
-//! Who owns a file that takes the place of another: run by root, a command must leave what the process can
+//! Keeps the owner of a file that is replaced: a command that root runs must leave files that the process can
 //! open.
 
 use std::fs;

@@ -15,8 +15,9 @@ use crate::crypto::{CryptoError, RootKey, Siv, kdf, random};
 pub use ids::SlotId;
 
 mod ids {
-    use super::fmt;
     use data_encoding::HEXLOWER;
+
+    use super::fmt;
 
     /// A slot's random id, shown as 16 hex characters.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

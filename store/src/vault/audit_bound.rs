@@ -1,5 +1,5 @@
-//! The bound of the audit log: at so many bytes of both chains nothing more goes into the read chain, so that
-//! no value is read. A log that rolls comes there only where its old end cannot go.
+//! The bound of the audit log: once both chains have that many bytes, nothing more is appended to the read
+//! chain, so no value is read. A log that rolls reaches it only if its old end cannot be cut.
 //!
 //! Changes go on: their records are in their own commits. Must not cut anything; `retain` does.
 

@@ -190,7 +190,7 @@ pub(super) fn open_restored(dir: &Path, root: &RootKey, now: Timestamp) -> Resul
     })
 }
 
-/// Opens what was restored, which proves it, and puts the restore on record.
+/// Opens what was restored, which proves it, and records the restore.
 fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError> {
     let store = open_restored(options.dir, root, options.meta.now)?;
     let namespaces = if options.accept_namespaces {

@@ -1,4 +1,4 @@
-//! A backup as bytes, for who writes it and who reads it.
+//! The format of a backup, for its writer and its reader.
 //!
 //! | bytes | field |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Why the store does not do what was asked. Must not hold a value.
+//! Errors of the store. Must not hold a value.
 
 use strongroom_model::id::RequestId;
 use strongroom_model::name::NamespaceName;

@@ -1,4 +1,4 @@
-//! A queued command: what it comes to on the view of its group, and how its caller is answered.
+//! A queued command: its decision on the view of its group, and how its caller is answered.
 
 use strongroom_model::id::RequestId;
 use strongroom_model::time::Timestamp;
@@ -20,7 +20,7 @@ pub(super) struct DecidedJob {
 }
 
 impl DecidedJob {
-    /// Whether it changed something that is put on record.
+    /// Whether it changed something that is recorded.
     pub(super) fn changes(&self) -> bool {
         !self.entries.is_empty()
     }

@@ -1,7 +1,7 @@
-//! The vault: secrets, versions and keys on an engine, under the keyring, on record.
+//! The vault: secrets, versions and keys on an engine, sealed under the keyring, audited.
 //!
 //! A [`Store`] is cheap to clone. Changes are [`Command`]s: decided on a view, committed in groups by one
-//! writer thread, answered once durable. Reads look at a snapshot, and are on record before a value leaves.
+//! writer thread, answered once durable. Reads look at a snapshot, and are audited before a value leaves.
 //!
 //! | files | idea |
 //! |---|---|

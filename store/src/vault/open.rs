@@ -17,7 +17,7 @@ use super::directory::StoreDirectory;
 use super::group_stats::GroupStats;
 use super::open_error::OpenError;
 use super::rekey::settle;
-use super::shared::{Published, Shared};
+use super::shared::{PublishedState, Shared};
 use super::state::{adopt_marks, check_seal, digest_of, read_checkpoint, read_rekeys, read_state};
 use super::store::Store;
 use super::writer::CommitWriter;
@@ -182,7 +182,7 @@ impl Store {
             record: Recorder::new(reads),
             epoch,
             caches,
-            published: Mutex::new(Published {
+            published: Mutex::new(PublishedState {
                 state,
                 reads: checkpoint.reads,
             }),

@@ -1,4 +1,4 @@
-//! Why a store cannot be made, opened or looked at.
+//! Why a store cannot be created, opened or inspected.
 
 use strongroom_model::id::StoreId;
 

@@ -69,7 +69,7 @@ struct Oldest {
 
 impl Store {
     /// Brings the audit log within its limits as far as its readers allow. `steady_for` is how long the wall
-    /// clock has agreed with the monotonic one: nothing goes for its age on the word of a clock that jumped.
+    /// clock has agreed with the monotonic one: no record is cut for its age after the clock jumped.
     ///
     /// # Errors
     /// [`RetainError`]; what was signed away before it is removed the next time.

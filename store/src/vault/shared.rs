@@ -18,7 +18,7 @@ use crate::format::StoreState;
 
 /// What the writer publishes after each commit.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Published {
+pub(super) struct PublishedState {
     pub(super) state: StoreState,
     /// The read chain as the last mutation record saw it.
     pub(super) reads: ReadHead,
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub(super) record: Recorder,
     pub(super) epoch: u64,
     pub(super) caches: Caches,
-    pub(super) published: Mutex<Published>,
+    pub(super) published: Mutex<PublishedState>,
     pub(super) changed: Condvar,
     pub(super) strict_anchor: Option<StrictAnchor>,
     /// When each customer's key was last used, by this process.

@@ -1,4 +1,4 @@
-//! An open store: commands go to its writer, and what it is and did can be asked.
+//! An open store: sends commands to its writer, and answers questions about its state.
 
 use std::fmt;
 use std::sync::{Arc, mpsc};
@@ -14,7 +14,7 @@ use super::commands::Command;
 use super::error::StoreError;
 use super::group_stats::StoreStats;
 use super::job::Job;
-use super::shared::{Published, Shared};
+use super::shared::{PublishedState, Shared};
 use super::types::Meta;
 use super::view::View;
 use crate::audit::{Requester, RetentionLimits};
@@ -171,7 +171,7 @@ impl Store {
             .map(|published| published.state.head.sequence)
     }
 
-    fn wait(&self, patience: Duration, enough: impl Fn(&Published) -> bool) -> Option<Published> {
+    fn wait(&self, patience: Duration, enough: impl Fn(&PublishedState) -> bool) -> Option<PublishedState> {
         let deadline = Instant::now() + patience;
         let mut published = self.shared.published.lock();
         loop {

@@ -1,4 +1,4 @@
-//! What callers give and get. Plain data; nothing here decides anything.
+//! Types that callers pass in and get back. Plain data, without decisions.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

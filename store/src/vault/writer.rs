@@ -14,7 +14,7 @@ use super::commit_changes::{CommitChanges, values_before};
 use super::commit_failure::CommitFailure;
 use super::error::StoreError;
 use super::job::{DecidedJob, Job, JobInput};
-use super::shared::{Published, Shared};
+use super::shared::{PublishedState, Shared};
 use super::state::read_state;
 use super::view::View;
 use crate::audit::{self, Action, Actor, ChainHead, Checkpoint, Entry, ReadHead};
@@ -98,7 +98,7 @@ impl CommitWriter {
         let outcome = self.commit(&mut view, &mut steps);
         for (request, step) in steps {
             let refused = match step.refused {
-                // A refusal leaves only once it is on record, as a value does.
+                // A refusal leaves only once it is audited, as a value does.
                 Some(entry) if outcome.is_ok() => shared
                     .append_audit(&entry, audit::Durability::Batched)
                     .map_err(StoreError::from),
@@ -146,7 +146,7 @@ impl CommitWriter {
 
     fn publish(&mut self, state: StoreState, reads: ReadHead) {
         self.state = state;
-        *self.shared.published.lock() = Published { state, reads };
+        *self.shared.published.lock() = PublishedState { state, reads };
         self.shared.changed.notify_all();
     }
 

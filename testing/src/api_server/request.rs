@@ -26,7 +26,7 @@ impl ApiRequest {
         }
     }
 
-    /// `METHOD path`, as it is on record and faults are ordered by.
+    /// `METHOD path`, as it is recorded and faults are ordered by.
     pub(super) fn line(&self) -> String {
         format!("{} {}", self.method, self.path)
     }

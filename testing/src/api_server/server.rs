@@ -1,4 +1,4 @@
-//! The server as a test has it: objects as JSON by path, each request on record, and faults that are ordered.
+//! The server as a test has it: objects as JSON by path, each request recorded, and faults that are ordered.
 
 use std::sync::Arc;
 use std::{fmt, io};
@@ -56,7 +56,7 @@ impl ApiServer {
     }
 
     /// From now on `answer` answers every request whose line contains `part`, with a status and a body. Those
-    /// requests are not on record; where it fails, so does the connection.
+    /// requests are not recorded; where it fails, so does the connection.
     pub fn script<F, A>(&self, part: &str, answer: F)
     where
         F: Fn(ApiRequest) -> A + Send + Sync + 'static,

@@ -105,7 +105,20 @@ impl<'ast> Visit<'ast> for Visitor {
         syn::visit::visit_impl_item_fn(self, item);
     }
 
+    fn visit_trait_item_fn(&mut self, item: &'ast syn::TraitItemFn) {
+        self.look(&item.sig.ident, &item.attrs);
+        syn::visit::visit_trait_item_fn(self, item);
+    }
+
     fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
+        self.look(&item.ident, &item.attrs);
+    }
+
+    fn visit_item_static(&mut self, item: &'ast syn::ItemStatic) {
+        self.look(&item.ident, &item.attrs);
+    }
+
+    fn visit_item_type(&mut self, item: &'ast syn::ItemType) {
         self.look(&item.ident, &item.attrs);
     }
 
@@ -198,9 +211,9 @@ mod tests {
 
     #[test]
     fn a_doc_that_says_nothing_is_found() {
-        let text = "/// A stored secret.\nstruct StoredSecret {\n    /// Its name.\n    name: String,\n    /// Bytes of the value.\n    size: u64,\n}\n/// The names.\nconst NAMES: u8 = 1;\n/// Stores it.\nfn store() {}\n/// Keeps it on disk.\nfn keep() {}\n";
+        let text = "/// A stored secret.\nstruct StoredSecret {\n    /// Its name.\n    name: String,\n    /// Bytes of the value.\n    size: u64,\n}\n/// The names.\nconst NAMES: u8 = 1;\n/// Stores it.\nfn store() {}\n/// Keeps it on disk.\nfn keep() {}\ntrait Store {\n    /// Stores all of them.\n    fn store_all();\n}\n/// The name.\ntype Name = u8;\n";
         let workspace = Workspace::of_texts(&[("a/", "a/src/lib.rs", text)], ("words", ""));
         let found: Vec<usize> = check(&workspace).iter().map(|finding| finding.line).collect();
-        assert_eq!(found, [1, 3, 8, 10]);
+        assert_eq!(found, [1, 3, 8, 10, 15, 18]);
     }
 }

@@ -20,7 +20,7 @@ pub struct ProblemDocument {
     pub code: String,
     /// What went wrong, and what to do.
     pub detail: String,
-    /// Id of the request, under which the attempt is on record.
+    /// Id of the request, under which the attempt is audited.
     pub request_id: String,
     /// SecretPolicies, as YAML, that would allow it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

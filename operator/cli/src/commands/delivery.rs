@@ -62,7 +62,7 @@ impl Arrival {
         Self { staged: true, ..self }
     }
 
-    /// What came of it, to follow a sentence: nothing, or with what it begins.
+    /// The outcome, to be appended to a sentence: nothing, or text with its separator.
     pub(super) fn in_words(&self) -> String {
         let volumes = match self.volumes {
             None | Some(0) => String::new(),
@@ -90,8 +90,8 @@ impl Arrival {
 /// Returns once the version has this stage, the native Secret follows, and every volume of a connected node
 /// shows it.
 ///
-/// Whoever may not see ManagedSecrets sees by the API that the version has its stage, and is told that he
-/// sees no more.
+/// A person who may not see ManagedSecrets sees by the API that the version has its stage, and is told that
+/// they see no more.
 ///
 /// # Errors
 /// [`Failure::NotDelivered`] with what the object says, where it does not in time.

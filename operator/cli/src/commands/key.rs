@@ -53,7 +53,7 @@ pub(crate) async fn run(arguments: &Arguments, cluster: &Cluster, out: &Output) 
     }
 }
 
-/// A key as it is listed.
+/// A row of `key list -o json`.
 #[derive(Debug, Serialize)]
 struct ListedKey {
     name: String,

@@ -80,7 +80,7 @@ async fn list(cluster: &Cluster, api: &Api<SecretProduct>, out: &Output) -> Resu
     })
 }
 
-/// A product as it is listed.
+/// A row of `product list -o json`.
 #[derive(Debug, Serialize)]
 struct ListedProduct<'a> {
     code: String,

@@ -1,8 +1,8 @@
 //! `status`.
 
+mod check_result;
 mod checks;
 mod facts;
-mod judged;
 mod report_checks;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Why a request is not answered with a value: what the program is told, and what is counted.
+//! Errors of a request at a volume's socket: the message for the program, and the outcome that is counted.
 
 use http::StatusCode;
 

@@ -1,5 +1,5 @@
-//! Connections at a volume's socket. Each is of a process in the pod, so what a greedy one takes up is its
-//! own volume's.
+//! Connections at a volume's socket. Each comes from a process in the pod, so a greedy one uses up only what
+//! its own volume may have.
 
 use std::convert::Infallible;
 use std::sync::Arc;

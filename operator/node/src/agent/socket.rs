@@ -1,7 +1,7 @@
-//! The socket's file in a volume, and whoever answers behind it.
+//! The socket file in a volume, and the task that answers requests on it.
 //!
-//! INVARIANT: an open socket keeps its volume from being unmounted, and so does each connection; one that is
-//! closed holds nothing any more.
+//! INVARIANT: an open socket keeps its volume from being unmounted, and so does each connection; once closed,
+//! neither does.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -1,6 +1,5 @@
-//! What a volume shows now, for whoever asks at its socket. Values are held here for as long as they are
-//! shown: that is what a pod asks for by its attribute, and a value that several volumes show is in memory
-//! once.
+//! What a volume shows now, for requests at its socket. Values are held here for as long as they are shown: a
+//! pod asks for that with its attribute, and a value that several volumes show is in memory only once.
 
 use std::sync::Arc;
 

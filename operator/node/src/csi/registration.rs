@@ -1,4 +1,4 @@
-//! How kubelet gets to know the plugin, without the sidecar that usually does it.
+//! Registers the plugin with kubelet, without the sidecar that usually does it.
 //!
 //! kubelet watches its folder `plugins_registry` and asks each socket there who it is. An empty endpoint
 //! means "the same socket". Its registration call (unlike its CSI calls, as of 1.36) sends the socket's path

@@ -1,5 +1,5 @@
-//! A Controller for csi-sanity, which makes each volume by one before it publishes it. Remembers nothing but
-//! ids: the volumes that this plugin has begin and end with their pods.
+//! A Controller for csi-sanity, which calls one to create each volume before it publishes it. It remembers
+//! only ids, because the volumes of this plugin begin and end with their pods.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! One notice: a POST without a body, a second for each try, and three tries.
+//! One notice: a POST without a body, at most three attempts of one second each.
 //!
 //! It stands on hyper's connection and not on the client of `strongroom-process`: a pod is called once and no
 //! connection to it is kept, the head of its answer has a bound, and nothing behind that is read.

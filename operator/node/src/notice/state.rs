@@ -1,4 +1,4 @@
-//! Whether a notice of a volume is under way. No I/O.
+//! Whether a notice about a volume is being sent. No I/O.
 
 use parking_lot::Mutex;
 

@@ -1,4 +1,4 @@
-//! Values as ciphertext on the node, each once, and to whom they were allowed.
+//! The cache on the node: values as ciphertext, each once, and who was allowed to read them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

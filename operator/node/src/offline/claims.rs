@@ -1,5 +1,4 @@
-//! Whose token it is, as the token says. Its signature is not looked at: kubelet made the call that brought
-//! it.
+//! Reads from a token whose it is. Its signature is not checked, because kubelet passed it in its call.
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;

@@ -1,5 +1,5 @@
-//! What was served without a gateway, until it is on record there. On the node's disk, so that it outlives
-//! plugin and node. Holds no value.
+//! What was served without a gateway, until the gateway has audited it. On the node's disk, so that it
+//! outlives plugin and node. Holds no value.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
@@ -44,7 +44,7 @@ pub struct Entry {
 /// The first line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct JournalHeader {
-    /// The last sequence that is on record at the gateway.
+    /// The last sequence that is audited at the gateway.
     taken: u64,
 }
 
@@ -62,7 +62,7 @@ struct State {
     entries: Vec<Entry>,
 }
 
-/// What was served without a gateway, on disk until the gateway has it on record.
+/// What was served without a gateway, on disk until the gateway has audited it.
 #[derive(Debug)]
 pub struct Journal {
     folder: PathBuf,
@@ -140,14 +140,14 @@ impl Journal {
         Ok(())
     }
 
-    /// The oldest entries that are not on record at the gateway.
+    /// The oldest entries that are not audited at the gateway.
     #[must_use]
     pub fn pending(&self, most: usize) -> Vec<Entry> {
         let state = self.state.lock();
         state.entries.iter().take(most).cloned().collect()
     }
 
-    /// Those up to this sequence are on record.
+    /// Those up to this sequence are audited.
     ///
     /// # Errors
     /// [`JournalError`]; they are told again then.
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(told(&journal), [said(1, "a"), said(2, "b"), said(3, "c")]);
         assert_eq!(journal.pending(2).len(), 2);
         journal.acknowledge(2).unwrap();
-        // What was never said cannot be on record.
+        // What was never said cannot be audited.
         journal.acknowledge(1).unwrap();
         assert_eq!(told(&journal), [said(3, "c")]);
         journal.acknowledge(99).unwrap();

@@ -1,5 +1,5 @@
-//! The key of the cache: in root's keyring of the kernel (keyrings(7)), which outlives the plugin and not the
-//! node's boot. It is on no disk.
+//! The key of the cache: in root's keyring of the kernel (keyrings(7)), which outlives the plugin but not a
+//! reboot of the node. It is never on disk.
 
 use linux_keyutils::{Key, KeyError as Kernel, KeyRing, KeyRingIdentifier};
 use zeroize::{Zeroize, Zeroizing};

@@ -1,5 +1,5 @@
-//! What a node serves while there is no gateway: values that it had, to whom the gateway allowed them here,
-//! not too long ago.
+//! What a node serves while the gateway is down: values that it had, to ServiceAccounts that the gateway
+//! allowed on this node not too long ago.
 //!
 //! ```text
 //! a volume is published or changes ─▶ keep (ciphertext on the node, its key in the kernel's keyring)

@@ -1,5 +1,5 @@
-//! The sockets of volumes: made with the volume, anew by a process that finds it, and mended as its files
-//! are.
+//! The sockets of volumes: created with the volume, created again by a new process that finds the volume, and
+//! repaired as its files are.
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;

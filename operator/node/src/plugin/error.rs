@@ -1,8 +1,8 @@
-//! Why kubelet's call comes to nothing, and which code says so.
+//! Why a call of kubelet fails, and with which gRPC code.
 //!
 //! kubelet takes Canceled, DeadlineExceeded, Unavailable, ResourceExhausted and Aborted as uncertain: it
-//! calls again, and unpublishes later. Every other code is final: it forgets the volume's bookkeeping. So
-//! whoever answers with a final code has undone what it made.
+//! calls again, and unpublishes later. Every other code is final: it forgets the volume's bookkeeping. So a
+//! call must undo what it did before it answers with a final code.
 
 use strongroom_api::stream::proto::Refusal;
 use strongroom_api::visible;
@@ -20,7 +20,7 @@ use crate::state::StateError;
 use crate::stream::{StreamClosed, SubscriptionDenial};
 use crate::volumes::VolumeBusy;
 
-/// Why a call comes to nothing.
+/// Why a call fails.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
     /// A field of the call that means nothing.

@@ -1,6 +1,6 @@
-//! What a volume is to show, in memory until it is written. Few of them are there at the same time: many pods
-//! that start together would otherwise have theirs made and waiting, and the kernel would end the plugin for
-//! its memory.
+//! The rendered files of a volume, in memory until they are written. Only a few exist at the same time:
+//! otherwise many pods that start together would have theirs rendered and waiting, and the kernel would kill
+//! the plugin for its memory.
 
 use std::sync::Arc;
 

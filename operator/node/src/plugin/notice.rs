@@ -1,4 +1,4 @@
-//! Telling pods that their volume has changed, each by a task of its own that nobody waits for.
+//! Notifies pods that their volume has changed, each in a task of its own that nobody waits for.
 
 use std::net::IpAddr;
 use std::sync::Arc;

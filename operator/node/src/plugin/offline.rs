@@ -1,4 +1,4 @@
-//! Volumes while there is no gateway: what is kept for then while there is one, and what is served then.
+//! Volumes while the gateway is down: what is cached while it is up, and what is served from that.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

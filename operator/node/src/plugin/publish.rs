@@ -43,7 +43,7 @@ impl Plugin {
         result.map(drop)
     }
 
-    /// Answers what it came to, for the metric.
+    /// Returns the outcome, for the metric.
     async fn publish_claimed(&self, request: PublishRequest) -> Result<&'static str, PluginError> {
         let claim = self.volumes.claim(&request.volume_id)?;
         if self.mend_published(&claim, &request).await? {
@@ -186,7 +186,7 @@ impl Plugin {
         let parts = &self.parts;
         let versions = versions(&snapshot);
         let first = first_versions(&volume.attributes, &versions);
-        // Nothing is served offline that is not going to be on record.
+        // Nothing is served offline that is not going to be audited.
         if snapshot.offline {
             self.journal(volume, &snapshot).await?;
             parts.metrics.served_offline();

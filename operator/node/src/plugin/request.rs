@@ -1,4 +1,4 @@
-//! A publish call, parsed once. What is refused here never reached a mount.
+//! A publish call, parsed once. A call that is refused here has changed no mount.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};

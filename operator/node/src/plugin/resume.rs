@@ -1,5 +1,5 @@
-//! What a start finds, and what a look around finds later: volumes to follow on, and records of volumes that
-//! are gone.
+//! What the plugin finds at its start, and in periodic checks later: volumes to resume, and records of
+//! volumes that are gone.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;

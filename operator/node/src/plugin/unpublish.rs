@@ -1,4 +1,4 @@
-//! An unpublish: needs no record, no gateway and no value, and nothing there is fine.
+//! An unpublish needs no record, no gateway and no value, and succeeds if there is nothing to unpublish.
 
 use std::path::PathBuf;
 

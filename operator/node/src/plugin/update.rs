@@ -61,7 +61,7 @@ impl Plugin {
         });
     }
 
-    /// Writes a snapshot, and tells the gateway what came of it.
+    /// Writes a snapshot, and tells the gateway the result.
     async fn update(
         &self,
         volume: &Arc<Volume>,

@@ -1,4 +1,4 @@
-//! One connection to the gateway, from the first byte to the last. What the messages mean is not known here.
+//! One connection to the gateway, from the first byte to the last. Must not interpret the messages.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

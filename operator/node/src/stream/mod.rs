@@ -1,8 +1,8 @@
 //! The node's end of the stream to the gateway (`operator/api/proto/stream.proto`).
 //!
-//! [`SubscriptionState`] holds what is subscribed to, what came of it and which values are in memory; it does
-//! no I/O. [`run()`] keeps one connection alive and carries messages between it and the state.
-//! [`Subscriptions`] is what the rest of the plugin holds of both.
+//! [`SubscriptionState`] holds the subscriptions, their results and the values in memory; it does no I/O.
+//! [`run()`] keeps one connection alive and carries messages between it and the state. [`Subscriptions`] is
+//! the handle to both for the rest of the plugin.
 
 mod backoff;
 mod connection;

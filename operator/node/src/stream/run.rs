@@ -265,7 +265,7 @@ impl Session<'_> {
         None
     }
 
-    /// What is not on record at the gateway yet, in a message's measure.
+    /// What is not audited at the gateway yet, in a message's measure.
     fn pending(&self) -> Vec<JournalEntry> {
         let message = |entry: Entry| JournalEntry {
             sequence: entry.sequence,

@@ -1,8 +1,8 @@
-//! What is subscribed to and what came of it. No I/O and no clock: messages and commands go in, messages and
+//! The subscriptions and their results. No I/O and no clock: messages and commands go in, messages and
 //! answers come out.
 //!
-//! What a volume shows is not known here: it is told that something changed, and reads the whole when it is
-//! ready to write. So any number of changes during one write come to one more write.
+//! The state does not know what a volume shows: the volume is told that something changed, and reads
+//! everything when it is ready to write. So any number of changes during one write lead to one more write.
 
 mod receive;
 
@@ -149,7 +149,7 @@ impl SubscriptionState {
         }
     }
 
-    /// Wants secrets for a volume. The same volume again starts anew. Answers a channel that is told of each
+    /// Subscribes a volume to secrets. The same volume again starts anew. Returns a channel that signals each
     /// change.
     pub fn subscribe(
         &mut self,
@@ -200,7 +200,7 @@ impl SubscriptionState {
         }
     }
 
-    /// A volume could not be made what it is to be: it is told of a change again.
+    /// A volume could not be updated: the change is signalled to it again.
     pub fn notify_change(&mut self, volume: &str) {
         if let Some(subscription) = self.subscriptions.get_mut(volume) {
             subscription.changes.send_modify(|changes| *changes += 1);
@@ -270,7 +270,7 @@ impl SubscriptionState {
         }
     }
 
-    /// What came of telling a volume's pod of a change.
+    /// The result of notifying a volume's pod of a change.
     pub fn noticed(&mut self, noticed: NoticeResult) {
         self.send(FromNode::Noticed(noticed));
     }

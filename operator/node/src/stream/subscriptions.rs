@@ -1,4 +1,4 @@
-//! What the rest of the plugin holds of the stream: commands to the one task that owns the state.
+//! The handle to the stream for the rest of the plugin: commands to the one task that owns the state.
 
 use strongroom_api::stream::Token;
 use strongroom_api::stream::proto::{AppliedSecret, NoticeResult};
@@ -67,7 +67,8 @@ pub fn channel() -> (Subscriptions, Commands) {
 }
 
 impl Subscriptions {
-    /// Wants secrets for a volume. What is answered is told of each change, and ends with the subscription.
+    /// Subscribes a volume to secrets. Returns a channel that signals each change, and closes with the
+    /// subscription.
     ///
     /// # Errors
     /// [`StreamClosed`].
@@ -91,7 +92,7 @@ impl Subscriptions {
         self.command(Command::Renew(volume.to_owned(), token)).await
     }
 
-    /// A volume could not be made what it is to be, and is told of a change again.
+    /// A volume could not be updated, and the change is signalled to it again.
     ///
     /// # Errors
     /// [`StreamClosed`].
@@ -141,7 +142,7 @@ impl Subscriptions {
         answered.await.map_err(|_| StreamClosed)
     }
 
-    /// What came of telling a pod.
+    /// The result of notifying a pod.
     ///
     /// # Errors
     /// [`StreamClosed`].

@@ -1,4 +1,4 @@
-//! Values in memory, each once whatever the number of volumes, and no more bytes than allowed.
+//! Values in memory: each once, however many volumes show it, and never more bytes than the limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

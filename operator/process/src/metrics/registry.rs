@@ -1,5 +1,5 @@
-//! The registry. Whatever is added says what it means, so that the reference lists all that there is: the
-//! registry of `prometheus-client` is named here alone.
+//! The registry. Every metric is added with its meaning, so that the reference lists all of them. Only this
+//! file uses the registry of `prometheus-client`.
 
 #![expect(clippy::disallowed_types, reason = "this is where metrics are registered")]
 

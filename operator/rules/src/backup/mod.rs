@@ -1,5 +1,5 @@
-//! When a backup is taken, when a drill is held, and which backups go: pure functions of what lies at the
-//! destination, the schedule and `now`.
+//! When a backup is taken, when a drill is held, and which backups are deleted: pure functions of what lies
+//! at the destination, the schedule and `now`.
 
 mod due;
 mod retention;

@@ -1,4 +1,4 @@
-//! Which backups go.
+//! Which backups are deleted.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -1,5 +1,5 @@
-//! What each namespace lost, from one look to the next: what was there when the first one went is the measure
-//! of whether it lost much.
+//! How many objects each namespace lost between two passes. Whether that is many is measured by how many
+//! there were when the first one disappeared.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! How an `EncryptionKey` stands when nothing is left to do, and in which words.
+//! The state of an `EncryptionKey` when nothing is left to do, and its messages.
 
 use std::fmt;
 

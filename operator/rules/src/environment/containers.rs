@@ -1,5 +1,5 @@
-//! Which containers of a pod are meant. Others inject containers too, so that "all" would be whoever came
-//! before.
+//! Which containers of a pod get the variables. Other webhooks inject containers too, so "all" would depend
+//! on which of them came first.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
 //! Variables of a pod's containers without a native Secret: what a pod asks for by its annotations, and the
-//! pod that comes of it.
+//! changed pod.
 //!
 //! | module | idea |
 //! |---|---|

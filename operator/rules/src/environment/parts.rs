@@ -1,5 +1,5 @@
-//! What both ways add to a pod. Each addition is made once: a pod may come again after others have changed
-//! it.
+//! What both modes add to a pod. Each addition is made only once: the webhook may see a pod again after other
+//! webhooks changed it.
 
 use serde_json::{Map, Value, json};
 

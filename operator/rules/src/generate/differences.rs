@@ -1,5 +1,5 @@
-//! How the keys of a value differ from what `source.generate` declares, and which of them a new version makes
-//! anew.
+//! How the keys of a value differ from what `source.generate` declares, and which of them a new version
+//! generates again.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
-//! What is remembered of how the keys of a value were made: for each key a digest of the settings of its
-//! source. It tells a generator that was changed since, and a key that the source named once and names no
-//! more. Nothing in it depends on a value.
+//! A record of how the keys of a value were made: for each key a digest of the settings of its source. It
+//! shows which generators were changed since, and which keys the source does not name any more. Nothing in it
+//! depends on a value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,5 +1,5 @@
-//! How large what a source makes becomes, before it is made: a key that is refused for its size has cost
-//! nothing.
+//! How large the keys of a source become, known before they are made, so that a key that is refused for its
+//! size costs nothing.
 
 use strongroom_crds::v1alpha1::{EcdsaCurve, KeyAlgorithm, KeyFormat, KeySource, X509Source};
 

@@ -101,7 +101,7 @@ pub(super) fn generate(
         return Err(CertificateError::PathLength);
     }
     let renewed = match environment.replaces {
-        PreviousValue::Renewed(former) if is_ca => Some(Renewed::from_former(name, former)?),
+        PreviousValue::Renewed(former) if is_ca => Some(RenewedAuthority::from_former(name, former)?),
         PreviousValue::Nothing | PreviousValue::Rotated(_) | PreviousValue::Renewed(_) => None,
     };
     let mut params = parameters(
@@ -171,14 +171,14 @@ pub(super) fn drop_old_roots(name: &str, value: &mut Value) -> Option<()> {
 
 /// What an authority keeps when it is renewed: with the same key and name, everything that it signed stays
 /// valid.
-struct Renewed {
+struct RenewedAuthority {
     private: Zeroizing<String>,
     pair: KeyPair,
     name: DistinguishedName,
     path_length: Option<u8>,
 }
 
-impl Renewed {
+impl RenewedAuthority {
     fn from_former(name: &str, former: &Value) -> Result<Self, CertificateError> {
         let text = |key: String| {
             former

@@ -1,5 +1,4 @@
-//! From how a `ManagedSecret` stands to its conditions. The only place that knows which cause is which
-//! reason.
+//! Makes the conditions of a `ManagedSecret` from its state. The only place that maps causes to reasons.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
-//! The tenant's leave to take a default secret from under an EncryptionKey: one move of the object as it was
-//! when the tenant looked at it.
+//! The tenant's permission to take a default secret out from under an EncryptionKey: for one move, of the
+//! object as the tenant saw it.
 //!
-//! INVARIANT: a leave counts once. It names the generation of the object, which the move itself changes, and
-//! so does a move back under the key.
+//! INVARIANT: a permission counts once. It names the generation of the object, which the move itself changes,
+//! and so does a move back under the key.
 
 /// What the annotation `strongroom.dev/allow-default-key` says to let the secret leave the key, on an object
 /// of this generation that names it.

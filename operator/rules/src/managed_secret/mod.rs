@@ -1,4 +1,4 @@
-//! `ManagedSecret`: from what is known to the next step, and from how it stands to its conditions.
+//! `ManagedSecret`: from facts to the next step, and from its state to its conditions.
 
 pub mod certificate_condition;
 pub mod conditions;

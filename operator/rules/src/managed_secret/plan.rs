@@ -1,6 +1,6 @@
-//! From facts to the one next step. The caller takes the step, looks again and asks again, until the answer
-//! is [`SecretStep::Nothing`]; so a crash between any two steps leaves a state from which the same steps
-//! follow. It must not read a clock, the cluster or the store.
+//! From facts to the one next step. The caller takes the step, reads the facts again and asks again, until
+//! the answer is [`SecretStep::Nothing`]; so a crash between any two steps leaves a state from which the same
+//! steps follow. It must not read a clock, the cluster or the store.
 
 mod native_secret;
 

@@ -82,7 +82,7 @@ pub enum ClaimRefusal {
     NotManager {
         /// Which product.
         product: ProductLabel,
-        /// The author, as the API server knows him.
+        /// The author, as the API server knows them.
         author: String,
     },
     /// Nobody knows who wrote it.

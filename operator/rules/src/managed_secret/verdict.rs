@@ -1,5 +1,5 @@
-//! How a `ManagedSecret` stands when nothing is left to do, in terms of causes. Each cause has one message,
-//! which says what to do about it.
+//! The state of a `ManagedSecret` when nothing is left to do, as causes. Each cause has one message, which
+//! says what to do about it.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Whether a native Secret may be deleted: only while it is what we wrote, and nobody else's.
+//! Whether a native Secret may be deleted: only while it is what we wrote, and nobody else claims it.
 //!
 //! Its metadata tell it, so that no value has to be read: the API server records in `metadata.managedFields`
 //! who wrote which key last, and moves a key to whoever changes it. A key that our manager alone owns holds

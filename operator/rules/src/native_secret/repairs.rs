@@ -1,5 +1,5 @@
 //! How soon a native Secret that somebody else changes is put back: at once, and later each time while it
-//! goes on. A bucket that each repair fills and time drains, so that neither side of a quarrel keeps the API
+//! goes on. A bucket that each repair fills and time drains, so that neither side of a conflict keeps the API
 //! server busy.
 
 use jiff::{SignedDuration, Timestamp};

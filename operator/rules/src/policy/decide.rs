@@ -1,4 +1,4 @@
-//! The decision: who may.
+//! The decision: whether a request is allowed.
 //!
 //! In the same namespace an identity policy *or* a secret policy must allow, from another one *both*. Users
 //! have no namespace: for them the secret policy is enough. A Deny wins. A secret under a customer's key

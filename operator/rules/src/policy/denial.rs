@@ -1,5 +1,5 @@
-//! What a program hears that policies keep from a value: one sentence that is true whether the secret is
-//! there or not, and who can mend it.
+//! The message for a program that policies deny a value: one sentence that is true whether the secret exists
+//! or not, and says who can change that.
 
 use strongroom_model::{PRODUCT_SEPARATOR, visible};
 

@@ -1,5 +1,5 @@
-//! What is in force of a policy that cannot be: everything that it is attached to is denied, because a Deny
-//! may be part of it.
+//! What is in force instead of a policy that does not compile: everything that it is attached to is denied,
+//! because the policy may contain a Deny.
 
 use strongroom_crds::v1alpha1::{PolicyEffect, PolicyPrincipal, PolicyStatement, SecretPolicySpec};
 

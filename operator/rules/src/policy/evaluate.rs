@@ -1,4 +1,4 @@
-//! The question that a statement is put, and what it said before.
+//! Evaluates a statement for a request, and caches the answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
@@ -55,12 +55,12 @@ const MAX_CACHED_CALLERS: usize = 1_024;
 struct CachedQuestion {
     action: Action,
     target: QuestionTarget,
-    met: Met,
+    met: MetConditions,
 }
 
 /// What is worked out for Cedar: whether a name with wildcards fits, and whether the daily window is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Met {
+struct MetConditions {
     names: bool,
     window: bool,
 }
@@ -122,7 +122,7 @@ impl CompiledStatement {
             met: if self.answers.asks_met {
                 self.met(probe)
             } else {
-                Met::default()
+                MetConditions::default()
             },
         };
         if let Some(says) = self.answers.find(identity, question) {
@@ -223,8 +223,8 @@ impl CompiledStatement {
         }
     }
 
-    fn met(&self, probe: &Probe<'_>) -> Met {
-        Met {
+    fn met(&self, probe: &Probe<'_>) -> MetConditions {
+        MetConditions {
             names: self.filter.met(probe),
             window: self.filter.window_is_open(probe),
         }
@@ -253,7 +253,7 @@ mod tests {
     const READ: CachedQuestion = CachedQuestion {
         action: Action::GetSecretValue,
         target: QuestionTarget::Secret,
-        met: Met {
+        met: MetConditions {
             names: false,
             window: false,
         },
@@ -267,7 +267,7 @@ mod tests {
             ..READ
         };
         let met = |names, window| CachedQuestion {
-            met: Met { names, window },
+            met: MetConditions { names, window },
             ..READ
         };
         cache.keep(&user(0), READ, Effect::Allow);

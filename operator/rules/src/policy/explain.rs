@@ -81,13 +81,13 @@ pub fn explain(request: &Request<'_>, decision: &Decision, reader: &str) -> Expl
         let _ = writeln!(text, "{}", missing.text(own, request.secret.namespace));
     }
     let yaml = [
-        wanted(
+        policies_for(
             request,
             decision,
             |kind| kind == PolicyKind::Identity,
             identity_policy,
         ),
-        wanted(
+        policies_for(
             request,
             decision,
             |kind| kind != PolicyKind::Identity,
@@ -101,7 +101,7 @@ pub fn explain(request: &Request<'_>, decision: &Decision, reader: &str) -> Expl
     }
 }
 
-fn wanted(
+fn policies_for(
     request: &Request<'_>,
     decision: &Decision,
     of: impl Fn(PolicyKind) -> bool,

@@ -1,8 +1,8 @@
 //! What is in force of a policy whose newest generation cannot be put in force.
 //!
-//! INVARIANT: never less than before. What was in force stays, also over a restart, because the store keeps
-//! it; where it is not known any more, everything that the policy is attached to is denied, since a Deny may
-//! have been part of it.
+//! INVARIANT: never less is denied than before. What was in force stays, also over a restart, because the
+//! store keeps it. If that is lost, everything that the policy is attached to is denied, since it may have
+//! contained a Deny.
 
 /// What the store keeps of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Which statements a request is put to: those whose names, actions and conditions fit it. Takes time that no
-//! author of a policy can drive beyond the length of what he wrote.
+//! Which statements are evaluated for a request: those whose names, actions and conditions fit it. Takes time
+//! that no author of a policy can drive beyond the length of what they wrote.
 //!
 //! INVARIANT: what does not pass does not apply. What passes is decided by Cedar.
 

@@ -175,7 +175,7 @@ impl NamespacePolicies {
 
     /// How many sources ask for labels of a pod or a node.
     #[must_use]
-    pub const fn asking(&self) -> usize {
+    pub const fn sources_with_labels(&self) -> usize {
         self.asking
     }
 

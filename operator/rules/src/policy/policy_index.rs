@@ -1,5 +1,5 @@
-//! Policies by the names that they are attached to. Whoever asks about a name finds those of it, and matches
-//! no wildcard that cannot be its own.
+//! Policies by the names that they are attached to. A lookup by name finds the policies of that name, and
+//! matches no wildcard that cannot fit it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};

@@ -22,7 +22,7 @@ pub struct PolicySet {
     shared: SharedStatements,
 }
 
-/// A statement, for people. A copy shares the names and the text: each read has one on record.
+/// A statement, for people. A copy shares the names and the text: each audit record of a read has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StatementRef(Arc<StatementName>);
 

@@ -1,5 +1,4 @@
-//! Why a product, or its absence, keeps somebody from something, in words for people who may know of the
-//! secret.
+//! Messages that a product, or its absence, refuses a request, for people who may know of the secret.
 
 use std::fmt;
 

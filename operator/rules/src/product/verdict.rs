@@ -60,8 +60,8 @@ pub fn offered(product: &ProductFacts, hosting: Hosting) -> Result<(), ProductRe
     })
 }
 
-/// Decides about an operation on a default secret, as far as products decide it. Whoever may not know of the
-/// secret must not hear the refusal.
+/// Decides about an operation on a default secret, as far as products decide it. A caller who may not know of
+/// the secret must not be told the refusal.
 ///
 /// # Errors
 /// Why it is refused, whatever policies say.

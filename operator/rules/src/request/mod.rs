@@ -1,5 +1,5 @@
-//! What somebody sends who has not said yet who it is, read before anything is asked or kept: bounded, and
-//! without a panic for whatever bytes.
+//! Parsers for input of unauthenticated clients, which run before any lookup: bounded, and without a panic on
+//! any bytes.
 
 pub mod first_message;
 pub mod list_query;

@@ -1,5 +1,5 @@
-//! Which schedule covers which secret. Naming beats selecting; of several equal claims none counts, and all
-//! of those schedules say so.
+//! Which schedule covers which secret. A schedule that names a secret wins over one that selects it. If
+//! several equal ones claim it, none counts, and all of them say so.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -215,9 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn naming_beats_selecting_and_equals_quarrel() {
+    fn naming_beats_selecting_and_equals_conflict() {
         use ScheduleClaim::{Named, Selected};
-        let quarrel =
+        let conflict =
             |names: &[&str]| ClaimWinner::Conflict(names.iter().map(|name| (*name).to_owned()).collect());
         let table = [
             (vec![], ClaimWinner::Nobody),
@@ -230,10 +230,10 @@ mod tests {
                 vec![("b", Named), ("a", Selected)],
                 ClaimWinner::One("b".to_owned()),
             ),
-            (vec![("a", Selected), ("b", Selected)], quarrel(&["a", "b"])),
+            (vec![("a", Selected), ("b", Selected)], conflict(&["a", "b"])),
             (
                 vec![("b", Named), ("c", Selected), ("a", Named)],
-                quarrel(&["a", "b"]),
+                conflict(&["a", "b"]),
             ),
             (
                 vec![("a", Selected), ("b", Selected), ("c", Named)],

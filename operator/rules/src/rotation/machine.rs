@@ -1,5 +1,5 @@
-//! The rotation of one secret: from what is known and a time to how it stands and to the one next step. The
-//! caller takes the step, looks again and asks again. It must not read a clock, the cluster or the store.
+//! The rotation of one secret: from facts and a time to its state and its next step. The caller takes the
+//! step, reads the facts again and asks again. It must not read a clock, the cluster or the store.
 //!
 //! Where nothing outside has to know the new value, as with `generate`, a rotation has one step, because one
 //! commit makes the version and promotes it. The version's id follows from the trigger: if the answer of that

@@ -1,4 +1,4 @@
-//! Times of a calendar by themselves, for what is no rotation.
+//! Times of a calendar, for schedules other than rotations.
 
 use jiff::Timestamp;
 use strongroom_crds::v1alpha1::Schedule;

@@ -1,9 +1,10 @@
-//! The records of one product to its own sink. What the sink has not taken in time, or before the log was
-//! cut, goes by it; with the next records that it takes, a record in the chain says which those were. Where
-//! it never takes any, one says so all the same, and another each day.
+//! Sends the records of one product to its own sink. Records that the sink did not receive in time, or before
+//! the log was cut, are skipped; a record in the chain, written with the next records that the sink receives,
+//! says which those are. If the sink never receives any, a record says so all the same, and another one each
+//! day.
 //!
-//! Until then its cursor stays at what it took last: a process that ends meanwhile looks at the same records
-//! again, and nothing goes by unsaid.
+//! Until then its cursor stays at the last records that it received. A process that ends meanwhile looks at
+//! the same records again, so no skipped record goes unmentioned.
 
 #[cfg(test)]
 mod tests;
@@ -32,9 +33,9 @@ pub(super) struct ProductBacklog {
     asked: bool,
     /// A page that has to come again as it was.
     repeated: Option<AuditPage>,
-    /// What went by since it took records last.
+    /// What was skipped since it received records last.
     undelivered: UndeliveredRecords,
-    /// When it was put on record last that some went by, since it took records last.
+    /// When the last audit record about skipped records was written, since it received records last.
     reported: Option<jiff::Timestamp>,
     /// When the oldest record was made that waits, as of the last page.
     oldest: Option<jiff::Timestamp>,
@@ -116,7 +117,7 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
             cursor.save_when_due(&self.store, (self.now)()).await?;
         } else {
             let gap = product.gap(&*undelivered);
-            tracing::warn!(sink = %self.destination, product = %product.code(), lacks = %undelivered, "a product's sink does not have all audit records of the product");
+            tracing::warn!(sink = %self.destination, product = %product.code(), lacks = %undelivered, "product sink lacks audit records");
             cursor
                 .save_with_gap(&self.store, (self.now)(), page.next, gap)
                 .await?;
@@ -126,8 +127,8 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
         Ok(RoundOutcome::Advanced)
     }
 
-    /// Puts on record what went by so far, where that is due. The place of the sink stays where it took
-    /// records last.
+    /// Audits which records were skipped so far, if that is due. The position of the sink stays behind the
+    /// last records that it received.
     async fn report(
         &self,
         (product, delivered): (&ProductFilter, AuditPosition),

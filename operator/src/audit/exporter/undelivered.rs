@@ -1,5 +1,5 @@
-//! What goes by a product's sink that does not take it: when, and which records, for the record that says so.
-//! Pure.
+//! The records that a failing product sink misses: when they are skipped, and which, for the audit record
+//! that says so. Pure.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use strongroom_api::audit::{AuditRecord, Chain};
 use crate::audit::line::AuditLine;
 use crate::audit::page::AuditPosition;
 
-/// First and last number of what went by in a chain.
+/// First and last number of the skipped records of a chain.
 type NumberRange = Option<(u64, u64)>;
 
-/// The records that went by since the sink took some last.
+/// The records that were skipped since the sink received some last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct UndeliveredRecords {
-    /// Up to where they went by.
+    /// Up to where they were skipped.
     place: AuditPosition,
     /// How many were the product's.
     records: u64,
@@ -24,12 +24,12 @@ pub(super) struct UndeliveredRecords {
     cut: bool,
     changes: NumberRange,
     reads: NumberRange,
-    /// Whether records go by until younger ones come.
+    /// Whether records are skipped until younger ones come.
     passing: bool,
 }
 
 impl UndeliveredRecords {
-    /// Whether nothing went by.
+    /// Whether no record was skipped.
     pub(super) const fn is_empty(&self) -> bool {
         self.records == 0 && !self.cut
     }
@@ -42,7 +42,7 @@ impl UndeliveredRecords {
         }
     }
 
-    /// Nothing up to this place is for the sink but for what went by.
+    /// Up to this place, all records for the sink were skipped.
     pub(super) const fn advance(&mut self, place: AuditPosition) {
         self.place = place;
     }
@@ -68,8 +68,8 @@ impl UndeliveredRecords {
         gone
     }
 
-    /// Lets the oldest of these lines go by, where the first is older than `max_lag`: all up to half of that
-    /// age, so that a sink that is too slow has few gaps. Answers how many.
+    /// Skips the oldest of these lines if the first is older than `max_lag`: all that are older than half of
+    /// it, so that a sink that is too slow has few gaps. Returns how many.
     pub(super) fn pass_over(&mut self, lines: &mut Vec<AuditLine>, now: Timestamp, max_lag: Duration) -> u64 {
         let older = |line: &AuditLine, age: Duration| {
             let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);

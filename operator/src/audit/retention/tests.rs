@@ -39,7 +39,7 @@ impl Scene {
         let metrics = AuditMetrics::register(&mut registry);
         let (stop, stopped) = watch::channel(false);
         let destination: Destination = destination.parse().unwrap();
-        let keeper = AuditRetention {
+        let retention = AuditRetention {
             store: fixture.store.clone(),
             destinations: vec![destination.clone()],
             now: || NOW,
@@ -53,7 +53,7 @@ impl Scene {
             metrics: metrics.sink("test"),
         };
         let tasks = vec![
-            tokio::spawn(keeper.run(stopped.clone())),
+            tokio::spawn(retention.run(stopped.clone())),
             tokio::spawn(exporter.run(stopped)),
         ];
         Self {
@@ -142,7 +142,7 @@ async fn a_dead_sink_blocks_nobody_until_the_bound_and_reads_go_on_once_it_is_ba
         };
         assert_eq!(refused.code(), "AuditUnavailable");
         assert!(read > 3_000, "{read} reads");
-        until("the keeper to say so", || scene.number("audit_full") == 1).await;
+        until("the retention task to say so", || scene.number("audit_full") == 1).await;
         let said = scene.read().unwrap_err().to_string();
         for part in ["its bound of 2Mi", scheme, &address.to_string(), "--audit-bound"] {
             assert!(said.contains(part), "{part}: {said}");
@@ -167,7 +167,7 @@ async fn a_dead_sink_blocks_nobody_until_the_bound_and_reads_go_on_once_it_is_ba
             _ => tokio::spawn(take_posts(listener)),
         };
         until("reads to go on", || scene.read().is_ok()).await;
-        until("the keeper to say so", || scene.number("audit_full") == 0).await;
+        until("the retention task to say so", || scene.number("audit_full") == 0).await;
         until("the log to be within what is kept", || {
             scene.number("audit_read_bytes_cut_total") > MIB / 2
         })

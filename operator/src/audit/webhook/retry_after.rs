@@ -1,4 +1,4 @@
-//! How long an answer asks to be left alone (RFC 9110 section 10.2.3): in seconds, or until a time.
+//! How long an answer asks us to wait (RFC 9110 section 10.2.3): in seconds, or until a time.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! The task that copies the read chain: each closed segment once, the oldest first, and what there is of the
-//! open one at each interval and after each backup. Where it goes on is told by what lies there.
+//! The task that copies the read chain: each closed segment once, the oldest first, and the open one, as far
+//! as it is written, at each interval and after each backup. The copies at the destination say where to
+//! continue.
 //!
 //! INVARIANT: a copy is replaced or passed over only after it, or a longer one, was read back.
 
@@ -20,7 +21,7 @@ use crate::backup::catalog::stored;
 use crate::backup::destination::BackupDestination;
 use crate::backup::error::BackupError;
 use crate::backup::metrics::BackupMetrics;
-use crate::backup::place::{BackupPlace, Passed, remove_leftovers};
+use crate::backup::place::{BackupPlace, TransferDigest, remove_leftovers};
 
 /// What is known from one round to the next.
 pub(in crate::backup) struct ReadCopier {
@@ -223,7 +224,7 @@ async fn send_segment(
 
 /// Sends bytes, unless they lie there, and reads them back.
 async fn send(place: &BackupPlace, name: &str, bytes: Vec<u8>, is_there: bool) -> Result<(), BackupError> {
-    let sent = Passed::whole(&bytes);
+    let sent = TransferDigest::whole(&bytes);
     if is_there && read_back(place, name).await? == sent {
         return Ok(());
     }
@@ -243,7 +244,7 @@ async fn send(place: &BackupPlace, name: &str, bytes: Vec<u8>, is_there: bool) -
     })
 }
 
-async fn read_back(place: &BackupPlace, name: &str) -> Result<Passed, BackupError> {
+async fn read_back(place: &BackupPlace, name: &str) -> Result<TransferDigest, BackupError> {
     let (read, found) = place.read(name, |from| io::copy(from, &mut io::sink())).await?;
     read.map_err(|_| BackupError::Interrupted)?;
     Ok(found)

@@ -78,10 +78,10 @@ async fn backups_are_taken_at_first_by_the_schedule_and_for_a_recovery_key() {
     let (mut round, registry) = round(&fixture, &folder, &scratch, now);
     let next = |text: &str| Some(text.parse::<Timestamp>().unwrap());
 
-    round.look().await;
+    round.run_due().await;
     assert_eq!(backups(&folder), 1, "there was none");
     assert_eq!(round.status.recovery_slots, 0);
-    round.look().await;
+    round.run_due().await;
     assert_eq!(backups(&folder), 1);
     assert_eq!(round.status.next, next("2026-11-24T03:00:00Z"));
     assert!(
@@ -97,17 +97,17 @@ async fn backups_are_taken_at_first_by_the_schedule_and_for_a_recovery_key() {
         .store
         .change_seal(meta(), |file| file.add_slot(&root, &secret, "paper"));
     made.unwrap();
-    round.look().await;
+    round.run_due().await;
     assert_eq!(backups(&folder), 2);
-    round.look().await;
+    round.run_due().await;
     assert_eq!((backups(&folder), round.status.recovery_slots), (2, 1));
     assert!(problems(&round.status, now()).is_empty());
     assert!(counts(&registry, "seal_recovery_slots 1"));
 
     // A day later, and only once; the oldest goes, and a drill brings the newest back.
     CLOCK.fetch_add(86_400, Ordering::Relaxed);
-    round.look().await;
-    round.look().await;
+    round.run_due().await;
+    round.run_due().await;
     assert_eq!(backups(&folder), 2);
     assert!(counts(&registry, "backups_verified_total 3"));
     assert_eq!(round.status.next, next("2026-11-25T03:00:00Z"));
@@ -117,8 +117,8 @@ async fn backups_are_taken_at_first_by_the_schedule_and_for_a_recovery_key() {
 
     // A process that starts again knows all of it by what lies there.
     let (mut again, registry) = super::tests::round(&fixture, &folder, &scratch, now);
-    again.look().await;
-    again.look().await;
+    again.run_due().await;
+    again.run_due().await;
     assert_eq!((backups(&folder), again.status.newest), (2, round.status.newest));
     assert!(counts(&registry, "backups_verified_total 0"));
 }
@@ -132,18 +132,18 @@ async fn a_failure_is_told_counted_waited_for_and_heals() {
     let keep = tempfile::tempdir().unwrap();
     let (folder, scratch) = (keep.path().join("backups"), keep.path().join("scratch"));
     let (mut round, registry) = round(&fixture, &folder, &scratch, now);
-    round.look().await;
+    round.run_due().await;
     let failure = round.status.failure.clone().unwrap();
     assert!(
         failure.message.contains("cannot be used for backups") && failure.since == now(),
         "{failure:?}"
     );
     std::fs::create_dir(&folder).unwrap();
-    round.look().await;
+    round.run_due().await;
     assert_eq!(backups(&folder), 0, "it is not tried again at once");
     assert!(counts(&registry, "backup_failures_total{step=\"list\"} 1"));
     round.retry.not_before = None;
-    round.look().await;
+    round.run_due().await;
     assert_eq!((backups(&folder), &round.status.failure), (1, &None));
     assert_eq!(round.retry.failures, 0);
 }
@@ -160,7 +160,7 @@ async fn a_drill_that_fails_is_told_and_held_again() {
     std::fs::create_dir(&folder).unwrap();
     let (mut round, registry) = round(&fixture, &folder, &scratch, now);
     CLOCK.fetch_add(86_400, Ordering::Relaxed);
-    round.look().await;
+    round.run_due().await;
     assert_eq!(round.status.drill.clone().unwrap().problem, None);
 
     // Somebody cuts the newest backup where it lies.
@@ -173,7 +173,7 @@ async fn a_drill_that_fails_is_told_and_held_again() {
         round.drill_retry.not_before = None;
     };
     round_at_five(&mut round);
-    round.look().await;
+    round.run_due().await;
     let problem = round.status.drill.clone().unwrap().problem.unwrap();
     assert!(problem.contains("cannot be restored"), "{problem}");
     assert!(counts(&registry, "backup_failures_total{step=\"drill\"} 1"));
@@ -185,7 +185,7 @@ async fn a_drill_that_fails_is_told_and_held_again() {
 
     std::fs::write(folder.join(&name), &whole).unwrap();
     round_at_five(&mut round);
-    round.look().await;
+    round.run_due().await;
     assert_eq!(round.status.drill.clone().unwrap().problem, None);
 }
 
@@ -201,6 +201,6 @@ async fn without_a_plan_only_the_recovery_keys_are_counted() {
         now: Timestamp::now,
     };
     let mut round = BackupRound::new(task, None);
-    round.look().await;
+    round.run_due().await;
     assert_eq!(round.status, BackupStatus::default());
 }

@@ -32,7 +32,7 @@ fn small_segments() -> Fixture {
     Fixture::with_audit_limits(limits)
 }
 
-/// Reads on record, and signed.
+/// Reads that are audited, and signed.
 async fn read(store: &Store, count: usize) {
     let before = store.read_head();
     for _ in 0..count {

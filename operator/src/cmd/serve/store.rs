@@ -124,8 +124,8 @@ pub(in crate::cmd) struct StoreArguments {
     #[arg(long, value_name = "SINK", help = sink_help())]
     audit_sink: Vec<Destination>,
     /// A product's own sink: it gets the records about secrets of the product with this code alone, and
-    /// nobody waits for it. Records that it has not taken within `maxLag` (default 5m) go by it, and a record
-    /// in the log says which. May be repeated
+    /// nobody waits for it. Records that it has not received within `maxLag` (default 5m) are skipped, and a
+    /// record in the log says which. May be repeated
     #[arg(long, value_name = PRODUCT_SINK_FORM)]
     audit_product_sink: Vec<ProductSink>,
     #[command(flatten)]

@@ -37,7 +37,7 @@ struct Spec {
 struct Volume {
     name: String,
     secret: Option<SecretVolume>,
-    projected: Option<Projected>,
+    projected: Option<ProjectedVolume>,
     csi: Option<CsiVolume>,
 }
 
@@ -55,7 +55,7 @@ struct SecretVolume {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct Projected {
+struct ProjectedVolume {
     sources: Vec<Source>,
 }
 

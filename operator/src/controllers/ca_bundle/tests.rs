@@ -8,12 +8,12 @@ use crate::controllers::testing::{ControllerFixture, NS};
 const PATH: &str = "/api/v1/namespaces/shop/configmaps/strongroom-ca";
 
 /// Looks at what is due, as long as something is.
-async fn looks(world: &ControllerFixture) {
+async fn publish_due(world: &ControllerFixture) {
     for _ in 0..5 {
         let (due, _) = world.ctx.bundles.take_due(Instant::now());
         for namespace in due {
-            let look = look(&world.ctx, &namespace, "pem").await;
-            world.ctx.bundles.looked(&namespace, look);
+            let outcome = publish(&world.ctx, &namespace, "pem").await;
+            world.ctx.bundles.looked(&namespace, outcome);
         }
     }
 }
@@ -21,7 +21,7 @@ async fn looks(world: &ControllerFixture) {
 async fn written() -> ControllerFixture {
     let world = ControllerFixture::new();
     world.ctx.bundles.want(NS);
-    looks(&world).await;
+    publish_due(&world).await;
     world
 }
 
@@ -63,7 +63,7 @@ async fn one_that_was_deleted_is_back_at_once() {
     world.api.remove(PATH);
     told(&world);
     assert!(is_due(&world), "not after minutes");
-    looks(&world).await;
+    publish_due(&world).await;
     assert_eq!(world.api.get(PATH).unwrap()["data"], json!({"ca.crt": "pem"}));
 
     // And where a watch missed it, the next complete list tells.
@@ -71,7 +71,7 @@ async fn one_that_was_deleted_is_back_at_once() {
     let listed = WatchChange::Listed(ListedObjects::default());
     heard(&world.ctx.bundles, &listed);
     assert!(is_due(&world));
-    looks(&world).await;
+    publish_due(&world).await;
     assert!(world.api.get(PATH).is_some());
 }
 
@@ -82,7 +82,7 @@ async fn an_edit_of_ours_is_undone_and_what_others_add_stays() {
     map["data"] = json!({"ca.crt": "mine", "other": "x"});
     put(&world, map);
     told(&world);
-    looks(&world).await;
+    publish_due(&world).await;
     let map = world.api.get(PATH).unwrap();
     assert_eq!(map["data"], json!({"ca.crt": "pem", "other": "x"}));
     assert_eq!(world.api.events(), []);
@@ -96,7 +96,7 @@ async fn one_of_somebody_else_stays_and_an_event_says_so() {
         json!({"metadata": {"name": NAME}, "data": {"ca.crt": "mine", "other": "x"}}),
     );
     world.ctx.bundles.want(NS);
-    looks(&world).await;
+    publish_due(&world).await;
     assert_eq!(world.api.get(PATH), Some(theirs));
     let [(reason, note)] = &world.api.events()[..] else {
         panic!("one Event: {:?}", world.api.events())
@@ -106,7 +106,7 @@ async fn one_of_somebody_else_stays_and_an_event_says_so() {
     // The name is free: it is ours at once.
     world.api.remove(PATH);
     told(&world);
-    looks(&world).await;
+    publish_due(&world).await;
     assert_eq!(world.api.get(PATH).unwrap()["data"], json!({"ca.crt": "pem"}));
 }
 
@@ -117,6 +117,9 @@ async fn one_that_somebody_makes_between_look_and_write_stays() {
     world.ctx.bundles.want(NS);
     let (due, _) = world.ctx.bundles.take_due(Instant::now());
     assert_eq!(due, [NS]);
-    let look = look(&world.ctx, NS, "pem").await;
-    assert!(matches!(look, BundleOutcome::Again(CONFLICT_DELAY)), "{look:?}");
+    let outcome = publish(&world.ctx, NS, "pem").await;
+    assert!(
+        matches!(outcome, BundleOutcome::Again(CONFLICT_DELAY)),
+        "{outcome:?}"
+    );
 }

@@ -1,5 +1,6 @@
-//! Who deleted an object, for what goes because of that: minutes or, where a person has to confirm it, days
-//! later, and maybe in another process. So the store keeps it until nothing of the object's is left to go.
+//! Who deleted an object, for the deletions that follow from it: minutes later or, if a person has to confirm
+//! them, days later, and perhaps in another process. So the store keeps it until nothing that belongs to the
+//! object is left to delete.
 
 use std::collections::HashSet;
 
@@ -11,7 +12,7 @@ use crate::store_handle::StoreFailure;
 /// Most that the store forgets in one commit.
 const FORGET_BATCH: usize = 256;
 
-/// Who deleted the object with this UID, as far as it is known; what was seen of that is on record first.
+/// Who deleted the object with this UID, as far as it is known; what was seen of that is audited first.
 ///
 /// # Errors
 /// The store's.

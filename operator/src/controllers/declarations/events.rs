@@ -1,5 +1,5 @@
-//! What the watches tell of declarations that nothing is reconciled for: objects that are gone, and what
-//! Namespaces carry of ours.
+//! Declarations that the watches see and no reconcile handles: deleted objects, and our annotations and
+//! labels on Namespaces.
 
 use std::collections::HashSet;
 use std::sync::Arc;

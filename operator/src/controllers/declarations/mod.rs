@@ -1,6 +1,6 @@
-//! What each object declares, taken in with whoever wrote it. A change is on record when it is first seen
-//! (`DeclareObject`), whatever comes of it; so is the end of an object (`WithdrawObject`); and what is done
-//! in the store because of a declaration names the same author.
+//! What each object declares, recorded with its author. A change is audited when it is first seen
+//! (`DeclareObject`), whether or not it takes effect; so is the end of an object (`WithdrawObject`); and what
+//! is done in the store because of a declaration names the same author.
 //!
 //! Who it was, the webhook said before the object was there ([`crate::attestation`]); the store joins the
 //! two. A change that came past the webhook says so, and is counted. What happens by itself, such as a

@@ -37,13 +37,13 @@ pub(super) enum WatchEvent {
 #[derive(Debug)]
 pub(crate) struct Declarations {
     pending: PendingAttestations,
-    /// What of each object was taken in and brought about, both shortened. Losing it means only to ask the
-    /// store again.
+    /// Digests of what each object declared, and of what was carried out, both shortened. If they are lost,
+    /// the store is asked again.
     pub(super) settled: Mutex<HashMap<u128, u128>>,
     /// When what each object declares, shortened, was taken in as news; until it is asked for, or all that it
     /// asks for was done.
     news: Mutex<HashMap<u128, Timestamp>>,
-    withdrawn: Mutex<Withdrawn>,
+    withdrawn: Mutex<WithdrawnObjects>,
     /// Woken whenever one fewer is under way.
     withdrawal: Notify,
     /// UIDs of the namespaces that carry something of ours.
@@ -54,10 +54,10 @@ pub(crate) struct Declarations {
 
 /// Who deleted what, and in which order.
 #[derive(Debug, Default)]
-struct Withdrawn {
+struct WithdrawnObjects {
     by: HashMap<String, Option<Requester>>,
     order: VecDeque<String>,
-    /// UIDs of objects whose end was seen and is not on record yet.
+    /// UIDs of objects whose end was seen and is not audited yet.
     under_way: HashSet<String>,
     /// Kinds, by UID, of the objects of which the store keeps who deleted them.
     kept: HashMap<String, &'static str>,
@@ -134,8 +134,8 @@ impl Declarations {
         let _ = self.event.unbounded_send(event);
     }
 
-    /// Who deleted the object with this UID, as far as this process saw it; what was seen of that is on
-    /// record first. What an earlier one saw, [`super::deleted_by`] asks the store for.
+    /// Who deleted the object with this UID, as far as this process saw it; what was seen of that is audited
+    /// first. What an earlier one saw, [`super::deleted_by`] asks the store for.
     pub(crate) async fn deleted_by(&self, uid: &str) -> Option<Requester> {
         loop {
             let mut woken = pin!(self.withdrawal.notified());
@@ -150,7 +150,7 @@ impl Declarations {
         }
     }
 
-    /// The end of the object is on record, or cannot be.
+    /// The end of the object is audited, or cannot be.
     pub(super) fn ended(&self, uid: &str) {
         if self.withdrawn.lock().under_way.remove(uid) {
             self.withdrawal.notify_waiters();

@@ -1,4 +1,4 @@
-//! Taking in what an object declares.
+//! Records in the store what an object declares.
 
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
@@ -26,7 +26,7 @@ pub(crate) async fn take<K: Resource>(
     };
     let declarations = &ctx.declarations;
     authorship.settled = declarations.settled.lock().get(&authorship.object) == Some(&authorship.digest);
-    // What was seen before it went comes to nothing any more.
+    // An object that was deleted meanwhile needs no declaration any more.
     if authorship.settled || declarations.is_withdrawn(&uid) {
         return Ok(authorship);
     }

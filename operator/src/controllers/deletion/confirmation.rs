@@ -1,6 +1,6 @@
 //! Asking a person: the ConfigMap `strongroom-deletions`, of keys `strongroom-key-deletions`, in our own
-//! namespace lists what waits, and an annotation on it confirms. It also holds what the next process has to
-//! know of what waits. The owners hear of it by Events in their namespaces.
+//! namespace lists the deletions that wait, and an annotation on it confirms them. It also holds what the
+//! next process has to know of them. The owners are told by Events in their namespaces.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -87,8 +87,9 @@ pub(super) async fn recall(ctx: &Ctx, memory: &mut DeletionMemory) -> Result<(),
     Ok(())
 }
 
-/// What a version that had one batch for all namespaces left. Those that may have lost much go on waiting
-/// under the same id; of the others nobody can tell that they did, so they are judged anew.
+/// Reads the ConfigMap of an older version, which had one batch for all namespaces. Namespaces that may have
+/// lost much go on waiting under the same id; the others are judged again, because the old format does not
+/// say.
 fn of_one_batch(data: &BTreeMap<String, String>) -> BTreeMap<String, PersistedLoss> {
     let mut remembered: BTreeMap<String, PersistedLoss> = BTreeMap::new();
     let (Some(batch), Some(lines)) = (data.get(BATCH), data.get(DELETIONS)) else {

@@ -1,4 +1,4 @@
-//! What the search for absences remembers from one look to the next.
+//! What the search for deleted objects remembers from one pass to the next.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,8 +12,8 @@ use super::signals::DeletionSignals;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listing(pub(super) BTreeMap<String, String>);
 
-/// What is remembered from one look to the next. What a person waits for stands in the ConfigMap as well;
-/// losing the rest means only to wait longer.
+/// What is remembered from one pass to the next. Deletions that wait for a person are in the ConfigMap as
+/// well; if the rest is lost, deletions only take longer.
 #[derive(Debug, Default)]
 pub(crate) struct DeletionMemory {
     /// What it is about.
@@ -47,7 +47,12 @@ impl DeletionMemory {
     }
 
     /// Takes down what is away in our cache.
-    pub(super) fn look(&mut self, signals: &DeletionSignals, suspects: &DeletionCandidates, now: Timestamp) {
+    pub(super) fn observe(
+        &mut self,
+        signals: &DeletionSignals,
+        suspects: &DeletionCandidates,
+        now: Timestamp,
+    ) {
         let place = |owned: &OwnedResource| (owned.namespace.clone(), owned.object.name.clone());
         let away = suspects.owned.iter().map(|owned| (place(owned), false));
         let back = signals.look_out_for(away.collect());

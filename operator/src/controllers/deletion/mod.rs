@@ -1,8 +1,8 @@
 //! Deletions: which secrets have lost their object, and what follows. What counts as a deletion is decided in
 //! `strongroom_rules::deletion`.
 //!
-//! An absence in our cache is never acted on by itself: a complete list, read after the disappearance, has to
-//! show it too.
+//! An object that is missing in our cache alone does not count as deleted: a complete list, read after it
+//! disappeared, has to lack it too.
 
 mod apply;
 mod confirmation;

@@ -1,4 +1,4 @@
-//! What there is to know about absences: first from the caches, then, before anything is done, from the API
+//! Reads the facts about missing objects: first from the caches, then, before anything is done, from the API
 //! server itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

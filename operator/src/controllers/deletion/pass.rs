@@ -1,5 +1,5 @@
-//! The search for absences. It runs when the watches say that something may be gone, and then only as often
-//! as something waits.
+//! The search for deleted objects. It starts when the watches say that an object may be gone, and is repeated
+//! only while a deletion waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +84,7 @@ pub(crate) async fn pass(
     let kept = ctx.declarations.kept_of(memory.kind.name());
     let suspects = memory.kind.candidates(ctx).await?;
     declarations::forget_deleters(ctx, memory.kind.name(), kept, &suspects.awaited).await;
-    memory.look(memory.kind.signals(ctx), &suspects, now);
+    memory.observe(memory.kind.signals(ctx), &suspects, now);
     for secret in &suspects.keep {
         ctx.store.keep_window(*secret).await?;
     }

@@ -1,4 +1,4 @@
-//! What the watches tell the search for absences.
+//! What the watches tell the search for deleted objects.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

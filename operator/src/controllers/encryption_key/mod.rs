@@ -1,7 +1,7 @@
 //! `EncryptionKey`: observe, plan, apply, again until nothing is left to do, and then report (`reconcile`).
 //!
-//! What is decided is decided in `strongroom_rules::encryption_key`. That an object is gone is the business
-//! of `deletion`, and that the data keys follow their key is the business of `rewrap`.
+//! `strongroom_rules::encryption_key` decides. Deleted objects are handled by `deletion`, and data keys that
+//! have to follow their key by `rewrap`.
 
 mod apply;
 mod observe;

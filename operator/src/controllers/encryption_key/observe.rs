@@ -54,7 +54,7 @@ pub(super) async fn observe(
     Ok(ObservedKey {
         facts: KeyFacts {
             leaving: object.meta().deletion_timestamp.is_some(),
-            wanted: wanted(object, identity),
+            wanted: desired(object, identity),
             namespace,
             stored: key.as_ref().map(stored),
         },
@@ -65,7 +65,7 @@ pub(super) async fn observe(
     })
 }
 
-fn wanted(object: &EncryptionKey, identity: &Identity) -> DesiredKeyState {
+fn desired(object: &EncryptionKey, identity: &Identity) -> DesiredKeyState {
     let spec = &object.spec;
     let window = spec.deletion.as_ref().and_then(|deletion| deletion.window);
     DesiredKeyState {

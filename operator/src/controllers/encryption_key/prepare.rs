@@ -1,5 +1,5 @@
-//! A step of the plan with what was read for it, so that nobody who carries one out has to ask whether it is
-//! there.
+//! A step of the plan together with the data that was read for it, so that the code that carries it out need
+//! not check whether the data is there.
 
 use strongroom_model::id::NamespaceId;
 use strongroom_rules::encryption_key::KeyStep;

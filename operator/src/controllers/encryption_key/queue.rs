@@ -1,5 +1,5 @@
-//! What others tell the controller of keys: that a key is used by more or fewer, that data keys have to be
-//! wrapped anew, and which objects there are.
+//! Messages to the controller of keys: the number of users of a key changed, data keys have to be rewrapped,
+//! or an object exists.
 
 use std::collections::HashMap;
 

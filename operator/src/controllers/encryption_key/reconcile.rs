@@ -26,7 +26,7 @@ impl Reconciler for EncryptionKey {
 
     async fn reconcile(kept: &CachedObject<Self>, ctx: &Ctx, now: Timestamp) -> Result<Action, Failure> {
         if let Extent::Nothing(why) = kept.extent() {
-            if let Some(read) = left_out::look(ctx, &ctx.left_out.keys, kept, why).await? {
+            if let Some(read) = left_out::reread(ctx, &ctx.left_out.keys, kept, why).await? {
                 status::not_reconciled(ctx, &read.object, &why.into(), now).await?;
                 ctx.left_out.keys.mark_reported(kept, why);
             }

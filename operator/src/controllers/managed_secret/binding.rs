@@ -1,5 +1,5 @@
-//! Which native Secrets the store records as ours: the one that is, and after a rename the one that has to
-//! go.
+//! Which native Secrets the store records as ours: the present one, and after a rename the old one, which has
+//! to be deleted.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Native Secrets that are not left as they are written: each time is counted, and told by an Event.
+//! Native Secrets that somebody else, or mutating admission, changes: each time is counted, and told by an
+//! Event.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};

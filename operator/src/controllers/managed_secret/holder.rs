@@ -1,4 +1,4 @@
-//! Whose native Secret it is, where it is not ours: another object's, which may give it up, and may itself
+//! Which other object has the native Secret that this one asks for. That object may give it up, or may itself
 //! wait for ours.
 
 use k8s_openapi::api::core::v1::Secret;
@@ -46,7 +46,7 @@ pub(super) fn holder(
     (other, held): (&ObjectRef, &str),
     ours: Option<&str>,
 ) -> Holder {
-    let wants = wanted(ctx, identity, &other.name);
+    let wants = native_demand(ctx, identity, &other.name);
     let gives_up = match &wants {
         // It is gone, or on its way out: what belongs to it goes with it.
         None => true,
@@ -91,7 +91,7 @@ enum NativeDemand {
     Held,
 }
 
-fn wanted(ctx: &Ctx, identity: &Identity, name: &str) -> Option<NativeDemand> {
+fn native_demand(ctx: &Ctx, identity: &Identity, name: &str) -> Option<NativeDemand> {
     let kept = ctx
         .managed_secrets
         .get(&reflector::ObjectRef::new(name).within(&identity.namespace))?;
@@ -128,7 +128,7 @@ fn waits(object: &ManagedSecret) -> bool {
 fn lets_go(ctx: &Ctx, identity: &Identity, first: &str, ours: &str) -> bool {
     let mut next = first.to_owned();
     for _ in 0..MAX_FOLLOWED {
-        let Some(NativeDemand::Name { name, waits: true }) = wanted(ctx, identity, &next) else {
+        let Some(NativeDemand::Name { name, waits: true }) = native_demand(ctx, identity, &next) else {
             return false;
         };
         if next <= identity.name {

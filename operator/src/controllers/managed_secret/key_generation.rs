@@ -45,7 +45,7 @@ async fn make_anew(
     now: Timestamp,
 ) -> Result<Plain, Failure> {
     let ssh_auth = ssh_auth(observed);
-    let kept = kept(source, sources, replaces);
+    let kept = kept_bytes(source, sources, replaces);
     generate::fits(sources.iter().copied(), ssh_auth, kept).map_err(|error| Failure::made(&error))?;
     let mut references = sources.iter();
     let reference = references.find_map(|(_, source)| generate::authority_reference(source));
@@ -134,7 +134,11 @@ impl OwnedPreviousValue {
 }
 
 /// Bytes of the keys that certainly stay beside those that are made: what other sources made.
-fn kept(source: &GenerateSource, sources: &[(&String, &KeySource)], replaces: PreviousValue<'_>) -> usize {
+fn kept_bytes(
+    source: &GenerateSource,
+    sources: &[(&String, &KeySource)],
+    replaces: PreviousValue<'_>,
+) -> usize {
     let (PreviousValue::Rotated(value) | PreviousValue::Renewed(value)) = replaces else {
         return 0;
     };

@@ -51,11 +51,11 @@ pub(super) struct NativeSecretContext {
 pub(super) fn render(
     spec: &NativeSecret,
     value: &Value,
-    whence: NativeSecretContext,
+    context: NativeSecretContext,
 ) -> Result<RenderedSecret, InvalidSpec> {
     let origin = Origin {
-        managed_secret: &whence.name,
-        version_id: &whence.version,
+        managed_secret: &context.name,
+        version_id: &context.version,
     };
     let mut content =
         native_secret::content(spec, &plain_value::plain(value), origin).map_err(|error| InvalidSpec {
@@ -66,11 +66,11 @@ pub(super) fn render(
     content.labels.insert(MANAGED_LABEL.to_owned(), "true".to_owned());
     content
         .annotations
-        .insert(SECRET_ID_ANNOTATION.to_owned(), whence.id.to_string());
+        .insert(SECRET_ID_ANNOTATION.to_owned(), context.id.to_string());
     Ok(RenderedSecret {
         name: spec.name.clone(),
-        version: whence.version,
-        namespace: whence.namespace,
+        version: context.version,
+        namespace: context.namespace,
         content,
     })
 }

@@ -129,7 +129,7 @@ async fn write_over(
     if surplus.is_empty() && copies.is_empty() && !held {
         return Ok(written);
     }
-    // Server-side apply leaves what another manager brought. It goes by name.
+    // Server-side apply leaves fields of other managers, so such a field is removed by name.
     let annotations: serde_json::Map<_, _> = std::iter::once(HELD_ANNOTATION)
         .chain(copies.iter().copied())
         .map(|key| (key.to_owned(), serde_json::Value::Null))
@@ -168,7 +168,7 @@ async fn say_copies_went(ctx: &Ctx, observed: &ObservedSecret, native: &str, cop
     ctx.events.tell(message, &observed.object.object_ref(&())).await;
 }
 
-/// Changes nothing but who owns the fields of a Secret. Answers with the state that came of it.
+/// Changes only who owns the fields of a Secret. Returns the resulting state.
 async fn set_owners(
     api: &Api<Secret>,
     name: &str,

@@ -1,4 +1,4 @@
-//! What every new version of a secret that is there begins with and ends with.
+//! The steps that every new version of an existing secret begins and ends with.
 
 use strongroom_model::name::VersionId;
 use strongroom_store::value::Value;

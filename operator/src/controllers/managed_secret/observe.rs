@@ -58,7 +58,7 @@ pub(super) async fn observe(
                 readopt: annotations.get(annotation::READOPT).cloned(),
                 rotate_now: RotateNow::Nothing,
             },
-            wanted: wanted(ctx, object, identity),
+            wanted: desired(ctx, object, identity),
             namespace,
             stored: StoredSecretState::Absent,
             native: NativeSecretState::Unread,
@@ -129,7 +129,7 @@ async fn recorded(
 }
 
 /// The spec in the terms of the rules.
-fn wanted(ctx: &Ctx, object: &ManagedSecret, identity: &Identity) -> Result<DesiredState, InvalidSpec> {
+fn desired(ctx: &Ctx, object: &ManagedSecret, identity: &Identity) -> Result<DesiredState, InvalidSpec> {
     let spec = &object.spec;
     reserved(ctx, spec, identity).map_or(Ok(()), Err)?;
     let labels = secret_labels::desired(spec, object.labels());
@@ -293,7 +293,7 @@ async fn judge_value(
     let Some(spec) = &observed.object.spec.secret else {
         return Ok((none, None));
     };
-    let whence = NativeSecretContext {
+    let context = NativeSecretContext {
         name: observed.object.name_any(),
         namespace: observed.object.namespace().unwrap_or_default(),
         id: view.id,
@@ -305,7 +305,7 @@ async fn judge_value(
             return Ok((none, None));
         };
         let work = move || {
-            let desired = native::render(&spec, &value, whence);
+            let desired = native::render(&spec, &value, context);
             (desired, value)
         };
         let done = ctx.work(&observed.identity.namespace, work).await;
@@ -313,7 +313,7 @@ async fn judge_value(
         observed.current = Some((version, value));
         desired
     } else {
-        native::render(spec, value, whence)
+        native::render(spec, value, context)
     };
     let mut desired = match desired {
         Ok(desired) => desired,

@@ -1,4 +1,4 @@
-//! A value in the terms of the rules, and in those of the store.
+//! Converts a value between the type of the rules and that of the store.
 
 use std::collections::BTreeMap;
 

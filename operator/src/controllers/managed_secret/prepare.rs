@@ -1,6 +1,6 @@
-//! A step of the plan with all that it is carried out with. The plan decides by the facts; what was read
-//! beside them is put to each step here, once, so that nobody who carries one out has to ask whether it is
-//! there.
+//! A step of the plan together with the data that it needs. The plan decides by facts alone; the other data
+//! that was read is attached to each step here, once, so that the code that carries a step out need not check
+//! whether its data is there.
 
 use k8s_openapi::api::core::v1::Secret;
 use strongroom_crds::v1alpha1::{

@@ -42,7 +42,7 @@ impl Reconciler for ManagedSecret {
         let read = match kept.extent() {
             Extent::Whole => return reconcile_whole(kept, ctx, now).await,
             Extent::Outline => left_out::read_again(ctx, kept).await,
-            Extent::Nothing(why) => left_out::look(ctx, &ctx.left_out.managed_secrets, kept, why).await,
+            Extent::Nothing(why) => left_out::reread(ctx, &ctx.left_out.managed_secrets, kept, why).await,
         };
         let read = read.inspect_err(|error| {
             let class = class_of(error);

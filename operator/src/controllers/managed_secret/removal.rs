@@ -1,4 +1,4 @@
-//! Giving a native Secret up: it is deleted if it is ours, and is nobody's business here any more.
+//! Gives a native Secret up: deletes it if it is ours, and stops managing it in any case.
 
 use strongroom_model::object_ref::ObjectRef;
 use strongroom_rules::native_secret::claim::WrittenSecret;

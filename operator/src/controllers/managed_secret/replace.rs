@@ -1,6 +1,6 @@
-//! Making a native Secret, and making one anew: a type and an immutable Secret cannot be changed. For others
-//! it stays the same Secret: what they set on it is there from the first moment, and the name is free for no
-//! longer than two requests take.
+//! Creates a native Secret, or replaces it, because the type and an immutable Secret cannot be changed. For
+//! others it stays the same Secret: the metadata that they set on it is there from the first moment, and the
+//! name is free for no longer than two requests take.
 
 use std::collections::HashMap;
 

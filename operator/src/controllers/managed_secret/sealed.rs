@@ -1,4 +1,4 @@
-//! Values that stand sealed in the object: opened, and judged by the cluster's keys.
+//! Sealed values in the object: opened, and checked for whether they are sealed for the newest cluster key.
 
 use std::collections::BTreeMap;
 

@@ -277,8 +277,8 @@ fn describe(
     });
 }
 
-/// What the native Secret held before. Another one with its name is another Secret, for pods that started
-/// before it all the same.
+/// What the native Secret held before. If the Secret was replaced, pods that started earlier still have what
+/// the former one held.
 fn former(before: &ManagedSecretStatus, current: &str, now: Timestamp) -> Vec<FormerVersion> {
     let before = before.native_secret.as_ref();
     let known = before.map(consumers::replaced_versions).unwrap_or_default();

@@ -414,7 +414,7 @@ async fn a_rotation_that_is_asked_for_costs_two_commits_one_apply_and_one_status
     wrote(world.api.log());
     let records = world.ctx.store.blocking().mutations_after(head, 10).unwrap();
     let actions: Vec<&str> = records.iter().map(|(_, entry)| entry.action.name()).collect();
-    // Who asked is on record by itself: whatever comes of it.
+    // Who asked is audited by itself: whatever comes of it.
     assert_eq!(actions, ["DeclareObject", "RotateSecret"]);
     // The word is remembered with the version.
     world.reconcile("db").await;

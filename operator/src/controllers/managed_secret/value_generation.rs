@@ -46,8 +46,8 @@ pub(super) fn observe(observed: &mut ObservedSecret) {
 
 /// How the keys of this value were made, as far as that is known.
 ///
-/// Where nothing is recorded, a secret that was made by its source holds nothing but what that named: what
-/// the source names no more has to go. Any other has keys that came another way, and those stay.
+/// If there is no record, a generated secret holds only keys that its source named, so keys that the source
+/// does not name any more are removed. Any other secret has keys of another origin, and those stay.
 pub(super) fn record(source: &GenerateSource, view: &SecretView, value: &Value) -> GeneratorRecord {
     let mut record = labels::recorded_generators(&view.labels).unwrap_or_else(|| {
         if was_generated(view) {

@@ -31,8 +31,8 @@ pub(in crate::controllers) fn managed_secrets(
     )
 }
 
-/// What follows from a change. Answers whether the object has to be looked at: a status that we wrote
-/// ourselves is no news.
+/// Handles a change. Returns whether the object has to be reconciled: a status that we wrote ourselves is no
+/// reason.
 fn follow(ctx: &Ctx, triggers: &Triggers, change: KindChange<'_, ManagedSecret>) -> bool {
     match change {
         KindChange::Applied {
@@ -108,7 +108,7 @@ fn applied(
     if !before.is_some_and(same) {
         touch_schedules(ctx, triggers, &namespace);
     }
-    // A list may leave out what came in between.
+    // A list may lack what changed in between.
     !ours || listed
 }
 
@@ -135,8 +135,8 @@ fn touch_schedules(ctx: &Ctx, triggers: &Triggers, namespace: &str) {
     }
 }
 
-/// What of a ManagedSecret the API goes by: `spec.readers`, and whether values arrive over it. One that is
-/// left out has no readers.
+/// Updates what the API knows of a ManagedSecret: `spec.readers`, and whether its values arrive over the API.
+/// One that is left out has no readers.
 fn seen_spec(ctx: &Ctx, object: &CachedObject<ManagedSecret>, (gone, left_out): (bool, bool)) {
     // An object that does not fit gives nobody anything.
     let spec = object

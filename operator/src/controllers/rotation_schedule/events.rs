@@ -79,17 +79,17 @@ fn news<'a>(before: &RotationScheduleStatus, status: &'a RotationScheduleStatus)
         (
             EventReason::RotationFailed,
             &failed,
-            format!("not rotated: {}", why(&failed)),
+            format!("not rotated: {}", reasons(&failed)),
         ),
         (
             EventReason::RotationOverdue,
             &overdue,
-            format!("overdue: {}", why(&overdue)),
+            format!("overdue: {}", reasons(&overdue)),
         ),
         (
             EventReason::RotateNowRepeated,
             &repeated,
-            format!("nothing is rotated in {}; use a new text", why(&repeated)),
+            format!("nothing is rotated in {}; use a new text", reasons(&repeated)),
         ),
     ];
     told.into_iter()
@@ -109,7 +109,7 @@ fn is_failure(row: &RotatedSecret) -> bool {
 }
 
 /// The first with what is said of it, and how many others there are.
-fn why(rows: &[&RotatedSecret]) -> String {
+fn reasons(rows: &[&RotatedSecret]) -> String {
     let Some((first, rest)) = rows.split_first() else {
         return String::new();
     };

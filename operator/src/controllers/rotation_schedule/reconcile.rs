@@ -31,13 +31,12 @@ impl Reconciler for RotationSchedule {
         if kept.meta().deletion_timestamp.is_some() {
             return Ok(Action::await_change());
         }
-        // Nothing is done in the store because of it, so that this is all that there is on record of who
-        // wrote it.
+        // Nothing is done in the store because of it, so this is the only audit record of who wrote it.
         let authorship = declarations::take(ctx, "RotationSchedule", kept).await?;
         ctx.declarations.settle(&authorship);
         note_author(ctx, kept).await?;
         if let Extent::Nothing(why) = kept.extent() {
-            if let Some(read) = left_out::look(ctx, &ctx.left_out.schedules, kept, why).await? {
+            if let Some(read) = left_out::reread(ctx, &ctx.left_out.schedules, kept, why).await? {
                 status::left_out(ctx, &read.object, why, now).await?;
                 ctx.left_out.schedules.mark_reported(kept, why);
             }

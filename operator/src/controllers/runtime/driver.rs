@@ -1,5 +1,5 @@
-//! The one driver of all kinds: which object has its attempt when, how long it waits after a failure, and
-//! what is told of how it ended. Must not know what a kind does.
+//! The one driver of all kinds: when each object is reconciled, how long it waits after a failure, and what
+//! is logged and counted at the end. Must not know what a kind does.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::controllers::metrics::Metrics;
 
 /// A kind whose objects are brought to what they ask for.
 ///
-/// What an attempt is made of differs: secrets and keys take steps ([`super::Stepwise`]), schedules and
-/// policies have one write each. So this is the whole attempt, and no more of it.
+/// Attempts differ by kind: secrets and keys take steps ([`super::Stepwise`]), schedules and policies have
+/// one write each. So the trait covers the attempt as a whole.
 pub(in crate::controllers) trait Reconciler:
     Resource<DynamicType = ()> + Sized + 'static
 {

@@ -120,8 +120,8 @@ impl<T> Drop for AsideGuard<T> {
 }
 
 impl<T: QueueItem> FairQueue<T> {
-    /// What `arrivals` bring, each in its turn, once for as often as it comes while it waits. It ends with
-    /// them.
+    /// Yields the objects of `arrivals`, each in its turn. One that arrives several times while it waits is
+    /// yielded once. The stream ends with `arrivals`.
     pub(in crate::controllers) fn in_turn(
         self,
         arrivals: impl Stream<Item = T> + Send,

@@ -26,12 +26,11 @@ pub(crate) struct StatusSubject<'a> {
     pub(crate) uid: &'a str,
 }
 
-/// Writes `status` unless it equals `before`. Answers with the `resourceVersion` that came of it, where it
-/// wrote.
+/// Writes `status` unless it equals `before`. Returns the new `resourceVersion` if it wrote.
 ///
 /// # Errors
-/// The API server's. An object that is gone, or is another one by now, is no error: there is nobody left to
-/// tell.
+/// Those of the API server. An object that is gone, or was replaced by another one, is no error: its status
+/// is not needed any more.
 pub(crate) async fn write<K, T>(
     client: &Client,
     subject: StatusSubject<'_>,

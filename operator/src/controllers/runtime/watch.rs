@@ -49,9 +49,9 @@ pub(in crate::controllers) enum KindChange<'a, K: Resource<DynamicType = ()> + '
     Listed(&'a Store<CachedObject<K>>),
 }
 
-/// The objects of a kind, kept in `writer`; the answer is what has to be looked at. `follow` is told of every
-/// change, and says of an object that is there whether it has to be looked at; `again` has one looked at that
-/// was left out, where there is room now.
+/// The objects of a kind, kept in `writer`; the stream yields the objects to reconcile. `follow` handles
+/// every change, and returns whether an existing object has to be reconciled; `again` reconciles objects that
+/// were left out, once there is room.
 pub(in crate::controllers) fn cached<K>(
     ctx: Arc<Ctx>,
     left_out: fn(&Ctx) -> &LeftOutOfKind<K>,
@@ -84,7 +84,7 @@ where
     let due = events.map(move |event| {
         let left_out = left_out(&ctx);
         let before = |object: &CachedObject<K>| cache.get(&ObjectRef::from_obj(object));
-        // What came is long, and not needed any more once it was followed.
+        // The event can be large, so it is dropped as soon as `follow` has handled it.
         let (kept, before, looked_at, room) = match event {
             Event::Init => {
                 ctx.cache_quota.begin_list::<K>();
@@ -354,7 +354,7 @@ mod tests {
         let ctx = Arc::new(world.ctx);
         let (cache, writer) = reflector::store();
         let told = Arc::new(Mutex::new(Vec::new()));
-        let telling = Arc::clone(&told);
+        let changes_seen = Arc::clone(&told);
         // Of all that comes only `web` is news.
         let follow = move |change: KindChange<'_, ManagedSecret>| {
             let (name, what) = match change {
@@ -365,7 +365,7 @@ mod tests {
                 KindChange::Cached { kept, gone, .. } => (kept.name_any(), format!("gone: {gone}")),
                 KindChange::Listed(cache) => ("all".to_owned(), cache.state().len().to_string()),
             };
-            telling.lock().push(format!("{name} {what}"));
+            changes_seen.lock().push(format!("{name} {what}"));
             name == "web"
         };
         let work = followed(

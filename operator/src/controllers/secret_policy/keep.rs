@@ -1,5 +1,5 @@
-//! The store keeps what is in force of each policy, so that the next process knows it. Nothing is written
-//! where nothing changed.
+//! Has the store keep the statements in force of each policy, so that the next process knows them. Nothing is
+//! written if nothing changed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(in crate::controllers) async fn find(ctx: &Ctx) {
 pub(super) async fn keep(ctx: &Ctx, uid: &str) -> Result<(), StoreFailure> {
     while let Some(policy) = ctx.policies.to_keep(uid) {
         ctx.store.keep_policy(policy.clone()).await?;
-        ctx.policies.kept(&policy);
+        ctx.policies.mark_kept(&policy);
     }
     Ok(())
 }

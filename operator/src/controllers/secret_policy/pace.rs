@@ -1,6 +1,6 @@
 //! How often a large policy that changes all the time is written: into the store, for the next start, and
-//! into its status. Both hold its text, or make the API server answer with it. What is in force does not wait
-//! for either.
+//! into its status. Both contain its text, or make the API server answer with it. The statements take effect
+//! without waiting for either.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

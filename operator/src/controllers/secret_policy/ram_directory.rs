@@ -30,7 +30,7 @@ pub(in crate::controllers) async fn run(
     ctx: Arc<Ctx>,
     look_at: UnboundedSender<ObjectRef<CachedObject<SecretPolicy>>>,
 ) {
-    ctx.policies.ram().wanted().await;
+    ctx.policies.ram().first_policy().await;
     let all: Api<PartialObjectMeta<Namespace>> = Api::all(ctx.client.clone());
     let events = logged(Arc::clone(&ctx), "Namespace", watcher(all, Selection::metadata()));
     let namespaces = changes(events).for_each(|change| {

@@ -49,12 +49,14 @@ impl Reconciler for SecretPolicy {
 /// How many statements a policy has. What is kept of it says no more.
 fn statements(kept: &CachedObject<SecretPolicy>) -> usize {
     #[derive(serde::Deserialize)]
-    struct Counted {
+    struct CountedStatements {
         statements: usize,
     }
     match kept.extent() {
         Extent::Whole => kept.parse().map_or(0, |policy| policy.spec.statements.len()),
-        Extent::Outline => kept.parse_as::<Counted>().map_or(0, |counted| counted.statements),
+        Extent::Outline => kept
+            .parse_as::<CountedStatements>()
+            .map_or(0, |counted| counted.statements),
         Extent::Nothing(_) => 0,
     }
 }

@@ -46,13 +46,13 @@ pub(in crate::controllers) fn secret_policies(
 ) -> impl Stream<Item = ObjectRef<CachedObject<SecretPolicy>>> {
     let events = large(&ctx, "SecretPolicy");
     let (client, policies) = (ctx.client.clone(), ctx.policies.clone());
-    let telling = Arc::clone(&ctx);
+    let reflect_ctx = Arc::clone(&ctx);
     let take_in = move |policy: &CachedObject<SecretPolicy>| {
         seen_policy(&ctx, policy);
         counted(policy)
     };
     let events = in_turn((client, policies, REST_PERIOD), events, take_in);
-    reflected(telling, writer, events)
+    reflected(reflect_ctx, writer, events)
 }
 
 /// The events, each once it has taken effect, with what is kept of its policy. Changes that are replaced by
@@ -250,8 +250,8 @@ where
         self.in_force.push_back(Event::InitApply(kept));
     }
 
-    /// A change does not wait any more, because something newer is known of its object. That the object was
-    /// deleted is passed on nevertheless: what has its name now is another one.
+    /// A waiting change is dropped, because a newer one of its object arrived. A deletion is passed on
+    /// nevertheless: the object that has its name now is another one.
     fn replaced(&mut self, change: Option<PolicyChange>) {
         if let Some(change) = change.filter(|change| change.deleted) {
             self.in_force.push_back(Event::Delete(change.policy));

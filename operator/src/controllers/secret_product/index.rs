@@ -1,5 +1,5 @@
-//! What the watches say of products, of the namespaces that they may own secrets in, and of the objects that
-//! declare default secrets; and what the store recorded of products. Nothing is decided here.
+//! Facts from the watches about products, about the namespaces that they may own secrets in, and about the
+//! objects that declare default secrets; and what the store recorded about products. Nothing is decided here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::mem;

@@ -1,8 +1,8 @@
 //! Puts the directory of products in force, whenever what it is made of changes; and has the objects looked
 //! at that declare default secrets.
 //!
-//! A product whose object is gone is absent only when its kind is there and is not going: otherwise the
-//! object went with the kind, and nothing happens until that is back.
+//! A product whose object is gone counts as deleted only if its CustomResourceDefinition exists and is not
+//! being deleted. Otherwise the object disappeared with its kind, and nothing happens until the kind is back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,8 +87,8 @@ async fn publish(ctx: &Ctx, triggers: &Triggers) -> bool {
     is_done
 }
 
-/// Where the kind is not in the cluster no list ever comes: what the store recorded is all that there is, and
-/// absent.
+/// If the cluster does not have the kind, no list ever arrives: the products are those that the store
+/// recorded, and all count as absent.
 async fn publish_without_kind(ctx: &Ctx, triggers: &Triggers) -> bool {
     match kind(ctx).await {
         Ok(KindState::Going) => {

@@ -1,5 +1,5 @@
-//! Who a volume's pod is, and what it wants: what a Subscribe says, checked. The pod is whom its token names;
-//! nothing that the node says of it counts.
+//! Checks a Subscribe message: who the pod of a volume is, and which secrets it asks for. The pod is the one
+//! that its token names; what the node says about it does not count.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -41,7 +41,7 @@ pub(super) struct StreamOrigin {
 /// Checks a Subscribe.
 ///
 /// # Errors
-/// What the volume is told. It is on record.
+/// What the volume is told. It is audited.
 pub(super) async fn subscribe(
     gateway: &Gateway,
     origin: &StreamOrigin,
@@ -106,7 +106,7 @@ pub(super) async fn subscribe(
 /// The pod that a token names, which runs on the node.
 ///
 /// # Errors
-/// What the volume is told. It is on record.
+/// What the volume is told. It is audited.
 pub(super) async fn authenticate_pod(
     gateway: &Gateway,
     origin: &StreamOrigin,

@@ -1,4 +1,4 @@
-//! What a look at a subscription comes to: pure.
+//! What has to be sent to a node after a subscription was evaluated. Pure.
 
 use std::collections::BTreeSet;
 
@@ -226,7 +226,7 @@ mod tests {
         let both = [sent("a", None), sent("b", None)];
         let gone = diff(Some(&both), &[Evaluation::Refused(refused(Some(true))), at("c")]);
         assert_eq!((gone.end, gone.point), (vec![(0, true)], vec![1]));
-        // The owner changes his mind about the files.
+        // The owner now decides otherwise about the files.
         let ended = [sent("a", Some(false)), sent("b", None)];
         assert_eq!(
             diff(Some(&ended), &[Evaluation::Refused(refused(Some(true))), at("b")]).end,

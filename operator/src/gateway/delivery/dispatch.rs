@@ -1,5 +1,5 @@
-//! Looks at what is due, reads the values that a node does not have yet, puts each on record, and says what
-//! there is to say.
+//! Evaluates the subscriptions that are due, reads the values that a node does not have yet, audits each
+//! read, and sends the messages.
 //!
 //! INVARIANT: a value goes out after its record, and before the first message that points at it.
 
@@ -211,7 +211,7 @@ fn send_diff(
     Ok(())
 }
 
-/// Says what has ended. A tombstone is said although it cannot be put on record: it takes access away.
+/// Says what has ended. A tombstone is said although it cannot be recorded: it takes access away.
 fn end(
     gateway: &Gateway,
     view: &mut NodeView,
@@ -278,7 +278,8 @@ fn record_sent(
                         .get(place)
                         .and_then(|subscribed| subscribed.shown.as_deref()),
                 };
-                if shown.is_some_and(|shown| shown != found.key.1.as_str()) && unshown.told(place, found.made)
+                if shown.is_some_and(|shown| shown != found.key.1.as_str())
+                    && unshown.announce(place, found.made)
                 {
                     gateway.metrics.delivery.changes.inc();
                 }
@@ -333,7 +334,7 @@ fn read(gateway: &Gateway, request: &RequestContext, found: &ReadableVersion) ->
     })
 }
 
-/// Puts on record that a pod gets a value that its node has already.
+/// Records that a pod gets a value that its node has already.
 fn record_read(
     gateway: &Gateway,
     request: &RequestContext,

@@ -1,5 +1,5 @@
-//! What one secret looks like to one pod: decided by its policies, found in the store. Nothing is read and
-//! nothing put on record here.
+//! What one pod may read of one secret, by its policies and the store. Nothing is read and nothing recorded
+//! here.
 
 use strongroom_api::stream::proto::{Ended, Refusal};
 use strongroom_rules::policy::{Action, Decision, RequestFacts};

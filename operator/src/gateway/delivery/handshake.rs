@@ -1,5 +1,5 @@
-//! Who a node is: the token of its plugin, checked. What the stream carries after that is
-//! [`super::session`]'s.
+//! Authenticates a node by the token of its plugin. [`super::session`] handles what the stream carries after
+//! that.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,7 +57,7 @@ pub(in crate::gateway) struct NodePlugin {
 /// The plugin whose token this is. From now on the stream is at the expense of its node.
 ///
 /// # Errors
-/// How the stream ends: unauthenticated, no node, or not to be said now. It is on record.
+/// How the stream ends: unauthenticated, no node, or not to be said now. It is audited.
 pub(super) async fn handshake(
     gateway: &Gateway,
     stream: &StreamPeer,

@@ -1,5 +1,5 @@
-//! The first message of a node that has not said yet who it is: bounded before anything of it is decoded.
-//! Plugins of earlier versions send their token in it.
+//! The first message of a node that is not authenticated yet: its size is bounded before anything of it is
+//! decoded. Plugins of earlier versions send their token in it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

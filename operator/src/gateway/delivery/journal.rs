@@ -1,8 +1,8 @@
-//! What nodes served while there was no gateway, put on record once it is there again.
+//! What nodes served while there was no gateway, recorded once it is there again.
 //!
-//! It is what the node says: nobody else saw it. So the node is who acts in the record, and whom it served is
-//! its claim, in a field of its own. What it was not granted by this process it cannot have served: such a
-//! claim is a refusal, and is summed. Must not put more on record than a rate.
+//! Only the node saw it, so the node is the actor of the record, and the pod that it says it served is a
+//! claim, in a field of its own. A node cannot have served what this process did not grant it: such a claim
+//! is audited as a refusal, and refusals are summed. Must not record more than a rate.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::store_handle::store_time;
 
 /// Entries of one message.
 const MAX_ENTRIES: usize = 64;
-/// Entries of one node that are put on record, each second in the long run,
+/// Entries of one node that are recorded, each second in the long run,
 const ENTRIES_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 /// and at once after an outage.
 const ENTRIES_BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(1_023);
@@ -32,7 +32,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 /// How soon a journal is looked at again that was more than its node may.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How much each node may put on record.
+/// How much each node may record.
 pub(super) const JOURNAL_QUOTA: Quota = Quota::per_second(ENTRIES_PER_SECOND).allow_burst(ENTRIES_BURST);
 
 /// The journal of a node that has come and is not answered yet.
@@ -40,7 +40,7 @@ pub(super) const JOURNAL_QUOTA: Quota = Quota::per_second(ENTRIES_PER_SECOND).al
 pub(super) struct PendingJournal {
     journal: Journal,
     since: Instant,
-    /// It is more than the node may put on record, until then at least.
+    /// It is more than the node may record, until then at least.
     not_before: Instant,
 }
 
@@ -91,8 +91,7 @@ impl PendingJournal {
     }
 }
 
-/// Puts entries on record, in their order; those up to `known` are there already. Answers the last sequence
-/// that is.
+/// Records entries, in their order; those up to `known` are there already. Answers the last sequence that is.
 ///
 /// # Errors
 /// Where one cannot be recorded; it and those after it are told again.

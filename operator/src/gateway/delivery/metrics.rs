@@ -17,7 +17,7 @@ strongroom_process::metrics! {
         /// `strongroom_delivery_changes_total` that was shown.
         pub(in crate::gateway) seconds: DurationHistogram = "delivery_seconds",
         /// Subscriptions of volumes that were refused, and secrets that volumes lost, by the `code` that is
-        /// on record. At most 39 codes.
+        /// audited. At most 39 codes.
         refused: Family<CodeLabel, Counter> = "delivery_refused",
     }
 }

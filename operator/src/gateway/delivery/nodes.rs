@@ -36,14 +36,14 @@ const OTHER_VERSION: &str = "other";
 /// The streams of all node plugins, and who may open one.
 #[derive(Debug)]
 pub(in crate::gateway) struct Nodes {
-    /// Whose tokens are a node plugin's. More than one while the plugin moves to another namespace; none:
-    /// nobody's are.
+    /// The ServiceAccounts of node plugins. More than one while the plugin moves to another namespace; if
+    /// there is none, no token is accepted from a node.
     accounts: Vec<Identity>,
     working: Semaphore,
     streams: Mutex<Streams>,
-    /// The last entry of each node's journal that is on record by this process.
+    /// The last entry of each node's journal that is audited by this process.
     journals: Mutex<HashMap<String, u64>>,
-    /// How much of its journal each may still put on record.
+    /// How much of its journal each may still record.
     journal_rate: DefaultKeyedRateLimiter<String>,
     /// The secrets that this process granted to pods of each node.
     granted: Mutex<HashMap<String, HashSet<SecretId>>>,
@@ -125,7 +125,7 @@ impl Nodes {
         caller.node.as_deref().filter(|_| plugin && caller.pod.is_some())
     }
 
-    /// The last entry of a node's journal that is known to be on record.
+    /// The last entry of a node's journal that is known to be audited.
     pub(super) fn journal(&self, node: &str) -> u64 {
         let journals = self.journals.lock();
         journals.get(node).copied().unwrap_or_default()
@@ -138,7 +138,7 @@ impl Nodes {
         *known = sequence.max(*known);
     }
 
-    /// Whether a node may put so many entries on record now; then they are taken from what it may.
+    /// Whether a node may have so many entries recorded now; if so, they are deducted from its allowance.
     pub(super) fn may_record(&self, node: &str, entries: NonZeroU32) -> bool {
         let taken = self.journal_rate.check_key_n(&node.to_owned(), entries);
         matches!(taken, Ok(Ok(())))

@@ -1,6 +1,6 @@
-//! What becomes an event of a pod that is told of changes: pure. An event says how it stands, not each
-//! notice: the same again only after a while, and anything else no sooner than a few seconds after the last,
-//! so that no secret that changes often can flood anybody's events.
+//! Events of pods that are notified of changes. Pure. An event shows the present state, not each notice: the
+//! same one is repeated only after a while, and another one comes no sooner than a few seconds after the
+//! last. So a secret that changes often cannot flood the events of a namespace.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -60,9 +60,9 @@ impl PodEvent {
             ),
         };
         let reason = if delivered {
-            EventReason::ChangeNoticed
+            EventReason::ReloadNotified
         } else {
-            EventReason::ChangeNotNoticed
+            EventReason::ReloadNotificationFailed
         };
         EventMessage::new(reason, "Notice", note)
     }
@@ -130,7 +130,7 @@ mod tests {
         let status = i32::from(NoticeOutcome::Status);
         let event = PodEvent::from_result(&noticed(status, 8_080, 503)).unwrap();
         let EventMessage { reason, note, .. } = event.message();
-        assert_eq!(reason.as_str(), "ChangeNotNoticed");
+        assert_eq!(reason.as_str(), "ReloadNotificationFailed");
         assert!(
             note.contains("at port 8080") && note.contains("it answered 503"),
             "{note}"

@@ -1,8 +1,8 @@
 //! Whether the pods, ServiceAccounts and nodes that hold a stream are still there.
 //!
-//! Of all that the watch tells, only UID and name of those that hold one are kept. Whoever is gone, or there
-//! again under another UID, is told to the session that holds for it. Pure but for the lock;
-//! [`mod@super::watch`] has the watches. Must not end anything by itself.
+//! Only UID and name of those that hold a stream are kept of what the watches report. If one is deleted, or
+//! exists again under another UID, its session is told. Pure but for the lock; [`mod@super::watch`] has the
+//! watches. Must not end anything by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -130,7 +130,7 @@ impl Presence {
             .zip(uid)
             .is_some_and(|(known, uid)| known != uid);
         if replaced {
-            // Whoever held for the former one hears of it here, before the watch says so.
+            // The sessions of the former one are told here, before the watch reports it.
             state.gone(&place, uid);
         }
         let holder = state.holders.entry(place).or_insert_with(|| Holder {

@@ -328,7 +328,7 @@ impl Session {
         Ok(())
     }
 
-    /// Says in an event of a pod what came of a notice. Nobody waits for it.
+    /// Writes an event of a pod with the result of a notice. Nobody waits for it.
     fn publish_event(&mut self, volume: &str, caller: Arc<Caller>, event: PodEvent) {
         if self.throttle.admits(volume, event, std::time::Instant::now()) {
             let pods = self.gateway.pods.clone();
@@ -360,8 +360,7 @@ impl Session {
         Ok(())
     }
 
-    /// Puts on record what the node served without a gateway, or lets it wait where that is more than the
-    /// node may.
+    /// Records what the node served without a gateway, or lets it wait where that is more than the node may.
     async fn record_journal(&mut self) -> Result<(), Status> {
         let Some(mut journal) = self.journal.take() else {
             return Ok(());

@@ -1,4 +1,5 @@
-//! What a volume has still to show, and since when: how old a change is when its node acknowledges it. Pure.
+//! Changes that a volume does not show yet, and since when, so that the delay is known once its node
+//! acknowledges them. Pure.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ impl UnshownChanges {
 
     /// The volume is told that the secret at this place is at another version, which was made then. Answers
     /// whether that is a change more: one that overtakes another is not.
-    pub(super) fn told(&mut self, place: usize, made: Timestamp) -> bool {
+    pub(super) fn announce(&mut self, place: usize, made: Timestamp) -> bool {
         let since = self.noticed.unwrap_or(made);
         let more = !self.due.contains_key(&place);
         self.due.entry(place).or_insert(since);
@@ -52,17 +53,17 @@ mod tests {
         let mut unshown = UnshownChanges::default();
         unshown.notice(at(100));
         unshown.notice(at(200));
-        assert!(unshown.told(0, at(1)));
+        assert!(unshown.announce(0, at(1)));
         unshown.looked_at();
         assert_eq!(unshown.shown(1), None);
         // One that comes before the first is shown is no change more, and the first counts.
         unshown.notice(at(300));
-        assert!(!unshown.told(0, at(300)));
+        assert!(!unshown.announce(0, at(300)));
         unshown.looked_at();
         assert_eq!(unshown.shown(0), Some(at(100)));
         assert_eq!(unshown.shown(0), None);
         // What nobody noticed is as old as its version.
-        assert!(unshown.told(0, at(7)));
+        assert!(unshown.announce(0, at(7)));
         assert_eq!(unshown.shown(0), Some(at(7)));
         assert_eq!(unshown, UnshownChanges::default());
     }

@@ -1,5 +1,5 @@
-//! What the API server has to trust, told in the APIService by which it knows the extension API; and for
-//! people, when the certificate ends.
+//! Writes the CA bundle that the API server has to trust into the APIService of the extension API, and, for
+//! people to see, when the certificate expires.
 
 use std::collections::BTreeSet;
 

@@ -13,7 +13,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use sha2::{Digest, Sha256};
 
-use crate::gateway::forwarded::Forwarded;
+use crate::gateway::forwarded::ForwardedIdentity;
 use crate::gateway::may_get::MayGet;
 use crate::gateway::single_flight::SingleFlight;
 use crate::gateway::ttl_cache::TtlCache;
@@ -44,7 +44,7 @@ impl Authorizer {
     /// the secret's name. `extra` is what else the API server knows of the person.
     pub(super) async fn may_get(
         &self,
-        person: &Forwarded,
+        person: &ForwardedIdentity,
         extra: &BTreeMap<String, Vec<String>>,
         namespace: &str,
         object: Option<&str>,
@@ -77,7 +77,7 @@ impl Authorizer {
 
     async fn ask(
         &self,
-        person: &Forwarded,
+        person: &ForwardedIdentity,
         extra: &BTreeMap<String, Vec<String>>,
         namespace: &str,
         object: Option<&str>,
@@ -95,7 +95,7 @@ impl Authorizer {
 
     async fn review(
         &self,
-        person: &Forwarded,
+        person: &ForwardedIdentity,
         extra: &BTreeMap<String, Vec<String>>,
         namespace: &str,
         object: Option<&str>,
@@ -127,7 +127,7 @@ impl Authorizer {
 /// All that the answer depends on. The same name with other groups is another person: impersonation makes
 /// such.
 fn digest(
-    person: &Forwarded,
+    person: &ForwardedIdentity,
     extra: &BTreeMap<String, Vec<String>>,
     namespace: &str,
     object: Option<&str>,

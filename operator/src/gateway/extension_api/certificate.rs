@@ -1,6 +1,6 @@
-//! The certificate by which the extension API serves the API server: of an authority of the extension API's
-//! own, so that it answers also where the gateway never came up. The authority trusts nobody else and is
-//! trusted by nobody else. Pure: no clock, no cluster.
+//! The certificate by which the extension API serves the API server: from a CA of its own, so that it answers
+//! even if the gateway never came up. That CA signs nothing else, and only the API server trusts it. Pure: no
+//! clock, no cluster.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

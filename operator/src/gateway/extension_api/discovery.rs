@@ -1,7 +1,7 @@
-//! What the API server and kubectl ask an API about itself. Pure, and the same whoever asks.
+//! Discovery: what the API server and kubectl ask an API about itself. Pure, and the same for every caller.
 //!
 //! INVARIANT: neither `delete` nor `list` is among the verbs. The namespace controller deletes everything
-//! that it can list and delete in a namespace that goes; a secret has a recovery window instead.
+//! that it can list and delete in a namespace that is being deleted; a secret has a recovery window instead.
 
 use axum::Json;
 use serde_json::{Value, json};

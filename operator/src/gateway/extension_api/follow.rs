@@ -1,7 +1,7 @@
-//! Follows in the cluster what the extension API stands on: its own certificate, which any replica makes and
-//! renews and all serve; whom the API server trusts; how the API server proves itself; and the certificate by
-//! which the gateway knows the extension API. Of these only the last is made by the gateway's process, so
-//! that without it everything but the way to the gateway is there.
+//! Follows in the cluster what the extension API depends on: its own certificate, which any replica issues
+//! and renews and all serve; the CA bundle in the APIService; the CA by which the API server proves its
+//! identity; and the client certificate for the gateway. Only the last is issued by the gateway's process, so
+//! without it everything works except calls to the gateway.
 
 #[cfg(test)]
 mod tests;
@@ -79,7 +79,7 @@ impl Follower {
         let mut changes = pin!(self.changes());
         let (mut in_force, mut last_error) = (ActiveState::default(), None);
         loop {
-            let wait = match self.look(&mut in_force).await {
+            let wait = match self.update(&mut in_force).await {
                 Ok(()) => {
                     last_error = None;
                     self.health.set("front", Check::Ready);
@@ -136,7 +136,7 @@ impl Follower {
     }
 
     /// Brings everything up to date.
-    async fn look(&self, in_force: &mut ActiveState) -> Result<(), Failure> {
+    async fn update(&self, in_force: &mut ActiveState) -> Result<(), Failure> {
         let certificate = self.certificate(in_force.certificate.as_ref()).await?;
         if let Some(end) = certificate.end() {
             self.expiration.set(end.as_second());

@@ -16,7 +16,7 @@ strongroom_process::metrics! {
         /// Requests for the gateway that were answered, by the `status` of HTTP: some 15, which the gateway
         /// has for all of its codes.
         answered: Family<StatusLabel, Counter> = "extension_api_requests",
-        /// Time from the head of such a request to the head of its answer.
+        /// Time from the head of a request for the gateway to the head of its answer.
         seconds: DurationHistogram = "extension_api_request_seconds",
         /// When the certificate by which the extension API server serves ends, seconds since the epoch; 0
         /// while there is none.

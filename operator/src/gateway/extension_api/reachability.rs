@@ -1,6 +1,6 @@
-//! Whether the gateway answers: an installation whose gateway is away must not look healthy. The extension
-//! API server stays Ready meanwhile, because an API that is not available keeps every namespace of the
-//! cluster from being deleted; a metric and the log say it instead.
+//! Whether the gateway answers: an installation whose gateway is down must not look healthy. The extension
+//! API server itself stays Ready, because an API that is not available keeps every namespace of the cluster
+//! from being deleted. A metric and the log report it instead.
 
 use std::time::Duration;
 

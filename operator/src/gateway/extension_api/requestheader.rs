@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, HeaderName};
 
-use crate::gateway::forwarded::{Forwarded, text};
+use crate::gateway::forwarded::{ForwardedIdentity, text};
 
 /// Under which names it writes what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl HeaderNames {
     }
 
     /// Whom the request names.
-    pub(super) fn read(&self, headers: &HeaderMap) -> Option<Forwarded> {
+    pub(super) fn read(&self, headers: &HeaderMap) -> Option<ForwardedIdentity> {
         let first = |name: &HeaderName| headers.get(name).and_then(text);
         let user = self.user.iter().find_map(first).filter(|user| !user.is_empty())?;
         let groups = self
@@ -55,7 +55,7 @@ impl HeaderNames {
         let pod = self
             .extra(headers, "authentication.kubernetes.io/pod-name")
             .zip(self.extra(headers, "authentication.kubernetes.io/pod-uid"));
-        Some(Forwarded {
+        Some(ForwardedIdentity {
             user,
             groups,
             source,
@@ -134,7 +134,7 @@ mod tests {
                 "authentication.kubernetes.io/pod-uid"
             ]
         );
-        // What the caller wrote himself stands before it.
+        // What the caller wrote stands before it.
         assert_eq!(person.source, "10.1.2.3".parse().ok());
     }
 

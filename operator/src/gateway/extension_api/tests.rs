@@ -153,18 +153,18 @@ async fn only_the_front_comes_through_its_door() {
         )
         .await
     };
-    let door = "gateway.people.strongroom.dev";
+    let server_name = "gateway.people.strongroom.dev";
     let front = pair(&scene.ours, "front.people.strongroom.dev");
-    assert_eq!(knock(Some(front), door).await.unwrap().0, StatusCode::OK);
+    assert_eq!(knock(Some(front), server_name).await.unwrap().0, StatusCode::OK);
     // The gateway's own certificate is of the same authority.
     let gateway = pair(&scene.ours, "strongroom-gateway.strongroom.svc");
-    assert!(knock(Some(gateway), door).await.is_err());
+    assert!(knock(Some(gateway), server_name).await.is_err());
     assert!(
-        knock(Some(pair(&issuer, "front.people.strongroom.dev")), door)
+        knock(Some(pair(&issuer, "front.people.strongroom.dev")), server_name)
             .await
             .is_err()
     );
-    assert!(knock(None, door).await.is_err());
+    assert!(knock(None, server_name).await.is_err());
 }
 
 #[tokio::test]

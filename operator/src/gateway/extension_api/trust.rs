@@ -1,4 +1,4 @@
-//! Whom the extension API believes and as whom it speaks: its own certificate, what the API server says about
+//! Whom the extension API trusts, and its own identities: its own certificate, what the API server says about
 //! itself in ConfigMap `extension-apiserver-authentication`, and the certificate that the gateway's process
 //! makes for it.
 

@@ -1,7 +1,7 @@
-//! What is known of one connection, and when it ends: what it waits for, what it holds, and since when.
+//! The state of one connection, and when it is closed: what it waits for, what it holds, and since when.
 //!
-//! A connection begins unauthenticated, at the expense of its address. Once a request on it has proven who
-//! asks, it leaves that account at once. [`judge`] decides from facts and the time alone.
+//! A connection begins unauthenticated, and counts against its address. Once a request on it is
+//! authenticated, it does so no longer. [`judge`] decides from facts and the time alone.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -28,8 +28,8 @@ const HTTP2_BYTES: u64 = 16 << 10;
 /// in it (32 KiB), a header block and the frame that goes on with it (16 KiB each), and a record of TLS
 /// (16 KiB).
 const HTTP2_TRAFFIC_BYTES: u64 = 144 << 10;
-/// The same over HTTP/1.1: the buffer that is read into, a piece of a body that nobody has taken, and a record
-/// of TLS before and after it is decrypted (16 KiB each).
+/// The same over HTTP/1.1: the buffer that is read into, a piece of a body that nobody has taken, and a
+/// record of TLS before and after it is decrypted (16 KiB each).
 const HTTP1_TRAFFIC_BYTES: u64 = 64 << 10;
 /// What an address may always hold, where there is so much: one connection with a request.
 pub(super) const BUSY_CONNECTION_BYTES: u64 =
@@ -38,9 +38,9 @@ pub(super) const BUSY_CONNECTION_BYTES: u64 =
 const LITTLE_TRAFFIC_BYTES: u64 = 8 << 10;
 /// What frames leave behind that the first amount covers: a few streams and pieces of bodies.
 const LITTLE_FRAME_BYTES: u64 = 8 << 10;
-/// What each byte counts for with HTTP/2, for as long as the connection lasts. One byte that is kept keeps the
-/// whole buffer that it was read into: a piece of a body, or a path in the table of HPACK, which has room for
-/// a hundred. Half a frame at the end of such a buffer is copied into the next one.
+/// What each byte counts for with HTTP/2, for as long as the connection lasts. One byte that is kept keeps
+/// the whole buffer that it was read into: a piece of a body, or a path in the table of HPACK, which has room
+/// for a hundred. Half a frame at the end of such a buffer is copied into the next one.
 const KEPT_PER_BYTE: u64 = 2;
 /// By so much what a connection counts for grows at once.
 const ACCOUNT_STEP: u64 = 16 << 10;
@@ -48,8 +48,8 @@ const ACCOUNT_STEP: u64 = 16 << 10;
 /// nothing is asked on it: whoever goes on begins a new one, which holds nothing.
 const MUCH_TRAFFIC_BYTES: u64 = 128 << 10;
 
-/// What a connection counts for in addition by its protocol and by what it has sent. It is not `weighed` where
-/// no buffer is larger than a head, with HTTP/1.1, and where API servers call.
+/// What a connection counts for in addition by its protocol and by what it has sent. It is not `weighed`
+/// where no buffer is larger than a head, with HTTP/1.1, and where API servers call.
 fn traffic_bytes(http1: bool, weighed: bool, received: u64, frames: u64) -> u64 {
     let much = received > LITTLE_TRAFFIC_BYTES;
     let least = match (http1, much) {

@@ -1,6 +1,6 @@
 //! The processor, by turns of addresses: connections and their requests run on an executor that polls next a
-//! task of whichever address has used the least. One address with a thousand requests takes what is left, and
-//! another one's single request waits for the poll that is under way, not for the thousand.
+//! task of whichever address has used the least. An address with a thousand requests gets the time that is
+//! left, and a single request from another address waits only for the poll in progress, not for the thousand.
 //!
 //! Tokio polls in the order in which tasks become ready, whoever they are for. Its workers stay in charge of
 //! timers, sockets and everything else: a few tasks of the runtime, the runners, poll ours. Must not know
@@ -142,7 +142,7 @@ struct Queue<T> {
     lines: HashMap<IpAddr, AddressQueue<T>>,
     /// The addresses of which something is ready, by what they have used.
     order: BTreeSet<(Duration, IpAddr)>,
-    /// What the one that was polled last had used: nobody who comes has used less, but for
+    /// What the address that was polled last had used. A newcomer starts with that, less
     /// [`NEWCOMER_ADVANCE`].
     floor: Duration,
     /// Tasks that are being polled.

@@ -1,4 +1,4 @@
-//! What a port hands its requests to, and gets back.
+//! The interface between a port and what handles its requests.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! The body of an answer, which holds what its request holds until its last byte is taken.
+//! The body of a response. It keeps the shares of its request until the client has received the last byte.
 //!
-//! HTTP/2 keeps what it is given until the other side has room for it, for as long as that likes. So each
-//! piece says when it was given out and when it was taken: it is taken once nobody has it any more.
+//! HTTP/2 buffers data until the client has room for it, however long that takes. So each piece records when
+//! it was handed over and when it was sent: it is sent once nothing refers to it any more.
 
 use std::any::Any;
 use std::pin::Pin;

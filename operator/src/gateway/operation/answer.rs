@@ -1,4 +1,4 @@
-//! What an operation comes to, before a protocol writes it.
+//! The result of an operation, before a protocol writes it.
 
 use futures::stream::BoxStream;
 use serde::Serialize;

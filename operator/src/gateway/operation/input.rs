@@ -1,4 +1,4 @@
-//! What an operation is given: what its path names, its parameters, its body, each in a type.
+//! The input of an operation: what its path names, its parameters and its body, each in a type.
 
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;

@@ -1,5 +1,5 @@
-//! What an operation is, by whatever protocol it is called. Router and OpenAPI document are both made of the
-//! rows, so that neither has what the other lacks.
+//! What an operation is, whichever protocol calls it. The router and the OpenAPI document are both made from
+//! the rows, so they always list the same operations.
 //!
 //! Must not know HTTP: a protocol turns what it reads into an [`Input`], and an [`Answer`] into what it
 //! writes.

@@ -1,4 +1,5 @@
-//! The row of an operation: what it is to the outside, and what the stations before it need to know.
+//! The row of an operation in the table: what callers see of it, and what the stations before it need to
+//! know.
 
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -37,7 +38,7 @@ pub(in crate::gateway) struct Operation {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::gateway) struct OperationTerms {
     pub(in crate::gateway) cost: Cost,
-    /// Under which action a refusal is on record that comes before the operation.
+    /// Under which action a refusal is audited that comes before the operation.
     pub(in crate::gateway) action: Action,
     /// Only for whoever comes over the extension API; inside, what others are told.
     pub(in crate::gateway) people_only: Option<&'static str>,

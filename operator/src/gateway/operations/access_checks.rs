@@ -1,5 +1,6 @@
-//! The troubleshooting list, as far as the process knows: each check by itself, of facts that ExplainAccess
-//! gathers. What only the cluster's objects tell, whoever asks looks at with rights of their own.
+//! The checks of the troubleshooting list that this process can make, each from facts that ExplainAccess
+//! gathers. Checks that need other objects of the cluster are made by the CLI, with the rights of whoever
+//! asks.
 
 #[cfg(test)]
 mod tests;

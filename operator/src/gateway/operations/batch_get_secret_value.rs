@@ -1,5 +1,5 @@
 //! BatchGetSecretValue: `POST /v1/namespaces/{namespace}/secrets:batchGet`, at most 20 values in one answer.
-//! Each is decided and recorded by itself; what fails stands beside what does not.
+//! Each is authorised and audited separately; the answer has failures beside values.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The bodies of operations, each with its fields below which a place may be told where it does not fit.
+//! The bodies of operations, each with the fields whose path an error may show without showing a value.
 
 use strongroom_api::v1::{
     BatchGetSecretValueRequest, CreateSecretRequest, OwnPolicy, PurgeDeletedSecretsRequest,

@@ -1,5 +1,5 @@
-//! A change that goes through the custom resources: decided first, then made there and in the store, and put
-//! on record whatever comes of it.
+//! A change that goes through the custom resources: authorised first, then made in the object and in the
+//! store, and audited whether it succeeds or not.
 
 use std::sync::Arc;
 
@@ -77,9 +77,9 @@ impl NewSecretKey {
 /// A change that did not come about.
 #[derive(Debug)]
 pub(super) enum ChangeError {
-    /// It is not on record yet.
+    /// It is not audited yet.
     Unrecorded(Problem),
-    /// The store has it on record.
+    /// The store has recorded it.
     Recorded(Problem),
 }
 
@@ -235,7 +235,7 @@ impl SecretChange {
             .map_err(ChangeError::Recorded)
     }
 
-    /// Puts a change on record of which the store sees nothing.
+    /// Records a change of which the store sees nothing.
     pub(super) async fn note(&self, detail: &str) -> Result<(), ChangeError> {
         let note = AuditNote {
             detail: detail.to_owned(),
@@ -251,7 +251,7 @@ impl SecretChange {
             .map_err(ChangeError::Recorded)
     }
 
-    /// What came of it; what went wrong is put on record.
+    /// The result. A failure is audited.
     pub(super) async fn settle<T>(self, outcome: Result<T, ChangeError>) -> Result<T, Problem> {
         match outcome {
             Ok(done) => Ok(done),

@@ -1,8 +1,8 @@
 //! CreateSealingKey: `POST /v1/namespaces/{namespace}/sealingkeys`: a key that the caller's next value is
 //! sealed for.
 //!
-//! It opens one value of one caller within a minute. It says nothing about a secret, so nothing is decided,
-//! and the use of it is what is recorded.
+//! It opens one value of one caller within a minute. It is about no secret, so nothing is authorised here,
+//! and only its use is audited.
 
 use strongroom_api::sealed::SUITE;
 use strongroom_api::v1::SealingKeyAnswer;

@@ -208,8 +208,8 @@ fn answer(
     })
 }
 
-/// Whether the caller may hear of a key that the secret does not lie under, which no right on the secret
-/// shows: he is no ServiceAccount of another namespace, or manages the product that owns the secret.
+/// Whether the caller may learn about a key that does not encrypt the secret, which no right on the secret
+/// shows: the caller is no ServiceAccount of another namespace, or manages the product that owns the secret.
 fn may_ask_about_keys(
     gateway: &Gateway,
     request: &RequestContext,
@@ -266,8 +266,8 @@ const fn proof(caller: &Caller, asks_itself: bool) -> CallerProof {
     }
 }
 
-/// Whether the caller is told how a key stands that he names: he is no ServiceAccount of another namespace,
-/// or may himself do with it what he asks about.
+/// Whether the caller is told the state of a key that they name: the caller is no ServiceAccount of another
+/// namespace, or may do with the key what they ask about.
 fn hears_of_key(gateway: &Gateway, caller: &Caller, access: &AccessRequest<'_>) -> Result<bool, Problem> {
     let home = caller.principal.identity.namespace();
     if home.is_none_or(|home| home == access.path.namespace().name()) {
@@ -289,8 +289,8 @@ fn key_use(used: Option<&UsedKey>, lies_under_one: bool, hears: bool) -> KeyUse<
     }
 }
 
-/// Whether what somebody does at the gateway is for the caller to know: his own doings, those of his
-/// namespace, and of the secret's.
+/// Whether the caller may know what this subject does at the gateway: callers know of themselves, of their
+/// namespace and of the secret's.
 fn is_own(caller: &Caller, subject: &Identity, namespace: &str) -> bool {
     let home = subject.namespace();
     let of_caller = caller.principal.identity.namespace();

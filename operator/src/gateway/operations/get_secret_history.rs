@@ -3,7 +3,7 @@
 //!
 //! It is what the mutation chain says of this secret's id: a secret that had the name before is another one.
 //! Reads and refusals are in the other chain, which is for auditors. Must not tell a value, a statement of a
-//! policy, or more of who asked than his name.
+//! policy, or more of who asked than their name.
 
 use std::time::{Duration, Instant};
 
@@ -27,13 +27,13 @@ const DEFAULT_PAGE_SIZE: usize = 50;
 const MAX_PAGE_SIZE: usize = 100;
 /// Records of the chain that are read at once.
 const SCAN_BATCH: usize = 1_000;
-/// What one request looks at: a secret with few changes in a long chain gets several short pages rather than
-/// one slow one.
+/// How many records one request reads: a secret with few changes in a long chain gets several short pages
+/// rather than one slow one.
 const SCAN_BUDGET: ScanBudget = ScanBudget {
     records: 10_000,
     time: Duration::from_millis(100),
 };
-/// What whoever knows of the secret by RBAC alone is told in the place of a ServiceAccount's name.
+/// Replaces the names of ServiceAccounts for callers who know of the secret by RBAC alone.
 const HIDDEN_ACCOUNT: &str = "a ServiceAccount of another namespace";
 
 /// How much of the chain is looked at, at least one batch.

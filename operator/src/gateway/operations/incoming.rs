@@ -1,6 +1,6 @@
-//! Values that come in.
+//! Values in requests.
 //!
-//! A value comes as it is, or sealed for a key that was made for this call; over the people's front only
+//! A value comes as it is, or sealed for a key that was made for this call. Over the extension API it must be
 //! sealed.
 
 use std::collections::BTreeMap;

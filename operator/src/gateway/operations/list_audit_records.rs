@@ -1,8 +1,8 @@
 //! ListAuditRecords: `GET /v1/namespaces/{namespace}/auditrecords`, and `GET /v1/auditrecords` for all of
 //! them: the records of both chains, page by page.
 //!
-//! Only for people: over the front the API server has already decided, by RBAC on `auditrecords`, who audits
-//! which namespace. No policy of a secret gives the audit of its readers away.
+//! Only over the extension API, where the API server has already decided, by RBAC on `auditrecords`, who may
+//! audit which namespace. No policy of a secret can grant it.
 
 use strongroom_api::audit::AuditRecord;
 use strongroom_api::v1::ListAuditRecordsQuery;
@@ -65,7 +65,7 @@ fn answer(
     after: Option<AuditPosition>,
 ) -> Result<Answer, Problem> {
     if after.is_none() {
-        // The pages after the first are not on record, or following it would never end.
+        // The pages after the first are not audited, or following it would never end.
         let note = AuditNote {
             namespace: namespace.and_then(|name| name.parse().ok()),
             ..AuditNote::new(audit::Action::ReadAudit)

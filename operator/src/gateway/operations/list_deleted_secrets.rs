@@ -1,9 +1,9 @@
 //! ListDeletedSecrets: `GET /v1/namespaces/{namespace}/deletedsecrets`: what of a namespace is in recovery
 //! windows, page by page, and how much the namespace has of the store.
 //!
-//! Only for administrators: over the front the API server has already decided, by RBAC on `deletedsecrets`.
-//! No policy is asked, because the people of a namespace write those, and it is their room that is looked at.
-//! A namespace that is gone has its secrets still.
+//! Only for administrators, over the extension API, where the API server has already decided, by RBAC on
+//! `deletedsecrets`. No policy is asked, because the people of a namespace write those, and it is their room
+//! that is looked at. A namespace that is gone has its secrets still.
 
 use strongroom_api::v1::{
     DeletedSecretAnswer, DeletedSecretsPage, ListDeletedSecretsQuery, StoreLimit, StoreUsage,

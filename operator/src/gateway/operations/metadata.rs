@@ -1,4 +1,4 @@
-//! Answers from what a secret is, but for its value.
+//! Answers from the metadata of a secret.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::gateway::request::authorise::authorise;
 use crate::gateway::request::{AccessRequest, Authorised, RequestContext, SecretPath, find, record};
 use crate::gateway::{Gateway, blocking};
 
-/// Answers from a secret's metadata, once the action is allowed and on record.
+/// Answers from a secret's metadata, once the action is allowed and audited.
 pub(super) fn answer<T>(
     gateway: &Gateway,
     request: &RequestContext,

@@ -2,9 +2,9 @@
 //!
 //! The version's id is the caller's choice and the idempotency token: the same id with the same value is a
 //! success that changes nothing, with another value a conflict. Which of the two it is would let a caller
-//! guess a value: whoever may not read it is told only of what he put himself (`puts`). Only a ManagedSecret
-//! with the source `external` takes values; its first one makes the secret in the store. That of a default
-//! secret has to be one that its product made: a name is not taken by being there first.
+//! guess a value: callers that may not read it are told only of what they put themselves (`puts`). Only a
+//! ManagedSecret with the source `external` takes values; its first one makes the secret in the store. That
+//! of a default secret has to be one that its product made: a name is not taken by being there first.
 
 use std::collections::BTreeMap;
 
@@ -166,7 +166,7 @@ fn write(
         return Err(refused(version_conflict())?);
     }
     let detail = match (written.created, &declaration.native) {
-        // Nothing changed, so that no change is on record; the attempt is.
+        // Nothing changed, so that no change is audited; the attempt is.
         (false, _) => Some("the version was there".to_owned()),
         // Whoever wrote the object chose where the value is seen, before there was one.
         (true, Some(native)) if secret.is_none() => {
@@ -196,8 +196,8 @@ fn write(
     Ok(Succeeded(success, shape::version(version)))
 }
 
-/// Whether the caller may be told that a version which is there has the value that he sent: he may read it,
-/// or put it himself.
+/// Whether the caller may be told that an existing version has the value that they sent: they may read it, or
+/// they put it themselves.
 fn may_compare(
     gateway: &Gateway,
     request: &RequestContext,

@@ -2,8 +2,8 @@
 //! for the newest key.
 //!
 //! Whoever has a text may have it renewed: nothing of the value leaves, and the new text belongs where the
-//! old one did. It is on record. A body has room for a thousand texts, each of which is opened and sealed, so
-//! that is done by turns of those who ask, and behind other requests.
+//! old one did. The request is audited. A body has room for a thousand texts, each of which is opened and
+//! sealed, so that is done by turns of those who ask, and behind other requests.
 
 use std::collections::BTreeMap;
 

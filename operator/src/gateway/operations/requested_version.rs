@@ -1,4 +1,5 @@
-//! Which version a read is about, and which one it opens: the same, whatever a writer does in between.
+//! Picks the version that a read is about. The decision and the read use the same version, whatever a writer
+//! does in between.
 
 use strongroom_model::name::{Stage, VersionId};
 use strongroom_store::audit::Durability;

@@ -1,4 +1,5 @@
-//! Each operation once, in the order of their names. Router and OpenAPI document have them from here.
+//! The table of operations, in the order of their names. The router and the OpenAPI document are made from
+//! it.
 
 use serde_json::json;
 use strongroom_api::manifest::ClusterKey;

@@ -1,4 +1,4 @@
-//! Reading one value: found, authorised, opened and on record. Every value that a caller of an operation gets
+//! Reading one value: found, authorised, opened and audited. Every value that a caller of an operation gets
 //! comes from here.
 
 use strongroom_api::v1::GetSecretValueQuery;
@@ -19,15 +19,14 @@ use crate::gateway::request::{AccessRequest, RequestContext, SecretPath, find, r
 pub(super) enum ReadOutcome<T> {
     /// The caller has this version already.
     Unchanged(VersionId),
-    /// What the value became, whose read is on record.
+    /// The answer made from the value, once the read is audited.
     Value(T),
 }
 
-/// Reads one value for the caller; `answer` makes of it what leaves, where it was opened.
+/// Reads one value for the caller; `answer` turns the opened value into the response.
 ///
-/// Whoever asks for a stage gets what has it, also where so many puts came between the decision and the
-/// opening that the version that was decided about is gone: then it is decided anew, about the one that has
-/// the stage now.
+/// A request for a stage gets the version that has it. If so many puts came between the decision and the
+/// opening that the version is gone, the decision is made again about the one that has the stage now.
 pub(super) fn read<T>(
     gateway: &Gateway,
     request: &RequestContext,
@@ -100,7 +99,7 @@ pub(super) fn read<T>(
 }
 
 /// So often a secret is looked at whose versions change faster than they are read; each look that came too
-/// late is on record.
+/// late is audited.
 const MAX_ATTEMPTS: u32 = 4;
 
 /// Looks anew where a version went that the caller did not name.

@@ -115,7 +115,7 @@ impl Watcher {
                 return None;
             }
             self.looked = Instant::now();
-            match self.look().await {
+            match self.evaluate().await {
                 WatchStep::Version(id) if self.last_version.as_ref() != Some(&id) => {
                     self.last_version = Some(id.clone());
                     let data = VersionEvent {
@@ -157,7 +157,7 @@ impl Watcher {
         }
     }
 
-    async fn look(&self) -> WatchStep {
+    async fn evaluate(&self) -> WatchStep {
         let gateway = Arc::clone(&self.gateway);
         let request = self.request.again_at(jiff::Timestamp::now());
         let (path, stage) = (self.path.clone(), self.stage.clone());

@@ -1,5 +1,5 @@
-//! Which path and which method of a protocol lead where. The table is made once for each listener; a request
-//! looks its route up and copies nothing of it.
+//! Routes from path and method to handler. The table is built once for each listener; a request looks its
+//! route up without copying it.
 //!
 //! Must not know what a route leads to: that is a function from a request to one boxed future.
 
@@ -23,8 +23,8 @@ pub(super) struct RoutedRequest {
     pub(super) gateway: Arc<Gateway>,
     pub(super) scope: RequestScope,
     pub(super) request: Request<Body>,
-    /// What stands where the path of the route leaves something open, in its order; or why that cannot be
-    /// read, which only somebody who is known is told.
+    /// The path parameters, in their order; or why they cannot be decoded, which only an authenticated caller
+    /// is told.
     pub(super) path: Result<Vec<String>, Problem>,
 }
 

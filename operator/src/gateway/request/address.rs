@@ -1,5 +1,5 @@
-//! Which part of what all unauthenticated clients share one address may have. Behind some addresses many
-//! come: a proxy, a load balancer that hides who calls.
+//! How much of the share of all unauthenticated clients one address may have. Some addresses stand for many
+//! clients: a proxy, or a load balancer that hides the caller.
 
 use std::net::IpAddr;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! The first station: who asks. Where a request says so is its protocol's; what that proves is found out
-//! here, and whoever proves nothing is on record.
+//! The first station: who asks. The protocol knows where a request carries its credentials; they are checked
+//! here, and a caller that proves nothing is audited.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(in crate::gateway) enum TokenOrigin<'a> {
 /// boxed: every request has room for what is under way, and most are known and come again.
 ///
 /// # Errors
-/// What is answered. It is on record, but where it happens too often.
+/// The answer. It is audited, unless it happens too often.
 pub(in crate::gateway) async fn authenticate(
     gateway: &Gateway,
     scope: &RequestScope,
@@ -94,7 +94,7 @@ pub(in crate::gateway) async fn authenticate(
 /// it.
 ///
 /// # Errors
-/// What is answered. It is on record, but where it happens too often.
+/// What is answered. It is audited, but where it happens too often.
 pub(in crate::gateway) async fn by_token(
     gateway: &Gateway,
     listener: &Arc<ListenerScope>,
@@ -115,7 +115,7 @@ pub(in crate::gateway) async fn by_token(
 /// Refuses a ServiceAccount that has the name of a product's manager and is not of its namespace.
 ///
 /// # Errors
-/// What is answered. It is on record.
+/// What is answered. It is audited.
 pub(in crate::gateway) async fn admit_manager(
     gateway: &Gateway,
     context: &RequestContext,
@@ -131,8 +131,8 @@ pub(in crate::gateway) async fn admit_manager(
     Err(problem)
 }
 
-/// Puts on record that somebody did not prove who it is, and counts that at the expense of its address.
-/// What is answered.
+/// Records that somebody did not prove who it is, and counts that at the expense of its address. What is
+/// answered.
 async fn refuse_unproven(
     gateway: &Gateway,
     listener: &ListenerScope,
@@ -179,7 +179,7 @@ fn count_failure(listener: &ListenerScope, source: IpAddr, problem: &Problem) ->
     taken.inspect_err(|_| count(RefusalReason::Failures))
 }
 
-/// Counts a ServiceAccount that may not come over the extension API, and puts it on record. What is answered.
+/// Counts a ServiceAccount that may not come over the extension API, and records it. What is answered.
 async fn refuse_service_account(gateway: &Gateway, context: &RequestContext, problem: Problem) -> Problem {
     context.listener().capacity.refusals().refused(
         LimitedResource::Request,

@@ -1,5 +1,5 @@
 //! The fourth station: may the caller? Every request is decided here, a read of a value as everything else,
-//! and a refusal is on record before it is told.
+//! and a refusal is audited before it is told.
 //!
 //! The operation matrix and the policies both decide about a default secret. What is told is the first that
 //! refuses: that the caller may not know of the secret, then the matrix, then the policies.
@@ -154,7 +154,7 @@ impl<'a> Authorised<'a> {
     }
 }
 
-/// Decides, and puts a refusal on record. The answer of an allowed request is recorded by whoever gives it.
+/// Decides, and records a refusal. The answer of an allowed request is recorded by whoever gives it.
 pub(in crate::gateway) fn authorise<'a>(
     gateway: &Gateway,
     request: &RequestContext,
@@ -182,7 +182,7 @@ struct RefusedAccess {
     own: bool,
 }
 
-/// Decides about what is there, or is declared and may be made; a refusal is put on record.
+/// Decides about what is there, or is declared and may be made; a refusal is recorded.
 ///
 /// INVARIANT: whoever is refused is decided about twice, whether the secret is there or not, so that the time
 /// tells nobody which it is.

@@ -1,6 +1,6 @@
-//! Everything that a listener has room for, and what one request holds of it: who is unproven at the expense
-//! of its address, a proven caller at the expense of its principal and of that principal's namespace, a node
-//! and a person at the expense of all of their kind.
+//! Everything that a listener has room for, and how much of it one request holds. An unauthenticated caller
+//! counts against its address, an authenticated one against its principal and the principal's namespace, and
+//! a node or a person against all nodes or all people.
 //!
 //! A request holds its [`Slot`] from its head to the last byte of its answer.
 
@@ -21,8 +21,7 @@ use crate::gateway::listen::{Admission, Connection, Peer};
 use crate::gateway::listener_capacity::ListenerCapacity;
 use crate::gateway::problem::{Code, Problem};
 
-/// What a request without a proven caller counts for besides its head, in bytes: its answer, and what is kept
-/// of it.
+/// Bytes that an unauthenticated request counts for, besides its head: its answer, and what is kept of it.
 const UNAUTHENTICATED_REQUEST_BYTES: u64 = 2 << 10;
 /// An answer of so many bytes is not counted: as many as there are requests take little room.
 const SMALL_ANSWER_BYTES: u64 = 4 << 10;

@@ -82,7 +82,7 @@ impl RequestContext {
             .map_or_else(|| identity.to_string(), str::to_owned)
     }
 
-    /// What it came by.
+    /// The listener that it came by.
     pub(in crate::gateway) fn listener(&self) -> &ListenerScope {
         &self.listener
     }

@@ -1,5 +1,5 @@
-//! How often an address may fail to say who it is: a budget that fills again with time. It is asked for
-//! before the API server is, because a review is what a failure costs.
+//! How often authentication from one address may fail: a budget that refills with time. It is checked before
+//! the API server is asked, because each failure costs a token review.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -54,7 +54,7 @@ impl NamespaceRef {
     }
 }
 
-/// The namespace of a request that is paid for. One that is not what the store knows is put on record.
+/// The namespace of a request that is paid for. One that is not what the store knows is recorded.
 pub(in crate::gateway) async fn namespace(
     gateway: &Gateway,
     limited: Limited<'_>,

@@ -26,7 +26,7 @@ impl<'a> Limited<'a> {
 /// from that of all who came by it.
 ///
 /// # Errors
-/// [`crate::gateway::problem::Code::TooManyRequests`], which is not on record: a caller cannot fill the log
+/// [`crate::gateway::problem::Code::TooManyRequests`], which is not audited: a caller cannot fill the log
 /// this way.
 pub(in crate::gateway) fn limit(context: &RequestContext, cost: Cost) -> Result<Limited<'_>, Problem> {
     let (limits, caller) = (&context.listener().limits, context.caller());

@@ -11,7 +11,7 @@
 //! | [`find`] | the namespace and the secret that are meant; names are parsed here |
 //! | [`product`] | what a product's ownership of the secret says, before any policy |
 //! | [`authorise`] | may the caller? |
-//! | [`record`] | nothing leaves before it is on record |
+//! | [`record`] | nothing leaves before it is audited |
 //! | [`share`] | an account of what each holds of something |
 //! | [`tenant`] | a caller as accounts know it |
 //! | [`address`] | which part of what unauthenticated clients share one address may have |

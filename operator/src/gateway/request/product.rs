@@ -1,8 +1,8 @@
-//! The station between finding and policies: what the operation matrix says of a default secret, which ones
-//! are served where the request came in, and what the policies need to know of products.
+//! The station between finding and policies: what the operation matrix says of a default secret, whether this
+//! listener serves it, and what the policies need to know of products.
 //!
-//! That a caller manages a product is looked up here for each request, by who it has proven to be: nothing
-//! that a token brings can say so.
+//! Whether a caller manages a product is looked up here for each request, by its authenticated identity; no
+//! claim of a token can say so.
 
 use std::sync::Arc;
 
@@ -86,8 +86,9 @@ pub(super) fn judge(
     decide_product(products, &facts, &target, action, listener).map(|_| ())
 }
 
-/// Whether the caller may know of the secret because its name begins with the code of a product of his. Who
-/// is named as a manager of a product that is not in force is told why, where that tells nothing of a secret.
+/// Whether the caller may know of the secret because its name begins with the code of a product that they
+/// manage. Who is named as a manager of a product that is not in force is told why, where that tells nothing
+/// of a secret.
 pub(super) fn knows_own(
     products: &ProductDirectory,
     caller: &Caller,
@@ -128,7 +129,7 @@ fn has_code(managed: &[ProductCode], code: &str) -> bool {
     managed.iter().any(|own| own.as_str() == code)
 }
 
-/// The refusal of the matrix for this request, if there is one. It is not on record.
+/// The refusal of the matrix for this request, if there is one. It is not audited.
 ///
 /// # Errors
 /// Those of [`snapshot`].

@@ -1,4 +1,4 @@
-//! The last station: nothing of an answer leaves before the request is on record. A change of the store is
+//! The last station: nothing of an answer leaves before the request is audited. A change of the store is
 //! recorded by the store, in its own commit; everything else here.
 
 use strongroom_model::id::SecretId;
@@ -15,7 +15,7 @@ use crate::gateway::state::{Gateway, blocking};
 /// Characters of a name that can be no secret's that a record keeps: a head has room for thousands.
 const MAX_RECORDED_NAME: usize = 128;
 
-/// Puts a request on record. It may wait for the medium.
+/// Records a request. It may wait for the disk.
 pub(in crate::gateway) fn now(gateway: &Gateway, note: AuditNote, meta: &Meta) -> Result<(), Problem> {
     Ok(gateway.store.record_request(note, meta, gateway.durability)?)
 }
@@ -40,7 +40,7 @@ pub(in crate::gateway) fn note_about(
     }
 }
 
-/// Puts on record that something of a secret is answered which is not its value.
+/// Records that something of a secret is answered which is not its value.
 pub(in crate::gateway) fn answered(
     gateway: &Gateway,
     request: &RequestContext,
@@ -55,7 +55,7 @@ pub(in crate::gateway) fn answered(
     now(gateway, note, &request.meta_for(authorised.decision()))
 }
 
-/// Puts on record that a request which policies allow is refused for another reason.
+/// Records that a request which policies allow is refused for another reason.
 pub(in crate::gateway) fn refuse(
     gateway: &Gateway,
     request: &RequestContext,
@@ -67,7 +67,7 @@ pub(in crate::gateway) fn refuse(
     Ok(problem)
 }
 
-/// Puts a refusal on record.
+/// Records a refusal.
 pub(super) fn refusal(
     gateway: &Gateway,
     request: &RequestContext,

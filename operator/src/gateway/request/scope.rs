@@ -1,5 +1,5 @@
-//! A request before it is known who asks: all that the port and what is around every request know of it, in
-//! one value that goes with it from station to station.
+//! A request before its caller is authenticated: all that the port and the protocol know of it, in one value
+//! that is passed from station to station.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::gateway::listener_scope::ListenerScope;
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct RequestScope {
     pub(in crate::gateway) arrival: Arrival,
-    /// What it came by.
+    /// The listener that it came by.
     pub(in crate::gateway) listener: Arc<ListenerScope>,
     pub(in crate::gateway) peer: Peer,
     /// The connection, where there is one.

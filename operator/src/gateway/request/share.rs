@@ -1,5 +1,5 @@
-//! An account of something that many take of: so much for each, so much for all. What was taken is given back
-//! when the [`Share`] is dropped.
+//! A limited resource that many use: a maximum for each, and one for all together. What was taken is given
+//! back when the [`Share`] is dropped.
 //!
 //! Must not know what is counted: connections, bytes, requests and streams are counted alike.
 

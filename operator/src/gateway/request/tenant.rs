@@ -1,5 +1,5 @@
-//! A caller as accounts know it: by its principal, or by the namespace of its principal. A key is the caller
-//! itself and is looked at in one regard alone, so that a request takes its shares without copying a name.
+//! A caller as the key of an account: by its principal, or by the namespace of its principal. The key wraps
+//! the caller and compares only that part, so that a request takes its shares without copying a name.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Who gets in, who is told what, and who is on record.
+//! Who gets in, who is told what, and who is audited.
 
 use super::*;
 use crate::gateway::authenticate::Caller;

@@ -164,7 +164,7 @@ async fn a_service_account_over_the_extension_api_is_on_record_as_such() {
     };
     let who = "serviceaccount shop/app".to_owned();
     assert_eq!(over(world.records().last().unwrap()), (who.clone(), true));
-    // With its own token it has the same rights, and is on record without it.
+    // With its own token it has the same rights, and is audited without it.
     world.get("shop/app", "/db-main").await;
     assert_eq!(over(world.records().last().unwrap()), (who, false));
 }
@@ -269,7 +269,7 @@ async fn the_audit_of_a_namespace_is_for_people() {
         record["action"] == "GetSecretValue" && record["principal"] == "serviceaccount shop/app"
     };
     assert_eq!(records.iter().filter(read).count(), 1);
-    // To have asked is on record, and what comes after is told by `next`.
+    // To have asked is audited, and what comes after is told by `next`.
     let next = answer["next"].as_str().unwrap();
     let more = ask(&format!("namespaces/shop/auditrecords?after={next}"))
         .await

@@ -37,7 +37,7 @@ fn change(action: &str, version: &str) -> (String, String) {
     (action.to_owned(), version.to_owned())
 }
 
-/// What was put on record of such requests.
+/// What was recorded of such requests.
 fn asked(world: &World) -> Vec<Entry> {
     let mut records = world.records();
     records.retain(|entry| entry.detail == "history");
@@ -139,7 +139,7 @@ async fn a_history_comes_in_pages_that_follow_one_another() {
     let lengths: Vec<usize> = pages.iter().map(Vec::len).collect();
     assert_eq!(lengths, [2, 2, 1]);
     assert_eq!(pages.concat(), whole);
-    // Each page tells something of the secret, so each is on record.
+    // Each page tells something of the secret, so each is audited.
     assert_eq!(asked(&world).len(), 4);
     let full = world.get("shop/app", &format!("{HISTORY}?limit=5")).await.json();
     assert_eq!((told(&full), full.get("next")), (whole, None));

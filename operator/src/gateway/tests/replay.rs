@@ -154,7 +154,7 @@ async fn a_gateway_answers_a_node_of_fc3a9ff_as_its_own_did() {
         }
     }
     assert!(answers.is_empty() && compared >= 18, "{compared} answers");
-    // What the node served alone is on record.
+    // What the node served alone is audited.
     let records = world.records();
     let alone = records
         .iter()

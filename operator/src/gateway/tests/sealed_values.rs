@@ -141,7 +141,7 @@ async fn what_lies_in_a_manifest_is_sealed_for_the_published_key_and_renewed_wit
         world.last(),
         record("user jane", "RenewSealedValues", "InvalidRequest")
     );
-    // A name that can be no secret's is on record all the same.
+    // A name that can be no secret's is audited all the same.
     assert_eq!(renew("no name").await.code(), (400, "InvalidRequest".to_owned()));
     assert_eq!(
         world.records().last().unwrap().detail,

@@ -156,7 +156,7 @@ impl World {
         self.answer(request.body(body).unwrap(), peer).await.response
     }
 
-    /// Changes of the store that are on record, and the objects of the cluster.
+    /// Changes of the store that are audited, and the objects of the cluster.
     fn state(&self) -> (usize, BTreeMap<(String, String), Json>) {
         (self.mutations().len(), self.api.objects.lock().clone())
     }

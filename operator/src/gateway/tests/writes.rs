@@ -1,5 +1,5 @@
 //! Values and stages written over the API: who may, what repeats, what is refused, and that each attempt is
-//! on record.
+//! audited.
 
 use strongroom_model::id::KeyId;
 use strongroom_store::vault::CreateKey;
@@ -310,7 +310,7 @@ async fn stages_are_added_moved_and_removed() {
     }
 }
 
-/// Whoever may write and not read hears the same of each guess, unless he put the version himself.
+/// Whoever may write and not read hears the same of each guess, unless they put the version themselves.
 #[tokio::test]
 async fn a_writer_that_may_not_read_tests_no_guess() {
     let world = World::new(0);
@@ -330,7 +330,7 @@ async fn a_writer_that_may_not_read_tests_no_guess() {
             record("serviceaccount shop/putter", "PutSecretValue", "VersionConflict")
         );
     }
-    // A repetition of one's own put is one, and whoever may read hears what he could read.
+    // A repetition of one's own put is one, and whoever may read is told what they could read.
     for account in ["shop/owner", "shop/reader"] {
         assert_eq!(world.put(account, path, "4711").await, says(200, ""), "{account}");
         assert_eq!(

@@ -1,5 +1,5 @@
-//! The authority that signs the gateway's certificates, and how one follows another without anybody noticing.
-//! Pure: no clock, no store.
+//! The CA that signs the gateway's certificates, and how it is replaced without an interruption. Pure: no
+//! clock, no store.
 //!
 //! Long before an authority ends, the *next* one is made and shown in the bundle. Only when every client had
 //! time to read that does it sign; the one before stays in the bundle until it ends.
@@ -64,8 +64,8 @@ impl Authorities {
 
     /// The authorities as they should be at `now`; `None` where they are.
     ///
-    /// Whoever had the store's former root key may sign with an authority of then: it gets a successor at
-    /// once, and is trusted no longer than clients need to read that.
+    /// Somebody who had the store's former root key could sign with a CA from before the rekey. So such a CA
+    /// is replaced at once, and trusted only until clients have read the new bundle.
     pub(in crate::gateway) fn advance(
         &self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! The authorities as the store keeps them, brought up to date whenever somebody asks.
+//! The CAs that the store keeps, brought up to date whenever they are read.
 
 use jiff::Timestamp;
 use strongroom_store::vault::Store;
@@ -24,7 +24,7 @@ impl CaStore {
         Self(OwnSecret::new(store, namespace, "strongroom!ca", description))
     }
 
-    /// The authorities as they should be now, and whether they changed. Waits for the medium.
+    /// The CAs as they should be now, and whether they changed. Waits for the disk.
     ///
     /// # Errors
     /// [`TlsError::Store`], [`TlsError::Make`].

@@ -1,4 +1,4 @@
-//! Clients that prove who they are by a certificate.
+//! Authentication of clients by certificate.
 
 use std::sync::Arc;
 

@@ -84,7 +84,7 @@ impl ClientCertificateRotator {
         let rotator = Arc::new(self);
         let mut serving = None;
         loop {
-            let wait = match Arc::clone(&rotator).look(&mut serving).await {
+            let wait = match Arc::clone(&rotator).renew(&mut serving).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::warn!(%error, process = rotator.holder.process.name(), "certificate update failed");
@@ -98,7 +98,7 @@ impl ClientCertificateRotator {
         }
     }
 
-    async fn look(self: Arc<Self>, serving: &mut Option<ListenerState>) -> Result<Duration, Failure> {
+    async fn renew(self: Arc<Self>, serving: &mut Option<ListenerState>) -> Result<Duration, Failure> {
         let before = serving.clone();
         let rotator = Arc::clone(&self);
         let now = rotator.blocking(move |rotator| rotator.serve(before)).await?;

@@ -1,5 +1,5 @@
-//! How a process without a store calls us: by the certificate that was made for it, under a server name of
-//! its own.
+//! The identity of a process without a store that calls us: it has a certificate that was issued for it, and
+//! calls a server name of its own.
 
 use std::time::Duration;
 

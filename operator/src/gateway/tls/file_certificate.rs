@@ -58,14 +58,14 @@ impl FileCertificate {
         shutdown: Shutdown,
     ) -> Result<(), TlsError> {
         let mut last = None;
-        self.look(&mut last, &served)?;
+        self.reload(&mut last, &served)?;
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(CHECK_INTERVAL) => {}
                     () = shutdown.wait() => return,
                 }
-                match self.look(&mut last, &served) {
+                match self.reload(&mut last, &served) {
                     Ok(false) => {}
                     Ok(true) => tracing::info!("certificate loaded"),
                     // Half of a change, perhaps: the other half comes with a later look.
@@ -78,7 +78,7 @@ impl FileCertificate {
 
     /// Serves what the files hold, unless it is what they held `last`. Answers whether it is another
     /// certificate.
-    fn look(&self, last: &mut Option<Content>, served: &CertResolver) -> Result<bool, TlsError> {
+    fn reload(&self, last: &mut Option<Content>, served: &CertResolver) -> Result<bool, TlsError> {
         let content = self.read()?;
         if last.as_ref() == Some(&content) {
             return Ok(false);
@@ -109,23 +109,23 @@ mod tests {
         };
         let (served, mut last) = (CertResolver::default(), None);
         assert!(matches!(
-            given.look(&mut last, &served),
+            given.reload(&mut last, &served),
             Err(TlsError::Read { .. })
         ));
         let first = pair();
         std::fs::write(&given.chain, &first.chain).unwrap();
         std::fs::write(&given.key, &*first.key).unwrap();
-        assert!(given.look(&mut last, &served).unwrap());
+        assert!(given.reload(&mut last, &served).unwrap());
         let serving = served.current().unwrap();
-        assert!(!given.look(&mut last, &served).unwrap());
+        assert!(!given.reload(&mut last, &served).unwrap());
         assert!(Arc::ptr_eq(&serving, &served.current().unwrap()));
         // The certificate of another key: nothing changes until the key follows.
         let second = pair();
         std::fs::write(&given.chain, &second.chain).unwrap();
-        assert!(given.look(&mut last, &served).is_err());
+        assert!(given.reload(&mut last, &served).is_err());
         assert!(Arc::ptr_eq(&serving, &served.current().unwrap()));
         std::fs::write(&given.key, &*second.key).unwrap();
-        assert!(given.look(&mut last, &served).unwrap());
+        assert!(given.reload(&mut last, &served).unwrap());
         assert_ne!(serving.cert, served.current().unwrap().cert);
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps the gateway's certificate fresh, and the bundle known.
+//! Renews the gateway's certificate, and publishes the CA bundle.
 
 use std::sync::Arc;
 use std::time::Duration;

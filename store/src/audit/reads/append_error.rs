@@ -1,4 +1,4 @@
-//! Why the read chain takes no record.
+//! Why no record can be appended to the read chain.
 
 use std::io;
 

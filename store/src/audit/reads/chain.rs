@@ -1,4 +1,4 @@
-//! What the read chain owes those who put records into it.
+//! The trait of a read chain: what it guarantees to those who append records.
 
 use super::SegmentLog;
 use crate::audit::Entry;

@@ -1,8 +1,8 @@
 //! The old end of the read chain: which closed segments there are, whether they are what was written, and
 //! their removal.
 //!
-//! What is not sound is never cut: it is evidence. Must not decide what is cut, and must not touch the
-//! segment in use but to close it.
+//! A damaged segment is never cut, because it is evidence. Must not decide what is cut, and must not touch
+//! the segment in use but to close it.
 
 use std::io;
 

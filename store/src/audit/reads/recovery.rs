@@ -1,4 +1,4 @@
-//! Where the read chain ended, and whether cleanly. Reads the disk and changes nothing on it.
+//! Finds where the read chain ended, and whether it ended cleanly. Reads the disk and changes nothing on it.
 //!
 //! A power cut leaves a torn tail: bytes that were never fsynced, in any mix of old and new. Everything else
 //! is damage, and is reported with the record it stands in.

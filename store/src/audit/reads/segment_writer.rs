@@ -1,5 +1,5 @@
-//! Writing into the segment in use, and changing it: what a full disk or a failed write leaves behind, and
-//! that a segment can always be ended.
+//! Writing into the segment in use, and changing it: handles what a full disk or a failed write leaves
+//! behind, and makes sure that a segment can always be ended.
 
 use std::io;
 use std::sync::atomic::Ordering;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Smallest size that can be asked for: less is no log to speak of.
 const MIN_LOG_BYTES: u64 = 1 << 20;
-/// Shortest time that records can be kept: a clock is trusted after an hour of steadiness.
+/// Shortest time that records can be kept: a clock is trusted once it was stable for an hour.
 const MIN_KEEP_FOR: Duration = Duration::from_secs(3_600);
 /// Bytes of a segment where no limit asks for less.
 const MAX_SEGMENT_BYTES: u64 = 8 << 20;

@@ -13,11 +13,11 @@ pub(super) fn commit(database: &Database, batch: &Batch) -> Result<CommitOutcome
     let mut transaction = database.begin_write().map_err(|error| before(error.into()))?;
     durable(&mut transaction).map_err(before)?;
     match stage(&transaction, batch) {
-        Ok(Staged::Conflict(index)) => {
+        Ok(StagedCommit::Conflict(index)) => {
             transaction.abort().map_err(|error| before(error.into()))?;
             Ok(CommitOutcome::Conflict(index))
         }
-        Ok(Staged::Ready(counters)) => match transaction.commit() {
+        Ok(StagedCommit::Ready(counters)) => match transaction.commit() {
             Ok(()) => Ok(CommitOutcome::Committed(Revision(counters.revision))),
             Err(error) => Err((commit_error(&error), true)),
         },
@@ -30,13 +30,13 @@ pub(super) fn commit(database: &Database, batch: &Batch) -> Result<CommitOutcome
 }
 
 /// What a transaction came to, before it is committed.
-enum Staged {
+enum StagedCommit {
     Ready(Counters),
     Conflict(usize),
 }
 
 /// Checks the preconditions and makes the changes inside `transaction`.
-fn stage(transaction: &redb::WriteTransaction, batch: &Batch) -> Result<Staged, EngineError> {
+fn stage(transaction: &redb::WriteTransaction, batch: &Batch) -> Result<StagedCommit, EngineError> {
     let mut engine = transaction.open_table(ENGINE)?;
     let mut counters = Counters::read(&engine)?;
     for (index, precondition) in batch.preconditions.iter().enumerate() {
@@ -45,12 +45,12 @@ fn stage(transaction: &redb::WriteTransaction, batch: &Batch) -> Result<Staged, 
             Precondition::Epoch(epoch) => counters.fence == *epoch,
         };
         if !holds {
-            return Ok(Staged::Conflict(index));
+            return Ok(StagedCommit::Conflict(index));
         }
     }
     if let Some(epoch) = batch.raise_fence {
         if epoch <= counters.fence {
-            return Ok(Staged::Conflict(batch.preconditions.len()));
+            return Ok(StagedCommit::Conflict(batch.preconditions.len()));
         }
         counters.fence = epoch;
     }
@@ -74,7 +74,7 @@ fn stage(transaction: &redb::WriteTransaction, batch: &Batch) -> Result<Staged, 
     counters.revision += 1;
     remember(transaction, batch, &mut counters)?;
     engine.insert(COUNTERS, counters.encode().as_slice())?;
-    Ok(Staged::Ready(counters))
+    Ok(StagedCommit::Ready(counters))
 }
 
 /// Writes the request rows, and drops the oldest beyond [`REMEMBERED_REQUESTS`].

@@ -35,7 +35,7 @@ impl Command for SetCursor {
     }
 }
 
-/// Remembers how far a reader has come that will not get all of it, and puts on record what it lacks.
+/// Remembers how far a reader has come that will not get all of it, and records what it lacks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RecordExportGap {
     /// Name that the reader's place is kept under.
@@ -77,7 +77,7 @@ impl Command for RecordCheckpoint {
     }
 }
 
-/// Puts a restore on record.
+/// Audits that the store was restored from a backup.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RecordRestore {
     /// What opened the backup, and what was accepted.
@@ -94,7 +94,7 @@ impl Command for RecordRestore {
     }
 }
 
-/// Puts a fact about the store as a whole on record: a backup, a rollback that a person accepted.
+/// Records a fact about the store as a whole: a backup, a rollback that a person accepted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RecordStoreEvent {
     /// What was done.

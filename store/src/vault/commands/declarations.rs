@@ -1,6 +1,6 @@
 //! Who wrote what outside objects declare. The outside says who writes an object, and what, before the object
 //! is there; whoever sees the object joins the two by the object and a digest of what it declares. What
-//! nobody said so of is on record as such.
+//! nobody said so of is audited as such.
 
 use strongroom_model::name::{ExternalId, NamespaceName};
 use strongroom_model::time::Timestamp;
@@ -39,7 +39,7 @@ pub struct Attest {
     pub uid: ExternalId,
     /// Name of the namespace that it is in.
     pub namespace: NamespaceName,
-    /// What becomes of it.
+    /// What happens to it.
     pub change: ObjectChange,
     /// What it declares then, or did last.
     pub digest: ObjectDigest,
@@ -80,7 +80,7 @@ impl Command for ForgetAttestations {
     }
 }
 
-/// Takes in what an object declares. What it declared already changes nothing; a change is on record with who
+/// Takes in what an object declares. What it declared already changes nothing; a change is audited with who
 /// wrote it.
 #[derive(Clone, Debug)]
 pub struct AcceptDeclaration {
@@ -147,8 +147,9 @@ impl Command for AcceptDeclaration {
     }
 }
 
-/// Remembers what of an object was approved, in the place of what was before, until the object is gone. Not
-/// on record: nothing comes of it but what is. Of an object of which nothing was taken in, nothing is.
+/// Remembers which declaration of an object was approved, in place of the one before, until the object is
+/// gone. It is not audited, because it changes no secret. For an object without a recorded declaration,
+/// nothing happens.
 #[derive(Clone, Debug)]
 pub struct ApproveDeclaration {
     /// What the outside calls the object for good.
@@ -176,9 +177,9 @@ impl Command for ApproveDeclaration {
     }
 }
 
-/// Puts on record that an object is gone, and who deleted it. One of which nothing was taken in changes
-/// nothing, unless its last state is known. Who deleted it is kept for as long as something is still to be
-/// done because of that: of an access policy until it is removed, else until [`ForgetWithdrawn`].
+/// Records that an object is gone, and who deleted it. One of which nothing was taken in changes nothing,
+/// unless its last state is known. Who deleted it is kept for as long as something is still to be done
+/// because of that: of an access policy until it is removed, else until [`ForgetWithdrawn`].
 #[derive(Clone, Debug)]
 pub struct WithdrawDeclaration {
     /// The object as it was last.
@@ -245,7 +246,7 @@ impl Command for WithdrawDeclaration {
         })
     }
 
-    /// It was on record, with whoever it was.
+    /// It was audited, with whoever it was.
     fn repeated(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<DeclarationOutcome>, StoreError> {
         Ok(Decision::unchanged(DeclarationOutcome {
             requester: None,

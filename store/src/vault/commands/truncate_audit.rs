@@ -1,4 +1,4 @@
-//! Cuts the audit log at its old end: first what is signed, then what goes.
+//! Cuts the audit log at its old end: first the truncation is signed, then the records are removed.
 
 use std::ops::ControlFlow;
 

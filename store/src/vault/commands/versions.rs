@@ -60,7 +60,8 @@ fn key_used(namespace: &Namespace, head: &Head, key: &KeyRecord, version: &Versi
     })
 }
 
-/// The decision that a version was written: the head as it is now, and the use of a customer's key on record.
+/// The decision that a version was written: the head as it is now, and the record of the use of a customer's
+/// key.
 pub(super) fn written(
     action: Action,
     namespace: &Namespace,

@@ -1,4 +1,4 @@
-//! Requests that the store itself does not see go on record too.
+//! Audit records of requests that the store itself does not see.
 
 use strongroom_model::id::SecretId;
 use strongroom_model::name::{NamespaceName, SecretName, Stage, VersionId};
@@ -8,8 +8,8 @@ use crate::vault::error::StoreError;
 use crate::vault::store::Store;
 use crate::vault::types::Meta;
 
-/// What is put on record of a request that the store itself does not see: one that was denied before it came
-/// here, or one about metadata.
+/// What is recorded of a request that the store itself does not see: one that was denied before it came here,
+/// or one about metadata.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditNote {
     /// What was asked for.
@@ -51,7 +51,7 @@ impl AuditNote {
 }
 
 impl Store {
-    /// Puts a request on record, in the read chain. The answer to it must wait for this.
+    /// Records a request, in the read chain. The answer to it must wait for this.
     ///
     /// # Errors
     /// [`StoreError::Audit`] where the record cannot be written: then nothing may be answered but that.

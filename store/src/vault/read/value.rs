@@ -1,4 +1,5 @@
-//! Reads of values: on record before they leave, by what is known of them where nothing changed since.
+//! Reads of values. Each is audited before the value leaves, and served from the read cache if nothing
+//! changed since.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a new root key is asked for with, what is told meanwhile, and what comes of it.
+//! The options of a rekey, its progress messages, and its result.
 
 use std::fmt;
 use std::path::Path;

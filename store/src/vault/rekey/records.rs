@@ -3,7 +3,7 @@
 //! does.
 //!
 //! Attestations stay behind: what they are found by holds a mark that is nowhere else. Each waits at most
-//! minutes for the object that it tells of, and a change that nobody attests is on record as that.
+//! minutes for the object that it tells of, and a change that nobody attests is audited as that.
 
 use std::collections::BTreeMap;
 

@@ -22,7 +22,7 @@ use crate::vault::state::{adopt_marks, check_seal, digest_of, read_checkpoint, r
 /// Gives the stopped store a new root key, and seals all that it holds anew under it. What opened the store
 /// or a backup of it so far opens nothing of it afterwards.
 ///
-/// `told` hears of each step once it is done. Whoever shows a key to a person does so before this: after
+/// `told` is called after each step. A caller that shows a key to a person does so before calling this: after
 /// [`RekeyStep::Switched`] only the new slots open the store, whatever becomes of the process.
 ///
 /// # Errors

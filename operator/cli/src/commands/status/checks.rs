@@ -3,8 +3,8 @@
 use strongroom_api::installation_status::{CheckName, StatusCheck};
 use strongroom_api::v1::{StoreLimit, StoreUsage};
 
+use super::check_result::{CheckResult, ago, failing, in_place, known, of_item, ok, percent, warning};
 use super::facts::{ApiAnswer, Facts};
-use super::judged::{Judged, ago, failing, in_place, known, of_item, ok, percent, warning};
 use super::report_checks;
 use crate::installation::API_SERVICE;
 use crate::output::bytes;
@@ -40,11 +40,11 @@ pub(super) fn checks(facts: &Facts) -> Vec<StatusCheck> {
     checks
 }
 
-fn one(judged: Judged) -> StatusCheck {
+fn one(judged: CheckResult) -> StatusCheck {
     judged.unwrap_or_else(|unknown| unknown)
 }
 
-fn several(judged: Judged<Vec<StatusCheck>>) -> Vec<StatusCheck> {
+fn several(judged: CheckResult<Vec<StatusCheck>>) -> Vec<StatusCheck> {
     judged.unwrap_or_else(|unknown| vec![unknown])
 }
 
@@ -73,7 +73,7 @@ fn api(facts: &Facts) -> Vec<StatusCheck> {
     std::iter::once(answer).chain(unavailable).collect()
 }
 
-fn lease(facts: &Facts) -> Judged {
+fn lease(facts: &Facts) -> CheckResult {
     const NAME: CheckName = CheckName::Lease;
     let lease = known(NAME, &facts.lease, "no process has taken the lease yet")?;
     let action = in_place(
@@ -98,7 +98,7 @@ fn lease(facts: &Facts) -> Judged {
     )
 }
 
-fn space(facts: &Facts) -> Judged {
+fn space(facts: &Facts) -> CheckResult {
     let claim = facts.claim.seen();
     let phase = claim.and_then(|claim| claim.status.as_ref()?.phase.as_deref());
     if let Some(phase) = phase.filter(|phase| *phase != "Bound") {
@@ -111,7 +111,7 @@ fn space(facts: &Facts) -> Judged {
     report_checks::volume(facts)
 }
 
-fn recovery_windows(facts: &Facts) -> Judged {
+fn recovery_windows(facts: &Facts) -> CheckResult {
     let namespace = facts.namespace.as_str();
     let page =
         known(CheckName::Deletions, &facts.room, "unknown").map_err(|unknown| of_item(namespace, unknown))?;
@@ -241,7 +241,7 @@ fn backups(facts: &Facts) -> Vec<StatusCheck> {
     vec![keys, backup, drill]
 }
 
-fn managed_secrets(facts: &Facts) -> Judged {
+fn managed_secrets(facts: &Facts) -> CheckResult {
     let place = if facts.all_namespaces {
         "all namespaces"
     } else {

@@ -6,8 +6,10 @@ use strongroom_api::process_report::{
     CERTIFICATE_ENDS_ANNOTATION, KindCount, ProcessReport, ProductReport, SinkReport, VolumeReport,
 };
 
+use super::check_result::{
+    CheckResult, ago, failing, in_place, known, of_item, ok, percent, unknown, warning,
+};
 use super::facts::Facts;
-use super::judged::{Judged, ago, failing, in_place, known, of_item, ok, percent, unknown, warning};
 use crate::output::bytes;
 
 /// A process that said nothing for so long is away; it says something twice a minute.
@@ -30,11 +32,11 @@ const EVENTS_SINK: &str = "kubernetes-events";
 const CERTIFICATE_SECONDS: i64 = 5 * 86_400;
 
 /// The report, or a check that says why there is none.
-pub(super) fn report(facts: &Facts, check: CheckName) -> Judged<&ProcessReport> {
+pub(super) fn report(facts: &Facts, check: CheckName) -> CheckResult<&ProcessReport> {
     known(check, &facts.process, "the process has not reported yet")
 }
 
-pub(super) fn store(facts: &Facts) -> Judged {
+pub(super) fn store(facts: &Facts) -> CheckResult {
     const NAME: CheckName = CheckName::Store;
     let report = report(facts, NAME)?;
     let store = &report.store;
@@ -64,7 +66,7 @@ pub(super) fn store(facts: &Facts) -> Judged {
     })
 }
 
-pub(super) fn volume(facts: &Facts) -> Judged {
+pub(super) fn volume(facts: &Facts) -> CheckResult {
     const NAME: CheckName = CheckName::Space;
     let Some(volume) = report(facts, NAME)?.volume else {
         return Ok(unknown(NAME, "the file system does not say how large it is"));
@@ -83,7 +85,7 @@ pub(super) fn volume(facts: &Facts) -> Judged {
     })
 }
 
-pub(super) fn audit_log(facts: &Facts) -> Judged {
+pub(super) fn audit_log(facts: &Facts) -> CheckResult {
     const NAME: CheckName = CheckName::AuditLog;
     let report = match (report(facts, NAME), facts.held_hours) {
         (Ok(report), _) => report,
@@ -141,7 +143,7 @@ fn length(hours: f64) -> String {
     }
 }
 
-pub(super) fn audit_sinks(facts: &Facts) -> Judged<Vec<StatusCheck>> {
+pub(super) fn audit_sinks(facts: &Facts) -> CheckResult<Vec<StatusCheck>> {
     let sinks = report(facts, CheckName::AuditSink)?.sinks.iter();
     Ok(sinks.map(|sink| of_item(&sink.name, audit_sink(sink))).collect())
 }
@@ -177,7 +179,7 @@ fn audit_sink(sink: &SinkReport) -> StatusCheck {
     }
 }
 
-pub(super) fn certificates(facts: &Facts) -> Judged<Vec<StatusCheck>> {
+pub(super) fn certificates(facts: &Facts) -> CheckResult<Vec<StatusCheck>> {
     let certificates = report(facts, CheckName::Certificate)?.certificates.iter();
     Ok(certificates
         .map(|certificate| of_item(&certificate.server, ends(facts.now, certificate.ends)))
@@ -209,7 +211,7 @@ fn ends(now: Timestamp, at: Timestamp) -> StatusCheck {
     }
 }
 
-pub(super) fn nodes(facts: &Facts) -> Judged<Vec<StatusCheck>> {
+pub(super) fn nodes(facts: &Facts) -> CheckResult<Vec<StatusCheck>> {
     const NAME: CheckName = CheckName::Nodes;
     let report = report(facts, NAME)?;
     let Some(nodes) = &report.nodes else {
@@ -251,7 +253,7 @@ pub(super) fn nodes(facts: &Facts) -> Judged<Vec<StatusCheck>> {
     Ok(checks)
 }
 
-pub(super) fn waiting_deletions(facts: &Facts) -> Judged<Vec<StatusCheck>> {
+pub(super) fn waiting_deletions(facts: &Facts) -> CheckResult<Vec<StatusCheck>> {
     const NAME: CheckName = CheckName::Deletions;
     let waiting = &report(facts, NAME)?.waiting_deletions;
     if waiting.is_empty() {
@@ -271,7 +273,7 @@ pub(super) fn waiting_deletions(facts: &Facts) -> Judged<Vec<StatusCheck>> {
     Ok(waiting.iter().map(check).collect())
 }
 
-pub(super) fn rotations(facts: &Facts) -> Judged {
+pub(super) fn rotations(facts: &Facts) -> CheckResult {
     const NAME: CheckName = CheckName::Rotations;
     Ok(match report(facts, NAME)?.overdue_rotations {
         0 => ok(NAME, "none is overdue"),
@@ -283,7 +285,7 @@ pub(super) fn rotations(facts: &Facts) -> Judged {
     })
 }
 
-pub(super) fn failing_objects(facts: &Facts) -> Judged<Vec<StatusCheck>> {
+pub(super) fn failing_objects(facts: &Facts) -> CheckResult<Vec<StatusCheck>> {
     const NAME: CheckName = CheckName::Objects;
     let failing = &report(facts, NAME)?.failing_objects;
     if failing.is_empty() {

@@ -1,4 +1,4 @@
-//! What the gateway says, and what it changes.
+//! Messages from the gateway, and what each changes.
 
 use std::time::Duration;
 

@@ -31,7 +31,7 @@ pub(super) fn native(
     now: Timestamp,
 ) -> Result<(), Stop> {
     let ours = secret.materialized.as_ref();
-    // A rename that has arrived: the new one is recorded, and what is left of the old one goes.
+    // A finished rename: the new Secret is recorded, and the old one is deleted.
     if let Some(former) = &secret.former
         && ours.is_none_or(|ours| ours.uid != former.uid)
     {

@@ -28,13 +28,13 @@ fn a_rotation_says_why_it_does_not_happen() {
             schedule: "monthly".to_owned()
         }
     );
-    let quarrel = RotationState::Conflict(vec!["a".to_owned(), "b".to_owned()]);
+    let conflict = RotationState::Conflict(vec!["a".to_owned(), "b".to_owned()]);
     assert_eq!(
         plan_of(with(due(), |f| f.rotation =
             Coverage::Conflict(vec!["a".to_owned(), "b".to_owned()]))),
-        quarrel
+        conflict
     );
-    assert_eq!(quarrel.to_string().matches('`').count(), 6);
+    assert_eq!(conflict.to_string().matches('`').count(), 6);
     let later = plan(&with(settled(), |f| f.rotation = scheduled(70)), at(0));
     assert_eq!(later.wake, Some(at(70)));
     assert_eq!(later.rotation.next(), Some(at(70)));

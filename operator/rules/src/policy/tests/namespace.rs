@@ -66,11 +66,11 @@ fn policies_that_ask_for_labels_are_counted() {
         for name in ["a", "b", "b"] {
             policies.put(named(name), one("Allow", &conditions));
         }
-        assert_eq!(policies.asking(), 2 * asks, "{conditions}");
+        assert_eq!(policies.sources_with_labels(), 2 * asks, "{conditions}");
         policies.remove(&named("a"));
-        assert_eq!(policies.asking(), asks, "{conditions}");
+        assert_eq!(policies.sources_with_labels(), asks, "{conditions}");
         policies.deny_all(named("b"), &one("Allow", &conditions));
-        assert_eq!(policies.asking(), 0, "{conditions}");
+        assert_eq!(policies.sources_with_labels(), 0, "{conditions}");
     }
 }
 

@@ -23,7 +23,7 @@ fn kept(world: &ControllerFixture) -> Vec<String> {
     kept.into_iter().map(|object| object.uid.to_string()).collect()
 }
 
-/// Jim deletes what Jane made, and that is on record.
+/// Jim deletes what Jane made, and that is audited.
 async fn deleted(spec: Json) -> ControllerFixture {
     let mut world = world(spec).await;
     attest(&world, "jane", &object(&world), ObjectChange::Written);

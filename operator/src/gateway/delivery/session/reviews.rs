@@ -1,5 +1,5 @@
-//! What a session waits for beside its stream: reviews of tokens, and where a pod is. So many at a time; the
-//! rest waits.
+//! Requests that a session has running beside its stream: token reviews, and lookups of pod addresses. Their
+//! number is limited; the rest waits.
 
 use std::net::IpAddr;
 use std::sync::Arc;

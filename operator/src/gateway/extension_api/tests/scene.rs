@@ -187,11 +187,11 @@ impl Scene {
         let own = own();
         trust.put(believing(&own, &ours, proxies, allowed));
         let (listener, front) = bound().await;
-        let entrance = Arc::new(trust.clone());
+        let resolver = Arc::new(trust.clone());
         let at = gateway.to_string().parse().unwrap();
         tokio::spawn(listen::serve(
             listener,
-            entrance,
+            resolver,
             router(
                 trust,
                 at,

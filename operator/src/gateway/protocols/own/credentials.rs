@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
 
-use crate::gateway::forwarded::Forwarded;
+use crate::gateway::forwarded::ForwardedIdentity;
 use crate::gateway::listen::Peer;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::request::Credentials;
@@ -15,8 +15,8 @@ pub(super) fn credentials(peer: Peer, headers: &HeaderMap) -> Result<Credentials
     if !peer.proven {
         return Ok(Credentials::Token(bearer(headers).unwrap_or_default()));
     }
-    let (caller, from) = Forwarded::read(headers)
-        .map(Forwarded::caller)
+    let (caller, from) = ForwardedIdentity::read(headers)
+        .map(ForwardedIdentity::caller)
         .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server sent no user"))?;
     Ok(Credentials::Verified(Arc::new(caller), from))
 }

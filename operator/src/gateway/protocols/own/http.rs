@@ -1,5 +1,5 @@
-//! Between HTTP and what operations are: the one place that turns a request into an input, and an answer into
-//! a response.
+//! Between HTTP and operations: the one place that turns a request into an input, and an answer into a
+//! response.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -34,7 +34,7 @@ pub(super) fn document(operations: &[Operation]) -> Value {
         "info": {
             "title": "Strongroom",
             "version": "v1",
-            "summary": "Secrets over HTTPS, under policies, on record",
+            "summary": "Secrets over HTTPS, under policies, audited",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "https://strongroom-gateway.strongroom.svc"}],

@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): how a refusal leaves.
+//! Writes problem documents (RFC 9457).
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};

@@ -1,4 +1,4 @@
-//! Streams to nodes: who gets which values, when, how often, and what is on record of it.
+//! Streams to nodes: who gets which values, when, how often, and what is audited of it.
 
 mod access;
 mod journal;

@@ -88,7 +88,7 @@ async fn a_pod_is_found_at_its_own_address_alone_and_its_events_say_what_came_of
     let events = world.events(3).await;
     assert_eq!(node.pod_address("vol-3").await, "");
     assert_eq!(world.events(3).await.len(), 3, "{events:?}");
-    let told = ("ChangeNoticed".to_owned(), "uid-app-1".to_owned());
+    let told = ("ReloadNotified".to_owned(), "uid-app-1".to_owned());
     assert!(events.iter().any(|(reason, note, uid)| {
         (reason.clone(), uid.clone()) == told && note.contains("at port 8080") && note.contains("204")
     }));
@@ -99,6 +99,6 @@ async fn a_pod_is_found_at_its_own_address_alone_and_its_events_say_what_came_of
         .map(|(reason, _, uid)| (reason.as_str(), uid.as_str()))
         .collect();
     whose.sort_unstable();
-    let not = "ChangeNotNoticed";
+    let not = "ReloadNotificationFailed";
     assert_eq!(whose, [(not, "uid-app-1"), (not, "uid-app-2")]);
 }

@@ -161,7 +161,7 @@ async fn a_dedicated_gateway_has_no_ordinary_secret_however_it_is_asked_for() {
     let (refused, values) = batch(&world, USER, &["db-main", "pg!free", "pg!paid", "nothing"]).await;
     assert_eq!(values, 1);
     assert_eq!(refused, ["HostingRefused", "HostingRefused", "SecretNotFound"]);
-    // Refusals are on record as others are.
+    // Refusals are audited as others are.
     let read = world.get(USER, "/db-main/value").await;
     assert_eq!(read.code(), says(403, "HostingRefused"));
     world.a_minute_later();

@@ -46,13 +46,13 @@ async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
         "nobody comes in before there is a certificate"
     );
     let mut serving = None;
-    let failure = rotator(now).look(&mut serving).await.unwrap_err();
+    let failure = rotator(now).renew(&mut serving).await.unwrap_err();
     assert!(
         matches!(failure, Failure::Secret(CertificateSecretError::NoService(_))),
         "{failure}"
     );
     let service = api.put(SERVICE, json!({"metadata": {"name": "strongroom-front"}}));
-    assert_eq!(rotator(now).look(&mut serving).await.unwrap(), CHECK_INTERVAL);
+    assert_eq!(rotator(now).renew(&mut serving).await.unwrap(), CHECK_INTERVAL);
     let first = chain();
     let ends = || authority::validity(&chain()).map(|(_, end)| end.as_second());
     assert_eq!(Some(expiration.get()), ends());
@@ -66,14 +66,14 @@ async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
         ]
     );
     let config = resolver.config(Some(GATEWAY_SERVER_NAME)).unwrap();
-    rotator(now).look(&mut serving).await.unwrap();
+    rotator(now).renew(&mut serving).await.unwrap();
     assert_eq!(chain(), first);
     assert!(Arc::ptr_eq(
         &config,
         &resolver.config(Some(GATEWAY_SERVER_NAME)).unwrap()
     ));
     let later = || now() + jiff::SignedDuration::from_hours(25 * 24);
-    rotator(later).look(&mut serving).await.unwrap();
+    rotator(later).renew(&mut serving).await.unwrap();
     assert_ne!(chain(), first);
     assert_eq!(Some(expiration.get()), ends());
     assert!(!Arc::ptr_eq(
@@ -86,7 +86,7 @@ async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
     assert_eq!(owner(&orphan), service["metadata"]["uid"]);
     orphan["metadata"]["ownerReferences"] = json!([]);
     api.put_as(field_manager::CERTIFICATES, SECRET, orphan);
-    rotator(later).look(&mut serving).await.unwrap();
+    rotator(later).renew(&mut serving).await.unwrap();
     assert_eq!(owner(&api.get(SECRET).unwrap()), service["metadata"]["uid"]);
 }
 
@@ -105,18 +105,18 @@ async fn a_secret_of_somebody_else_is_left_alone_and_edits_of_ours_are_put_back(
         })
     };
     api.put(SERVICE, json!({"metadata": {"name": "strongroom-front"}}));
-    rotator().look(&mut None).await.unwrap();
+    rotator().renew(&mut None).await.unwrap();
     let mut edited = api.get(SECRET).unwrap();
     edited["data"]["tls.crt"] = json!("bWluZQ==");
     api.put_as("kubectl-edit", SECRET, edited);
-    rotator().look(&mut None).await.unwrap();
+    rotator().renew(&mut None).await.unwrap();
     assert_ne!(api.get(SECRET).unwrap()["data"]["tls.crt"], "bWluZQ==");
     api.remove(SECRET);
     let theirs = api.put(
         SECRET,
         json!({"metadata": {"name": "strongroom-front-tls"}, "data": {"a": "Yg=="}}),
     );
-    let failure = rotator().look(&mut None).await.unwrap_err();
+    let failure = rotator().renew(&mut None).await.unwrap_err();
     assert!(
         matches!(failure, Failure::Secret(CertificateSecretError::NotOurs(_))),
         "{failure}"

@@ -7,7 +7,7 @@ use super::facts::Facts;
 use crate::fact::Fact;
 
 /// A check, or why nothing can be said of it.
-pub(super) type Judged<T = StatusCheck> = Result<T, StatusCheck>;
+pub(super) type CheckResult<T = StatusCheck> = Result<T, StatusCheck>;
 
 /// A check that is as it should be.
 pub(super) fn ok(check: CheckName, detail: impl Into<String>) -> StatusCheck {
@@ -54,7 +54,7 @@ pub(super) fn of_item(item: &str, check: StatusCheck) -> StatusCheck {
 }
 
 /// The fact, or a check that says why it is not known.
-pub(super) fn known<'a, T>(check: CheckName, fact: &'a Fact<T>, absent: &str) -> Judged<&'a T> {
+pub(super) fn known<'a, T>(check: CheckName, fact: &'a Fact<T>, absent: &str) -> CheckResult<&'a T> {
     Err(match fact {
         Fact::Seen(seen) => return Ok(seen),
         Fact::Absent => unknown(check, absent),
